@@ -1,0 +1,37 @@
+// Sums of weighted logits to means, and on to class probabilities, in place.
+//   mean = acc / count;  SOFTMAX: exp(mean - maximum) / sum;  SIGMOID: 1 / (1 + exp(-mean));  else the mean
+//   acc  (classes, RX, plane)   count (RX, plane)   statistics (RX, plane) of (maximum, sum)
+#import index
+
+struct Params { classes: u32, plane: u32, ring: u32, start: u32, planes: u32 }
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> count: array<f32>;
+#if SOFTMAX
+@group(0) @binding(#) var<storage, read> statistics: array<vec2<f32>>;
+#end
+@group(0) @binding(#) var<storage, read_write> acc: array<f32>;
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(wid, counts) * 64u + lane;
+    let voxels = params.planes * params.plane;
+    let c = index / voxels;
+    if (c >= params.classes) {
+        return;
+    }
+    let voxel = index % voxels;
+    let at = (params.start + voxel / params.plane) % params.ring * params.plane + voxel % params.plane;
+    let i = c * params.ring * params.plane + at;
+    var v = acc[i] / count[at];
+#if SOFTMAX
+    v = exp(v - statistics[at].x) / statistics[at].y;
+#end
+#if SIGMOID
+    v = 1.0 / (1.0 + exp(-clamp(v, -80.0, 80.0)));
+#end
+    acc[i] = v;
+}

@@ -1,0 +1,39 @@
+// Before a softmax over classes that lie in several buffers: the running maximum and sum of one part's mean logits.
+//   acc         (classes, RX, plane)   count (RX, plane)
+//   statistics  (RX, plane) of (maximum, sum of exp(logit - maximum)); FIRST starts it
+#import index
+
+struct Params { classes: u32, plane: u32, ring: u32, start: u32, planes: u32 }
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> acc: array<f32>;
+@group(0) @binding(#) var<storage, read> count: array<f32>;
+@group(0) @binding(#) var<storage, read_write> statistics: array<vec2<f32>>;
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(wid, counts) * 64u + lane;
+    if (index >= params.planes * params.plane) {
+        return;
+    }
+    let at = (params.start + index / params.plane) % params.ring * params.plane + index % params.plane;
+    let size = params.ring * params.plane;
+    let n = count[at];
+#if FIRST
+    var most = acc[at] / n;
+    var sum = 0.0;
+#else
+    var most = statistics[at].x;
+    var sum = statistics[at].y;
+#end
+    for (var c = 0u; c < params.classes; c += 1u) {
+        let v = acc[c * size + at] / n;
+        let top = max(most, v);
+        sum = sum * exp(most - top) + exp(v - top);
+        most = top;
+    }
+    statistics[at] = vec2<f32>(most, sum);
+}

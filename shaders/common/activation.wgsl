@@ -1,0 +1,31 @@
+// Leaky ReLU with MONAI's slope.
+const SLOPE: f32 = 0.01;
+
+fn leaky_relu(x: f32) -> f32 {
+    return select(SLOPE * x, x, x > 0.0);
+}
+
+// Error function: x P(x^2) / Q(x^2) on [-4, 4], 1 beyond; within 3e-7 of the true value. A rational function gives the
+// same bits on adapters whose exp differ. Coefficients: the minimax fit used by Eigen and XLA.
+fn erf(value: f32) -> f32 {
+    let x = clamp(value, -4.0, 4.0);
+    let s = x * x;
+    var p = -2.72614225801306e-10;
+    p = fma(p, s, 2.77068142495902e-08);
+    p = fma(p, s, -2.10102402082508e-06);
+    p = fma(p, s, -5.69250639462346e-05);
+    p = fma(p, s, -7.34990630326855e-04);
+    p = fma(p, s, -2.95459980854025e-03);
+    p = fma(p, s, -1.60960333262415e-02);
+    var q = -1.45660718464996e-05;
+    q = fma(q, s, -2.13374055278905e-04);
+    q = fma(q, s, -1.68282697438203e-03);
+    q = fma(q, s, -7.37332916720468e-03);
+    q = fma(q, s, -1.42647390514189e-02);
+    return x * p / q;
+}
+
+// GELU in its exact form, as torch.nn.GELU().
+fn gelu(x: f32) -> f32 {
+    return 0.5 * x * (1.0 + erf(x * 0.70710678));
+}

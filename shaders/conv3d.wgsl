@@ -1,0 +1,149 @@
+// 3x3x3 or 1x1x1 convolution, stride 1, zero padding, no bias; without workgroup memory: one invocation holds
+// 4 voxels along Z x 4 QUADS output channels.
+//   y[n, k, p] = sum over sources, c, t of w[k, c, t] a[n, c, p + t - 1]
+//   x_s     (N, C_s, X, Y, Z)   sources, their channels one after the other: the concatenation is never stored
+//   norm_s  (N, C_s) of (mean, 1/std, scale, shift): a = leaky_relu(scale x + shift); without it a = x
+//   w       [C][tap][K padded to 4]
+//   y       (N, K, X, Y, Z)
+#import index
+#import activation
+#import weights
+
+struct Params { x: u32, y: u32, z: u32, channels_0: u32, channels_1: u32, k: u32, tiles: u32, groups: u32, n: u32, pad_0: u32, pad_1: u32, pad_2: u32 }
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> x_0: array<f32>;
+#if NORM_0
+@group(0) @binding(#) var<storage, read> norm_0: array<vec4<f32>>;
+#end
+#if SECOND
+@group(0) @binding(#) var<storage, read> x_1: array<f32>;
+#if NORM_1
+@group(0) @binding(#) var<storage, read> norm_1: array<vec4<f32>>;
+#end
+#end
+@group(0) @binding(#) var<storage, read> w: array<Weight>;
+@group(0) @binding(#) var<storage, read_write> y: array<f32>;
+
+#unroll s in 0..SOURCES
+#if NORM_$s
+fn load_$s(row: u32, at: i32, n: vec4<f32>) -> f32 {
+    let inside = at >= 0 && at < i32(params.z);
+    return select(0.0, leaky_relu(fma(x_$s[row + u32(clamp(at, 0, i32(params.z) - 1))], n.z, n.w)), inside);
+}
+#else
+fn load_$s(row: u32, at: i32) -> f32 {
+    let inside = at >= 0 && at < i32(params.z);
+    return select(0.0, x_$s[row + u32(clamp(at, 0, i32(params.z) - 1))], inside);
+}
+#end
+#end
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    // Tiles of a group are neighbours in space and share their output channels.
+    let group = flat_group(wid, counts);
+    let blocks = (params.k + 4u * QUADS - 1u) / (4u * QUADS);
+    let block = group / params.groups % blocks;
+    let n = group / params.groups / blocks;
+    let tile = group % params.groups * 64u + lane;
+    let channels = params.channels_0 + params.channels_1;
+    if (tile >= params.tiles || n >= params.n) {
+        return;
+    }
+    let z_tiles = (params.z + 3u) / 4u;
+    let z = tile % z_tiles * 4u;
+    let py = tile / z_tiles % params.y;
+    let px = tile / z_tiles / params.y;
+    let plane = params.y * params.z;
+    let voxels = params.x * plane;
+    let k4 = (params.k + 3u) / 4u;
+    let quad = block * QUADS;
+#unroll v in 0..4
+#unroll o in 0..QUADS
+    var sum_$v_$o = vec4<f32>();
+#end
+#end
+#unroll o in 0..QUADS
+    // A block may reach beyond the last channel: the last weights are repeated and the results dropped.
+    let q_$o = min(quad + $ou, k4 - 1u);
+#end
+#unroll s in 0..SOURCES
+    for (var c = 0u; c < params.channels_$s; c += 1u) {
+        let channel = (n * params.channels_$s + c) * voxels;
+#if SECOND_$s
+        let weights = (params.channels_0 + c) * TAPS * k4;
+#else
+        let weights = c * TAPS * k4;
+#end
+#if NORM_$s
+        let norm = norm_$s[n * params.channels_$s + c];
+#end
+#if CUBE
+        for (var t = 0u; t < 9u; t += 1u) {
+            let qx = i32(px + t / 3u) - 1;
+            let qy = i32(py + t % 3u) - 1;
+            if (qx < 0 || qx >= i32(params.x) || qy < 0 || qy >= i32(params.y)) {
+                continue;
+            }
+            let row = channel + u32(qx) * plane + u32(qy) * params.z;
+#unroll i in 0..6
+#if NORM_$s
+            let a_$i = load_$s(row, i32(z) + $i - 1, norm);
+#else
+            let a_$i = load_$s(row, i32(z) + $i - 1);
+#end
+#end
+#unroll o in 0..QUADS
+            {
+                let at = weights + t * 3u * k4 + q_$o;
+                let w0 = weight4(at);
+                let w1 = weight4(at + k4);
+                let w2 = weight4(at + 2u * k4);
+                sum_0_$o = fma(vec4<f32>(a_2), w2, fma(vec4<f32>(a_1), w1, fma(vec4<f32>(a_0), w0, sum_0_$o)));
+                sum_1_$o = fma(vec4<f32>(a_3), w2, fma(vec4<f32>(a_2), w1, fma(vec4<f32>(a_1), w0, sum_1_$o)));
+                sum_2_$o = fma(vec4<f32>(a_4), w2, fma(vec4<f32>(a_3), w1, fma(vec4<f32>(a_2), w0, sum_2_$o)));
+                sum_3_$o = fma(vec4<f32>(a_5), w2, fma(vec4<f32>(a_4), w1, fma(vec4<f32>(a_3), w0, sum_3_$o)));
+            }
+#end
+        }
+#else
+        let row = channel + px * plane + py * params.z;
+#unroll v in 0..4
+#if NORM_$s
+        let a_$v = load_$s(row, i32(z) + $v, norm);
+#else
+        let a_$v = load_$s(row, i32(z) + $v);
+#end
+#end
+#unroll o in 0..QUADS
+        {
+            let w0 = weight4(weights + q_$o);
+#unroll v in 0..4
+            sum_$v_$o = fma(vec4<f32>(a_$v), w0, sum_$v_$o);
+#end
+        }
+#end
+#end
+    }
+#end
+    let at = px * plane + py * params.z + z;
+#unroll o in 0..QUADS
+#unroll j in 0..4
+    {
+        let k = (quad + $ou) * 4u + $ju;
+        if (k < params.k) {
+            let out = (n * params.k + k) * voxels + at;
+#unroll v in 0..4
+            if (z + $vu < params.z) {
+                y[out + $vu] = sum_$v_$o[$j];
+            }
+#end
+        }
+    }
+#end
+#end
+}

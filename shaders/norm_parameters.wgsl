@@ -1,0 +1,46 @@
+// What a consumer needs to normalise on load: (mean, 1/std, scale, shift) with y = scale x + shift.
+//   moments  (N, C) of (mean, variance)
+//   gamma, beta  (C)
+//   y        (N, C) of vec4
+#import index
+
+struct Params { samples: u32, channels: u32, group: u32, eps: f32 }
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> moments: array<vec2<f32>>;
+#if AFFINE
+@group(0) @binding(#) var<storage, read> gamma: array<f32>;
+@group(0) @binding(#) var<storage, read> beta: array<f32>;
+#end
+@group(0) @binding(#) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(wid, counts) * 64u + lane;
+    if (index >= params.samples * params.channels) {
+        return;
+    }
+    // Channels of a group have equally many voxels: the variance is the mean variance plus that of the means.
+    let first = index / params.group * params.group;
+    var mean = 0.0;
+    for (var i = 0u; i < params.group; i += 1u) {
+        mean += moments[first + i].x;
+    }
+    mean /= f32(params.group);
+    var variance = 0.0;
+    for (var i = 0u; i < params.group; i += 1u) {
+        let d = moments[first + i].x - mean;
+        variance += moments[first + i].y + d * d;
+    }
+    variance /= f32(params.group);
+    let rstd = 1.0 / sqrt(variance + params.eps);
+#if AFFINE
+    let scale = rstd * gamma[index % params.channels];
+    y[index] = vec4<f32>(mean, rstd, scale, beta[index % params.channels] - mean * scale);
+#else
+    y[index] = vec4<f32>(mean, rstd, rstd, -mean * rstd);
+#end
+}

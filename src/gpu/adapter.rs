@@ -1,0 +1,139 @@
+use std::fmt;
+
+use super::GpuError;
+
+/// What kind of machine stands behind an adapter; kernel variants are chosen by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AdapterClass {
+    /// A CPU that plays a GPU (lavapipe, SwiftShader, WARP): barriers and workgroup memory cost, loads cost more.
+    Software,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU with memory of its own, or one that does not say.
+    Discrete,
+}
+
+/// One adapter of this machine, as shown to a user.
+#[derive(Clone, Debug)]
+pub struct AdapterReport {
+    /// The adapter's own name.
+    pub name: String,
+    /// `Vulkan`, `Metal`, `Dx12`, `BrowserWebGpu` or `Noop`.
+    pub backend: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// See [`AdapterClass`].
+    pub class: AdapterClass,
+    /// 16-bit floats in shaders.
+    pub shader_f16: bool,
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// Timestamps per kernel.
+    pub timestamps: bool,
+    /// What the adapter would allow.
+    pub limits: wgpu::Limits,
+}
+
+impl AdapterReport {
+    pub(super) fn of(adapter: &wgpu::Adapter) -> Self {
+        let info = adapter.get_info();
+        let features = adapter.features();
+        Self {
+            class: class_of(&info),
+            backend: format!("{:?}", info.backend),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            name: info.name,
+            shader_f16: features.contains(wgpu::Features::SHADER_F16),
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            limits: adapter.limits(),
+        }
+    }
+}
+
+impl fmt::Display for AdapterReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.name, self.backend)?;
+        if self.class == AdapterClass::Software {
+            f.write_str(", software adapter: runs on the CPU")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// The class by what the driver says of itself; browsers hide the type, so the usual names are looked for too.
+pub(super) fn class_of(info: &wgpu::AdapterInfo) -> AdapterClass {
+    let name = info.name.to_ascii_lowercase();
+    let software = ["llvmpipe", "swiftshader", "basic render", "lavapipe"];
+    match info.device_type {
+        wgpu::DeviceType::Cpu => AdapterClass::Software,
+        _ if software.iter().any(|s| name.contains(s)) => AdapterClass::Software,
+        wgpu::DeviceType::IntegratedGpu => AdapterClass::Integrated,
+        _ => AdapterClass::Discrete,
+    }
+}
+
+pub(super) fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN
+        | wgpu::Backends::METAL
+        | wgpu::Backends::DX12
+        | wgpu::Backends::BROWSER_WEBGPU;
+    // Debug layers change timings and are not on users' machines.
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    wgpu::Instance::new(descriptor)
+}
+
+/// Every adapter of this machine; an adapter's place in the list is its index.
+pub async fn list_adapters() -> Vec<AdapterReport> {
+    let adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
+    adapters.iter().map(AdapterReport::of).collect()
+}
+
+/// The adapter asked for by index or part of its name; without a wish the fastest kind, in list order.
+pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError> {
+    let instance = instance();
+    if cfg!(target_arch = "wasm32") {
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        return instance
+            .request_adapter(&options)
+            .await
+            .map_err(|_| GpuError::NoAdapter);
+    }
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    if adapters.is_empty() {
+        return Err(GpuError::NoAdapter);
+    }
+    let reports: Vec<_> = adapters.iter().map(AdapterReport::of).collect();
+    let found = match wish {
+        None => (0..reports.len()).min_by_key(|&i| match reports[i].class {
+            AdapterClass::Discrete => 0,
+            AdapterClass::Integrated => 1,
+            AdapterClass::Software => 2,
+        }),
+        Some(wish) => match wish.parse::<usize>() {
+            Ok(index) => (index < reports.len()).then_some(index),
+            Err(_) => {
+                let wish = wish.to_lowercase();
+                reports
+                    .iter()
+                    .position(|r| r.name.to_lowercase().contains(&wish))
+            }
+        },
+    };
+    match found {
+        Some(index) => Ok(adapters.swap_remove(index)),
+        None => Err(GpuError::AdapterNotFound {
+            wanted: wish.unwrap_or_default().to_owned(),
+            available: reports
+                .iter()
+                .enumerate()
+                .map(|(i, r)| format!("{i}: {}", r.name))
+                .collect::<Vec<_>>()
+                .join(", "),
+        }),
+    }
+}

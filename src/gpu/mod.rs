@@ -1,0 +1,17 @@
+//! The device: adapters, shaders, pipelines, buffers, readback. The only modules that speak to wgpu are here and the plan.
+
+mod adapter;
+mod canary;
+mod context;
+mod error;
+mod pipeline;
+mod profile;
+mod shader;
+mod transfer;
+
+pub use adapter::{AdapterClass, AdapterReport, list_adapters};
+pub use context::{Gpu, GpuOptions};
+pub use error::GpuError;
+pub use pipeline::{Access, PipelineKey};
+pub use profile::{KernelTime, Profiler};
+pub use shader::{SHADERS, ShaderError, expand};

@@ -1,0 +1,205 @@
+//! WGSL sources and their four textual directives.
+//!
+//! | line | does |
+//! | --- | --- |
+//! | `#import name` | inserts `shaders/common/name.wgsl`, once per shader |
+//! | `#if NAME` / `#if !NAME` ... `#else` ... `#end` | keeps a part if the constant is (not) zero |
+//! | `#unroll i in 0..N` ... `#end` | repeats a part with `$i` replaced; `N` is a number or a constant |
+//! | `@binding(#)` | the next binding number, counted from 0 |
+//!
+//! Constants given by the kernel become `const NAME: u32 = value;` at the head. Inner loops are unrolled here because
+//! naga's output gives drivers no hint to do it, and accumulators indexed by a variable end up in memory.
+
+use std::collections::{HashMap, HashSet};
+
+macro_rules! shaders {
+    ($($name:literal),* $(,)?) => {
+        /// Every shader file by name, in the order of the folder.
+        pub const SHADERS: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*];
+    };
+}
+
+shaders![
+    "common/activation",
+    "common/index",
+    "common/weights",
+    "attention",
+    "canary",
+    "conv3d",
+    "conv_transpose3d",
+    "head",
+    "layer_norm",
+    "linear",
+    "moments",
+    "norm_parameters",
+    "patchify",
+    "residual",
+    "transpose",
+];
+
+/// A shader that could not be put together: a fault in this program.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("shader {shader}, line {line}: {reason}")]
+pub struct ShaderError {
+    /// File name without `.wgsl`.
+    pub shader: String,
+    /// Line in that file, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The WGSL text of `shader` with these constants.
+///
+/// # Errors
+/// An unknown shader, import or constant, or a directive without its `#end`.
+pub fn expand(shader: &str, constants: &[(&'static str, u32)]) -> Result<String, ShaderError> {
+    let table: HashMap<&str, u32> = constants.iter().copied().collect();
+    let mut expander = Expander {
+        shader,
+        constants: &table,
+        imported: HashSet::new(),
+        bindings: 0,
+        out: String::new(),
+    };
+    for (name, value) in constants {
+        expander.out += &format!("const {name}: u32 = {value}u;\n");
+    }
+    let source = find(shader).ok_or_else(|| expander.error(0, "no such shader"))?;
+    let lines: Vec<(usize, String)> = source
+        .lines()
+        .enumerate()
+        .map(|(i, l)| (i + 1, l.to_owned()))
+        .collect();
+    expander.block(&lines)?;
+    Ok(expander.out)
+}
+
+fn find(name: &str) -> Option<&'static str> {
+    SHADERS.iter().find(|(n, _)| *n == name).map(|(_, s)| *s)
+}
+
+struct Expander<'a> {
+    shader: &'a str,
+    constants: &'a HashMap<&'a str, u32>,
+    imported: HashSet<String>,
+    bindings: u32,
+    out: String,
+}
+
+type Line = (usize, String);
+
+impl Expander<'_> {
+    fn error(&self, line: usize, reason: impl Into<String>) -> ShaderError {
+        ShaderError {
+            shader: self.shader.to_owned(),
+            line,
+            reason: reason.into(),
+        }
+    }
+
+    fn block(&mut self, lines: &[Line]) -> Result<(), ShaderError> {
+        let mut at = 0;
+        while let Some((number, line)) = lines.get(at) {
+            let trimmed = line.trim();
+            if let Some(name) = trimmed.strip_prefix("#import ") {
+                self.import(*number, name.trim())?;
+            } else if let Some(condition) = trimmed.strip_prefix("#if ") {
+                let (end, middle) = self.matching_end(lines, at)?;
+                let keep = self.condition(*number, condition.trim())?;
+                let (from, to) = match (keep, middle) {
+                    (true, Some(m)) => (at + 1, m),
+                    (true, None) => (at + 1, end),
+                    (false, Some(m)) => (m + 1, end),
+                    (false, None) => (end, end),
+                };
+                self.block(&lines[from..to])?;
+                at = end;
+            } else if let Some(header) = trimmed.strip_prefix("#unroll ") {
+                let (end, _) = self.matching_end(lines, at)?;
+                self.unroll(*number, header, &lines[at + 1..end])?;
+                at = end;
+            } else if trimmed.starts_with('#') {
+                return Err(self.error(*number, format!("unknown directive '{trimmed}'")));
+            } else {
+                self.text(line);
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, line: &str) {
+        if line.contains("@binding(#)") {
+            let numbered = line.replacen("@binding(#)", &format!("@binding({})", self.bindings), 1);
+            self.bindings += 1;
+            self.out += &numbered;
+        } else {
+            self.out += line;
+        }
+        self.out.push('\n');
+    }
+
+    fn import(&mut self, line: usize, name: &str) -> Result<(), ShaderError> {
+        if !self.imported.insert(name.to_owned()) {
+            return Ok(());
+        }
+        let source = find(&format!("common/{name}"))
+            .ok_or_else(|| self.error(line, format!("no shader common/{name}")))?;
+        let lines: Vec<Line> = source.lines().map(|l| (line, l.to_owned())).collect();
+        self.block(&lines)
+    }
+
+    fn condition(&self, line: usize, text: &str) -> Result<bool, ShaderError> {
+        let (name, negated) = match text.strip_prefix('!') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        Ok((self.value(line, name)? != 0) != negated)
+    }
+
+    fn value(&self, line: usize, name: &str) -> Result<u32, ShaderError> {
+        name.parse()
+            .ok()
+            .or_else(|| self.constants.get(name).copied())
+            .ok_or_else(|| self.error(line, format!("constant '{name}' was not given")))
+    }
+
+    fn unroll(&mut self, line: usize, header: &str, body: &[Line]) -> Result<(), ShaderError> {
+        let parsed = header
+            .split_once(" in 0..")
+            .map(|(name, bound)| (name.trim(), bound.trim()));
+        let Some((name, bound)) = parsed else {
+            return Err(self.error(line, "expected '#unroll i in 0..N'"));
+        };
+        let placeholder = format!("${name}");
+        for i in 0..self.value(line, bound)? {
+            let copy: Vec<Line> = body
+                .iter()
+                .map(|(n, l)| (*n, l.replace(&placeholder, &i.to_string())))
+                .collect();
+            self.block(&copy)?;
+        }
+        Ok(())
+    }
+
+    /// The `#end` of the directive at `start`, and its own `#else` if it has one.
+    fn matching_end(&self, lines: &[Line], start: usize) -> Result<(usize, Option<usize>), ShaderError> {
+        let (mut depth, mut middle) = (0usize, None);
+        for (i, (_, line)) in lines.iter().enumerate().skip(start) {
+            let trimmed = line.trim();
+            if trimmed.starts_with("#if ") || trimmed.starts_with("#unroll ") {
+                depth += 1;
+            } else if trimmed == "#else" && depth == 1 {
+                middle = Some(i);
+            } else if trimmed == "#end" {
+                depth -= 1;
+                if depth == 0 {
+                    return Ok((i, middle));
+                }
+            }
+        }
+        Err(self.error(lines[start].0, "no #end"))
+    }
+}

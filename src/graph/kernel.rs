@@ -1,0 +1,233 @@
+use std::fmt::Debug;
+
+use super::{DType, GraphError};
+use crate::gpu::{Access, AdapterClass};
+use crate::tensor::{HostTensor, Shape};
+
+/// Anything that can run: shape rule, GPU work and double-precision twin of one op.
+pub trait Kernel: Debug + Send + Sync + 'static {
+    /// The op's name, as its file's.
+    fn name(&self) -> &'static str;
+
+    /// The output shapes.
+    ///
+    /// # Errors
+    /// [`GraphError`] that names what does not fit.
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError>;
+
+    /// The GPU work on this target: plain data.
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch>;
+
+    /// Bytes of each private temporary that [`Operand::Scratch`] names.
+    fn scratch(&self, _io: &Io, _target: &Target) -> Vec<u64> {
+        Vec::new()
+    }
+
+    /// The f64 twin: the oracle of every other implementation.
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor>;
+
+    /// Arithmetic, and the least traffic an implementation needs.
+    fn cost(&self, io: &Io) -> Cost;
+}
+
+/// Floating point operations (a multiply-add is two) and bytes moved at the least.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Operations.
+    pub flops: f64,
+    /// Bytes read and written once.
+    pub bytes: f64,
+}
+
+/// Shape and storage of an argument.
+#[derive(Clone, Debug)]
+pub struct TensorKind {
+    /// Logical shape.
+    pub shape: Shape,
+    /// Storage.
+    pub dtype: DType,
+}
+
+/// The arguments and results of a node.
+#[derive(Clone, Debug)]
+pub struct Io {
+    /// Arguments.
+    pub inputs: Vec<TensorKind>,
+    /// Results.
+    pub outputs: Vec<TensorKind>,
+}
+
+impl Io {
+    /// Shape of argument `i`.
+    pub fn input(&self, i: usize) -> &Shape {
+        &self.inputs[i].shape
+    }
+
+    /// Shape of result `i`.
+    pub fn output(&self, i: usize) -> &Shape {
+        &self.outputs[i].shape
+    }
+
+    /// 1 if argument `i` is stored in 16 bits: the `HALF` constant of shaders that import `common/weights`.
+    pub fn half(&self, i: usize) -> u32 {
+        u32::from(self.inputs[i].dtype == DType::F16)
+    }
+
+    /// Bytes of all arguments and results once.
+    pub fn bytes(&self) -> f64 {
+        self.inputs
+            .iter()
+            .chain(&self.outputs)
+            .map(|t| t.shape.elements() as f64 * t.dtype.bytes() as f64)
+            .sum()
+    }
+}
+
+/// What kernels may use and choose their variant by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Kind of adapter.
+    pub class: AdapterClass,
+    /// Bytes of workgroup memory a group may use.
+    pub workgroup_bytes: u32,
+    /// Overrides the choice by class: the variant of this number, for tests and tuning.
+    pub variant: Option<usize>,
+}
+
+impl Target {
+    /// WebGPU's default limits on an adapter of this class.
+    pub fn new(class: AdapterClass) -> Self {
+        Self {
+            class,
+            workgroup_bytes: 16 << 10,
+            variant: None,
+        }
+    }
+
+    /// `choices[variant]` where a variant is forced, else the default for the class: `choices[0]` on software
+    /// adapters, `choices[1]` (or the last) on GPUs.
+    pub fn choose<'a, T>(&self, choices: &'a [T]) -> &'a T {
+        let last = choices.len() - 1;
+        let by_class = match self.class {
+            AdapterClass::Software => 0,
+            AdapterClass::Integrated | AdapterClass::Discrete => 1,
+        };
+        &choices[self.variant.unwrap_or(by_class).min(last)]
+    }
+}
+
+/// A buffer named from inside a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// Argument.
+    Input(usize),
+    /// Result.
+    Output(usize),
+    /// Private temporary.
+    Scratch(usize),
+}
+
+/// A buffer and how it is used.
+pub type Binding = (Operand, Access);
+
+/// The uniform block at binding 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Params {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Name and byte offset of each field, to be compared with the WGSL struct.
+    pub fields: &'static [(&'static str, usize)],
+}
+
+/// One compute dispatch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// Shader file without `.wgsl`.
+    pub shader: &'static str,
+    /// Entry point.
+    pub entry: &'static str,
+    /// Constants of the variant.
+    pub constants: Vec<(&'static str, u32)>,
+    /// Uniform block.
+    pub params: Params,
+    /// Storage buffers, in binding order from 1.
+    pub bindings: Vec<Binding>,
+    /// Workgroups; use [`groups`] to stay within 65,535 per axis.
+    pub groups: [u32; 3],
+}
+
+/// One named test of a kernel, shared by the tests, the self-test and the benchmark.
+#[derive(Debug)]
+pub struct Case {
+    /// What is special about it.
+    pub name: String,
+    /// The op.
+    pub kernel: Box<dyn Kernel>,
+    /// Its arguments.
+    pub inputs: Vec<HostTensor>,
+    /// Storage of each argument that is not natural f32.
+    pub storage: Vec<(usize, super::Layout, DType)>,
+    /// For an op that updates its last argument in place.
+    pub in_place: bool,
+}
+
+impl Case {
+    /// A case with natural f32 arguments.
+    pub fn new(name: impl Into<String>, kernel: impl Kernel, inputs: Vec<HostTensor>) -> Self {
+        Self {
+            name: name.into(),
+            kernel: Box::new(kernel),
+            inputs,
+            storage: Vec::new(),
+            in_place: false,
+        }
+    }
+
+    /// Stores argument `index` as a matrix parameter.
+    pub fn stored(mut self, index: usize, layout: super::Layout, dtype: DType) -> Self {
+        self.storage.push((index, layout, dtype));
+        self
+    }
+
+    /// The op updates its last argument.
+    pub fn updating(mut self) -> Self {
+        self.in_place = true;
+        self
+    }
+}
+
+/// Declares a uniform block: a `repr(C)` struct whose field offsets a test compares with WGSL's.
+macro_rules! params {
+    ($(#[$meta:meta])* $name:ident { $($field:ident : $ty:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        struct $name { $($field: $ty),* }
+
+        impl $name {
+            fn block(&self) -> $crate::graph::Params {
+                $crate::graph::Params {
+                    bytes: bytemuck::bytes_of(self).to_vec(),
+                    fields: &[$((stringify!($field), std::mem::offset_of!($name, $field))),*],
+                }
+            }
+        }
+    };
+}
+pub(crate) use params;
+
+/// `count` workgroups as a grid within 65,535 per axis; shaders get the flat number back by `flat_group` and drop the
+/// overhang.
+pub(crate) fn groups(count: usize) -> [u32; 3] {
+    const MOST: usize = 65_535;
+    let count = count.max(1);
+    if count <= MOST {
+        return [count as u32, 1, 1];
+    }
+    let rows = count.div_ceil(MOST);
+    if rows <= MOST {
+        return [count.div_ceil(rows) as u32, rows as u32, 1];
+    }
+    let layers = rows.div_ceil(MOST);
+    [MOST as u32, rows.div_ceil(layers) as u32, layers as u32]
+}

@@ -1,0 +1,317 @@
+//! A static graph of named ops, compiled once to a [`Plan`] and replayed for each window or step.
+//!
+//! Tensors are contiguous and have fixed shapes; there are no views. An op may have several inputs and outputs. A
+//! *state* is a tensor that outlives a run and that an op may update in place.
+
+mod check;
+mod interpret;
+mod kernel;
+mod memory;
+mod parameter;
+mod plan;
+
+use crate::tensor::Shape;
+
+pub use check::{CheckError, check_webgpu};
+pub use interpret::interpret;
+pub(crate) use kernel::{groups, params};
+pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind};
+pub use memory::{Assignment, Lifetime, assign_slots};
+pub use parameter::{DType, Layout};
+pub use plan::{Layouted, MemoryReport, NodeReport, Plan, PlanError, PlanOptions, Residents};
+
+/// A tensor of a [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub(crate) u32);
+
+/// A node of a [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) u32);
+
+impl TensorId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a tensor is for; it decides where its memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Written by the host before each run.
+    Input,
+    /// A weight: uploaded once, never written by a forward pass.
+    Parameter,
+    /// Kept between runs, updated in place.
+    State,
+    /// Made by a node; its memory is shared with others once it is no longer needed.
+    Intermediate,
+}
+
+/// What the graph knows of a tensor.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    /// For parameters MONAI's `state_dict` key, else the path of the node that makes it.
+    pub name: String,
+    /// Logical shape.
+    pub shape: Shape,
+    /// See [`Role`].
+    pub role: Role,
+    /// How the elements lie in memory.
+    pub layout: Layout,
+    /// How they are stored.
+    pub dtype: DType,
+}
+
+/// An op applied to tensors.
+#[derive(Debug)]
+pub struct Node {
+    /// Path, `vit.blocks.3.attn.qkv`.
+    pub name: String,
+    /// What it computes.
+    pub kernel: Box<dyn Kernel>,
+    /// In the kernel's argument order.
+    pub inputs: Vec<TensorId>,
+    /// In the kernel's result order; a state updated in place stands in both lists.
+    pub outputs: Vec<TensorId>,
+}
+
+/// A graph that cannot be: shapes that do not fit, or an op that cannot do what is asked.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{node}: {reason}")]
+pub struct GraphError {
+    /// Path of the node.
+    pub node: String,
+    /// What does not fit, with the shapes.
+    pub reason: String,
+}
+
+impl GraphError {
+    /// An error that gets its node's path when the node is added.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            node: String::new(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Nodes in the order they run, and their tensors.
+#[derive(Debug, Default)]
+pub struct Graph {
+    tensors: Vec<TensorInfo>,
+    nodes: Vec<Node>,
+    outputs: Vec<TensorId>,
+    scope: Vec<String>,
+    half_weights: bool,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Store the large weights of this graph as 16-bit floats; arithmetic stays in 32 bits.
+    pub fn with_half_weights(mut self, half: bool) -> Self {
+        self.half_weights = half;
+        self
+    }
+
+    /// Runs `build` with `name` appended to the path of every node it adds.
+    ///
+    /// # Errors
+    /// What `build` returns.
+    pub fn scope<T>(
+        &mut self,
+        name: &str,
+        build: impl FnOnce(&mut Self) -> Result<T, GraphError>,
+    ) -> Result<T, GraphError> {
+        self.scope.push(name.to_owned());
+        let result = build(self);
+        self.scope.pop();
+        result
+    }
+
+    /// `name` within the current scopes.
+    pub fn path(&self, name: &str) -> String {
+        let mut path = self.scope.join(".");
+        if !path.is_empty() && !name.is_empty() {
+            path.push('.');
+        }
+        path + name
+    }
+
+    /// A tensor that the host writes before each run.
+    pub fn input(&mut self, name: &str, shape: impl Into<Shape>) -> TensorId {
+        self.add_tensor(self.path(name), shape.into(), Role::Input, Layout::Natural, DType::F32)
+    }
+
+    /// A tensor that is kept between runs and starts as zeros.
+    pub fn state(&mut self, name: &str, shape: impl Into<Shape>) -> TensorId {
+        self.add_tensor(self.path(name), shape.into(), Role::State, Layout::Natural, DType::F32)
+    }
+
+    /// A weight, by its key within the current scopes.
+    pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>) -> TensorId {
+        self.add_tensor(self.path(name), shape.into(), Role::Parameter, Layout::Natural, DType::F32)
+    }
+
+    /// A weight that kernels read through `common/weights`: it may be stored in 16 bits and in another order.
+    pub fn matrix_parameter(&mut self, name: &str, shape: impl Into<Shape>, layout: Layout) -> TensorId {
+        let dtype = if self.half_weights { DType::F16 } else { DType::F32 };
+        self.add_tensor(self.path(name), shape.into(), Role::Parameter, layout, dtype)
+    }
+
+    /// A weight in 32 bits whatever the graph's setting.
+    pub fn full_parameter(&mut self, name: &str, shape: impl Into<Shape>, layout: Layout) -> TensorId {
+        self.add_tensor(self.path(name), shape.into(), Role::Parameter, layout, DType::F32)
+    }
+
+    fn add_tensor(
+        &mut self,
+        name: String,
+        shape: Shape,
+        role: Role,
+        layout: Layout,
+        dtype: DType,
+    ) -> TensorId {
+        let id = TensorId(self.tensors.len() as u32);
+        self.tensors.push(TensorInfo { name, shape, role, layout, dtype });
+        id
+    }
+
+    /// Adds an op; its outputs are new intermediates.
+    ///
+    /// # Errors
+    /// [`GraphError`] with the node's path if the shapes do not fit.
+    pub fn add(
+        &mut self,
+        name: &str,
+        kernel: impl Kernel,
+        inputs: &[TensorId],
+    ) -> Result<Vec<TensorId>, GraphError> {
+        let path = self.path(name);
+        let shapes = self.infer(&path, &kernel, inputs)?;
+        let several = shapes.len() > 1;
+        let outputs = shapes
+            .into_iter()
+            .enumerate()
+            .map(|(i, shape)| {
+                let name = if several { format!("{path}#{i}") } else { path.clone() };
+                self.add_tensor(name, shape, Role::Intermediate, Layout::Natural, DType::F32)
+            })
+            .collect::<Vec<_>>();
+        self.nodes.push(Node {
+            name: path,
+            kernel: Box::new(kernel),
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+        });
+        Ok(outputs)
+    }
+
+    /// Adds an op with one output.
+    ///
+    /// # Errors
+    /// As [`Graph::add`].
+    pub fn add_one(
+        &mut self,
+        name: &str,
+        kernel: impl Kernel,
+        inputs: &[TensorId],
+    ) -> Result<TensorId, GraphError> {
+        let outputs = self.add(name, kernel, inputs)?;
+        outputs.first().copied().ok_or_else(|| GraphError {
+            node: self.path(name),
+            reason: "the op gives no output".to_owned(),
+        })
+    }
+
+    /// Adds an op whose only output is the last of its inputs, updated in place.
+    ///
+    /// # Errors
+    /// As [`Graph::add`]; also if that input is not a state of the output's shape.
+    pub fn update(
+        &mut self,
+        name: &str,
+        kernel: impl Kernel,
+        inputs: &[TensorId],
+    ) -> Result<NodeId, GraphError> {
+        let path = self.path(name);
+        let shapes = self.infer(&path, &kernel, inputs)?;
+        let state = inputs.last().copied();
+        let fits = state.is_some_and(|s| {
+            let info = self.tensor(s);
+            info.role == Role::State && shapes == [info.shape.clone()]
+        });
+        let (Some(state), true) = (state, fits) else {
+            return Err(GraphError {
+                node: path,
+                reason: "the last input must be a state of the output's shape".to_owned(),
+            });
+        };
+        let id = NodeId(self.nodes.len() as u32);
+        self.nodes.push(Node {
+            name: path,
+            kernel: Box::new(kernel),
+            inputs: inputs.to_vec(),
+            outputs: vec![state],
+        });
+        Ok(id)
+    }
+
+    fn infer(
+        &self,
+        path: &str,
+        kernel: &dyn Kernel,
+        inputs: &[TensorId],
+    ) -> Result<Vec<Shape>, GraphError> {
+        let shapes: Vec<Shape> = inputs.iter().map(|&i| self.tensor(i).shape.clone()).collect();
+        kernel.infer(&shapes).map_err(|e| GraphError {
+            node: path.to_owned(),
+            reason: e.reason,
+        })
+    }
+
+    /// Keeps a tensor readable after each run.
+    pub fn output(&mut self, tensor: TensorId) {
+        if !self.outputs.contains(&tensor) {
+            self.outputs.push(tensor);
+        }
+    }
+
+    /// The tensor of this id.
+    pub fn tensor(&self, id: TensorId) -> &TensorInfo {
+        &self.tensors[id.index()]
+    }
+
+    /// The shape of this tensor.
+    pub fn shape(&self, id: TensorId) -> &Shape {
+        &self.tensor(id).shape
+    }
+
+    /// All tensors, in the order they were added.
+    pub fn tensors(&self) -> impl Iterator<Item = (TensorId, &TensorInfo)> {
+        (0u32..).map(TensorId).zip(&self.tensors)
+    }
+
+    /// The weights, in the order they were added.
+    pub fn parameters(&self) -> impl Iterator<Item = (TensorId, &TensorInfo)> {
+        self.tensors().filter(|(_, t)| t.role == Role::Parameter)
+    }
+
+    /// The nodes, in the order they run.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The tensors kept readable.
+    pub fn outputs(&self) -> &[TensorId] {
+        &self.outputs
+    }
+
+    /// The tensor that the node of this name makes; `None` if there is no such node.
+    pub fn named(&self, name: &str) -> Option<TensorId> {
+        self.tensors().find(|(_, t)| t.name == name).map(|(id, _)| id)
+    }
+}

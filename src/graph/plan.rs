@@ -1,0 +1,631 @@
+//! A graph made ready for one device: buffers, pipelines, bind groups and parameters made once, replayed for each run.
+
+use std::collections::HashMap;
+
+use super::check::{CheckError, check_webgpu};
+use super::kernel::{Cost, Dispatch, Io, Kernel, Operand, Target, TensorKind};
+use super::memory::{Lifetime, assign_slots};
+use super::{DType, Graph, GraphError, Layout, NodeId, Role, TensorId};
+use crate::gpu::{AdapterClass, Gpu, GpuError, PipelineKey, Profiler};
+use crate::tensor::Shape;
+
+/// Why a graph could not be made ready or run.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// From the device.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// From the graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// From the check of WebGPU's rules.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// One tensor is larger than a binding of this adapter.
+    #[error(
+        "{tensor} {shape} needs {bytes} bytes in one buffer; this adapter binds at most {limit}. Choose a smaller window \
+         (roi_size), a smaller feature_size, or --device another adapter"
+    )]
+    TooLarge {
+        /// Its name.
+        tensor: String,
+        /// Its shape.
+        shape: Shape,
+        /// What it needs.
+        bytes: u64,
+        /// What there is.
+        limit: u64,
+    },
+    /// Values of another count than the tensor's.
+    #[error("{tensor}: {got} values given, shape {shape} has {}", shape.elements())]
+    Count {
+        /// Its name.
+        tensor: String,
+        /// Its shape.
+        shape: Shape,
+        /// How many were given.
+        got: usize,
+    },
+}
+
+/// How to make a plan.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// Forces the kernel variant of this number everywhere (for tests and tuning).
+    pub variant: Option<usize>,
+    /// Keeps every intermediate readable: no two share memory.
+    pub keep_all: bool,
+}
+
+/// Buffers that outlive a plan and that several plans share, by tensor name: weights and states.
+#[derive(Clone, Default)]
+pub struct Residents(HashMap<String, wgpu::Buffer>);
+
+/// GPU memory by purpose, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryReport {
+    /// Parameters.
+    pub weights: u64,
+    /// States that outlive a run.
+    pub states: u64,
+    /// Inputs.
+    pub inputs: u64,
+    /// Slots shared by intermediates and temporaries.
+    pub activations: u64,
+    /// Uniform blocks.
+    pub uniforms: u64,
+    /// What the intermediates would need without sharing.
+    pub activations_unshared: u64,
+    /// The largest buffer.
+    pub largest: u64,
+}
+
+impl MemoryReport {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.states + self.inputs + self.activations + self.uniforms
+    }
+}
+
+/// A node's name, op, arithmetic and traffic.
+#[derive(Clone, Debug)]
+pub struct NodeReport {
+    /// Path.
+    pub name: String,
+    /// Op.
+    pub op: &'static str,
+    /// Cost.
+    pub cost: Cost,
+}
+
+/// Where a tensor or temporary lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Slot(usize),
+    Own(TensorId),
+}
+
+struct Work {
+    node: usize,
+    dispatch: Dispatch,
+    places: Vec<Place>,
+}
+
+/// A graph placed in memory for a target, without a device: what reports and checks need.
+pub struct Layouted {
+    work: Vec<Work>,
+    slots: Vec<u64>,
+    places: HashMap<TensorId, Place>,
+    report: MemoryReport,
+    nodes: Vec<NodeReport>,
+    kinds: Vec<(String, Shape, DType, Layout, Role)>,
+    ios: Vec<Io>,
+    target: Target,
+}
+
+fn stored_bytes(shape: &Shape, dtype: DType, layout: Layout) -> u64 {
+    (layout.stored_elements(shape) as u64).saturating_mul(dtype.bytes() as u64).next_multiple_of(4)
+}
+
+impl Layouted {
+    /// Places a graph in memory and checks every dispatch against WebGPU's rules within `limits`.
+    ///
+    /// # Errors
+    /// [`PlanError::TooLarge`] or [`PlanError::Check`].
+    pub fn new(graph: &Graph, target: &Target, limits: &wgpu::Limits, keep_all: bool) -> Result<Self, PlanError> {
+        let kinds: Vec<_> = graph
+            .tensors()
+            .map(|(_, t)| (t.name.clone(), t.shape.clone(), t.dtype, t.layout, t.role))
+            .collect();
+        let bytes: Vec<u64> = kinds.iter().map(|k| stored_bytes(&k.1, k.2, k.3)).collect();
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        if let Some(i) = bytes.iter().position(|&b| b > limit) {
+            return Err(PlanError::TooLarge {
+                tensor: kinds[i].0.clone(),
+                shape: kinds[i].1.clone(),
+                bytes: bytes[i],
+                limit,
+            });
+        }
+        let kind = |id: &TensorId| TensorKind {
+            shape: kinds[id.index()].1.clone(),
+            dtype: kinds[id.index()].2,
+        };
+        let ios: Vec<Io> = graph
+            .nodes()
+            .iter()
+            .map(|n| Io {
+                inputs: n.inputs.iter().map(kind).collect(),
+                outputs: n.outputs.iter().map(kind).collect(),
+            })
+            .collect();
+        let scratch: Vec<Vec<u64>> = graph
+            .nodes()
+            .iter()
+            .zip(&ios)
+            .map(|(n, io)| n.kernel.scratch(io, target))
+            .collect();
+        let mut layouted = Self {
+            work: Vec::new(),
+            slots: Vec::new(),
+            places: HashMap::new(),
+            report: MemoryReport::default(),
+            nodes: graph
+                .nodes()
+                .iter()
+                .zip(&ios)
+                .map(|(n, io)| NodeReport {
+                    name: n.name.clone(),
+                    op: n.kernel.name(),
+                    cost: n.kernel.cost(io),
+                })
+                .collect(),
+            kinds,
+            ios,
+            target: target.clone(),
+        };
+        let scratch_places = layouted.place(graph, &bytes, &scratch, keep_all);
+        layouted.dispatch(graph, &bytes, &scratch, &scratch_places, limits)?;
+        Ok(layouted)
+    }
+
+    fn place(&mut self, graph: &Graph, bytes: &[u64], scratch: &[Vec<u64>], keep_all: bool) -> Vec<Vec<Place>> {
+        let mut lifetimes: Vec<(Option<TensorId>, Lifetime)> = Vec::new();
+        for (id, info) in graph.tensors() {
+            if info.role != Role::Intermediate {
+                self.places.insert(id, Place::Own(id));
+                continue;
+            }
+            let first = graph.nodes().iter().position(|n| n.outputs.contains(&id));
+            let last = graph.nodes().iter().rposition(|n| n.inputs.contains(&id));
+            let Some(first) = first else { continue };
+            let kept = keep_all || graph.outputs().contains(&id);
+            let last = if kept { usize::MAX } else { last.unwrap_or(first) };
+            lifetimes.push((Some(id), Lifetime { bytes: bytes[id.index()], first, last }));
+        }
+        for (node, sizes) in scratch.iter().enumerate() {
+            let life = |&bytes| (None, Lifetime { bytes, first: node, last: node });
+            lifetimes.extend(sizes.iter().map(life));
+        }
+        let plain: Vec<Lifetime> = lifetimes.iter().map(|(_, l)| *l).collect();
+        let assignment = assign_slots(&plain);
+        let mut scratch_places: Vec<Vec<Place>> = vec![Vec::new(); scratch.len()];
+        for ((id, life), &slot) in lifetimes.iter().zip(&assignment.of) {
+            match id {
+                Some(id) => {
+                    self.places.insert(*id, Place::Slot(slot));
+                }
+                None => scratch_places[life.first].push(Place::Slot(slot)),
+            }
+        }
+        self.report = report(graph, bytes, &assignment.slots, &plain);
+        self.slots = assignment.slots;
+        scratch_places
+    }
+
+    fn dispatch(
+        &mut self,
+        graph: &Graph,
+        bytes: &[u64],
+        scratch: &[Vec<u64>],
+        scratch_places: &[Vec<Place>],
+        limits: &wgpu::Limits,
+    ) -> Result<(), PlanError> {
+        for (index, node) in graph.nodes().iter().enumerate() {
+            for dispatch in node.kernel.dispatches(&self.ios[index], &self.target) {
+                let resolve = |operand: Operand| match operand {
+                    Operand::Input(i) => (self.places[&node.inputs[i]], bytes[node.inputs[i].index()]),
+                    Operand::Output(i) => (self.places[&node.outputs[i]], bytes[node.outputs[i].index()]),
+                    Operand::Scratch(i) => (scratch_places[index][i], scratch[index][i]),
+                };
+                let resolved: Vec<(Place, u64)> = dispatch.bindings.iter().map(|b| resolve(b.0)).collect();
+                let ids: Vec<(u64, u64)> = resolved
+                    .iter()
+                    .map(|(place, bytes)| match place {
+                        Place::Slot(s) => ((*s as u64) << 1, *bytes),
+                        Place::Own(id) => ((u64::from(id.0) << 1) | 1, *bytes),
+                    })
+                    .collect();
+                check_webgpu(&node.name, &dispatch, &ids, limits)?;
+                let places = resolved.into_iter().map(|(p, _)| p).collect();
+                self.work.push(Work { node: index, dispatch, places });
+            }
+        }
+        let alignment = u64::from(limits.min_uniform_buffer_offset_alignment);
+        self.report.uniforms = self.work.iter().map(|w| uniform_bytes(w, alignment)).sum();
+        Ok(())
+    }
+
+    /// GPU memory by purpose.
+    pub fn memory(&self) -> &MemoryReport {
+        &self.report
+    }
+
+    /// Cost of each node.
+    pub fn nodes(&self) -> &[NodeReport] {
+        &self.nodes
+    }
+
+    /// The dispatches in order, with their node's path.
+    pub fn dispatches(&self) -> impl Iterator<Item = (&str, &Dispatch)> {
+        self.work.iter().map(|w| (self.nodes[w.node].name.as_str(), &w.dispatch))
+    }
+}
+
+fn report(graph: &Graph, bytes: &[u64], slots: &[u64], lifetimes: &[Lifetime]) -> MemoryReport {
+    let sum = |role: Role| -> u64 {
+        graph
+            .tensors()
+            .filter(|(_, t)| t.role == role)
+            .map(|(id, _)| bytes[id.index()])
+            .sum()
+    };
+    let own = graph
+        .tensors()
+        .filter(|(_, t)| t.role != Role::Intermediate)
+        .map(|(id, _)| bytes[id.index()]);
+    MemoryReport {
+        weights: sum(Role::Parameter),
+        states: sum(Role::State),
+        inputs: sum(Role::Input),
+        activations: slots.iter().sum(),
+        uniforms: 0,
+        activations_unshared: lifetimes.iter().map(|l| l.bytes).sum(),
+        largest: own.chain(slots.iter().copied()).max().unwrap_or(0),
+    }
+}
+
+fn uniform_bytes(work: &Work, alignment: u64) -> u64 {
+    (work.dispatch.params.bytes.len() as u64).max(16).next_multiple_of(alignment)
+}
+
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    groups: [u32; 3],
+    node: usize,
+    uniform: u64,
+}
+
+/// A graph on a device, ready to run again and again.
+pub struct Plan {
+    gpu: Gpu,
+    layouted: Layouted,
+    slots: Vec<wgpu::Buffer>,
+    own: HashMap<TensorId, wgpu::Buffer>,
+    uniforms: wgpu::Buffer,
+    steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Allocates, compiles and binds everything. Weights and states found in `residents` are shared, others are added.
+    ///
+    /// # Errors
+    /// [`PlanError`]; after one, nothing of the plan is left allocated.
+    pub async fn new(
+        gpu: &Gpu,
+        graph: &Graph,
+        options: &PlanOptions,
+        residents: &mut Residents,
+    ) -> Result<Self, PlanError> {
+        let target = Target {
+            class: gpu.class(),
+            workgroup_bytes: gpu.limits().max_compute_workgroup_storage_size,
+            variant: options.variant,
+        };
+        let layouted = Layouted::new(graph, &target, gpu.limits(), options.keep_all)?;
+        let total = layouted.report.total() >> 20;
+        let what = format!("{total} MiB for the network");
+        gpu.scoped(&what, || Self::bind(gpu, layouted, residents)).await
+    }
+
+    fn bind(gpu: &Gpu, layouted: Layouted, residents: &mut Residents) -> Result<Self, PlanError> {
+        let mut own = HashMap::new();
+        for (i, (name, shape, dtype, layout, role)) in layouted.kinds.iter().enumerate() {
+            let bytes = stored_bytes(shape, *dtype, *layout);
+            let id = TensorId(i as u32);
+            match role {
+                Role::Intermediate => continue,
+                Role::Input => own.insert(id, gpu.buffer(name, bytes)),
+                Role::Parameter | Role::State => {
+                    let kept = residents.0.get(name).filter(|b| b.size() == bytes).cloned();
+                    let buffer = kept.unwrap_or_else(|| gpu.buffer(name, bytes));
+                    residents.0.insert(name.clone(), buffer.clone());
+                    own.insert(id, buffer)
+                }
+            };
+        }
+        let slots: Vec<wgpu::Buffer> = layouted
+            .slots
+            .iter()
+            .map(|&bytes| gpu.buffer("activations", bytes))
+            .collect();
+        let alignment = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
+        let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters"),
+            size: layouted.report.uniforms.max(16),
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut steps = Vec::with_capacity(layouted.work.len());
+        let mut offset = 0;
+        for work in &layouted.work {
+            let buffers: Vec<&wgpu::Buffer> = work
+                .places
+                .iter()
+                .map(|place| match place {
+                    Place::Slot(s) => &slots[*s],
+                    Place::Own(id) => &own[id],
+                })
+                .collect();
+            steps.push(step(gpu, work, &layouted.nodes[work.node].name, &buffers, &uniforms, offset)?);
+            gpu.queue.write_buffer(&uniforms, offset, &work.dispatch.params.bytes);
+            offset += uniform_bytes(work, alignment);
+        }
+        Ok(Self { gpu: gpu.clone(), layouted, slots, own, uniforms, steps })
+    }
+
+    /// GPU memory by purpose.
+    pub fn memory(&self) -> &MemoryReport {
+        &self.layouted.report
+    }
+
+    /// Cost of each node.
+    pub fn nodes(&self) -> &[NodeReport] {
+        &self.layouted.nodes
+    }
+
+    /// Replaces a node's kernel by one that differs in its parameters alone (an offset, a step number).
+    ///
+    /// # Errors
+    /// [`PlanError::Graph`] if the new kernel would need another pipeline or other buffers.
+    pub fn set_kernel(&mut self, node: NodeId, kernel: &dyn Kernel) -> Result<(), PlanError> {
+        let index = node.0 as usize;
+        let dispatches = kernel.dispatches(&self.layouted.ios[index], &self.layouted.target);
+        let own: Vec<usize> = (0..self.steps.len()).filter(|&s| self.steps[s].node == index).collect();
+        let same = own.len() == dispatches.len()
+            && own.iter().zip(&dispatches).all(|(&s, d)| {
+                let before = &self.layouted.work[s].dispatch;
+                before.shader == d.shader
+                    && before.entry == d.entry
+                    && before.constants == d.constants
+                    && before.bindings == d.bindings
+            });
+        if !same {
+            return Err(GraphError {
+                node: self.layouted.nodes[index].name.clone(),
+                reason: "the kernel was replaced by one that works differently".to_owned(),
+            }
+            .into());
+        }
+        for (s, dispatch) in own.into_iter().zip(dispatches) {
+            let step = &mut self.steps[s];
+            step.groups = dispatch.groups;
+            self.gpu.queue.write_buffer(&self.uniforms, step.uniform, &dispatch.params.bytes);
+            self.layouted.work[s].dispatch = dispatch;
+        }
+        Ok(())
+    }
+
+    /// Writes an input, parameter or state, given in natural order.
+    ///
+    /// # Errors
+    /// [`PlanError::Count`].
+    pub fn write(&self, tensor: TensorId, values: &[f32]) -> Result<(), PlanError> {
+        let (name, shape, dtype, layout, _) = &self.layouted.kinds[tensor.index()];
+        if values.len() != shape.elements() {
+            return Err(PlanError::Count {
+                tensor: name.clone(),
+                shape: shape.clone(),
+                got: values.len(),
+            });
+        }
+        let buffer = self.buffer(tensor);
+        match (layout, dtype) {
+            (Layout::Natural, DType::F32) => self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values)),
+            (_, DType::F32) => {
+                let stored = layout.pack(shape, values);
+                self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&stored));
+            }
+            (_, DType::F16) => {
+                let stored: Vec<half::f16> =
+                    layout.pack(shape, values).into_iter().map(half::f16::from_f32).collect();
+                self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&stored));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands pending writes to the GPU and waits for them: bounds the memory that uploads take on the host.
+    ///
+    /// # Errors
+    /// The first fault of the device.
+    pub async fn flush(&self) -> Result<(), PlanError> {
+        self.gpu.queue.submit([]);
+        Ok(self.gpu.finish().await?)
+    }
+
+    /// Sets a state to zero.
+    pub fn clear(&self, tensor: TensorId) {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        encoder.clear_buffer(self.buffer(tensor), 0, None);
+        self.gpu.queue.submit([encoder.finish()]);
+    }
+
+    /// Reads an output, a parameter or a state back, in natural order.
+    ///
+    /// # Errors
+    /// [`PlanError::Gpu`].
+    pub async fn read(&self, tensor: TensorId) -> Result<Vec<f32>, PlanError> {
+        let (name, shape, dtype, layout, _) = &self.layouted.kinds[tensor.index()];
+        let bytes = stored_bytes(shape, *dtype, *layout);
+        let raw = self.gpu.read(self.buffer(tensor), 0, bytes, name).await?;
+        let stored: Vec<f32> = match dtype {
+            DType::F32 => bytemuck::pod_collect_to_vec(&raw),
+            DType::F16 => bytemuck::pod_collect_to_vec::<u8, half::f16>(&raw)
+                .into_iter()
+                .map(half::f16::to_f32)
+                .collect(),
+        };
+        Ok(layout.unpack(shape, &stored))
+    }
+
+    /// Reads the first `bytes` bytes of a tensor as they are stored.
+    ///
+    /// # Errors
+    /// [`PlanError::Gpu`].
+    pub async fn read_raw(&self, tensor: TensorId, bytes: u64) -> Result<Vec<u8>, PlanError> {
+        let name = &self.layouted.kinds[tensor.index()].0;
+        Ok(self.gpu.read(self.buffer(tensor), 0, bytes, name).await?)
+    }
+
+    fn buffer(&self, tensor: TensorId) -> &wgpu::Buffer {
+        match self.layouted.places[&tensor] {
+            Place::Slot(s) => &self.slots[s],
+            Place::Own(id) => &self.own[&id],
+        }
+    }
+
+    /// Submits one run. Results are there once a later read returns.
+    ///
+    /// # Errors
+    /// A fault that the device reported before.
+    pub fn run(&self) -> Result<(), PlanError> {
+        self.gpu.check()?;
+        // Windows resets a GPU whose job takes two seconds: slow kinds get more, shorter jobs.
+        let most = match self.gpu.class() {
+            AdapterClass::Software => f64::INFINITY,
+            AdapterClass::Integrated => 10e9,
+            AdapterClass::Discrete => 50e9,
+        };
+        let mut from = 0;
+        while from < self.steps.len() {
+            let to = self.job_end(from, most);
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                self.steps[from..to].iter().for_each(|s| s.encode(&mut pass));
+            }
+            self.gpu.submit(encoder)?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// The end of a job that starts at step `from` and holds at most `most` operations, and at least one step.
+    fn job_end(&self, from: usize, most: f64) -> usize {
+        let (mut to, mut flops, mut node) = (from, 0.0, usize::MAX);
+        while to < self.steps.len() {
+            if self.steps[to].node != node {
+                node = self.steps[to].node;
+                flops += self.layouted.nodes[node].cost.flops;
+                if to > from && flops > most {
+                    break;
+                }
+            }
+            to += 1;
+        }
+        to
+    }
+
+    /// One run with a timestamp around every dispatch; `None` where the device has no timestamps.
+    ///
+    /// # Errors
+    /// A fault of the device.
+    pub async fn profile(&self) -> Result<Option<Vec<crate::gpu::KernelTime>>, PlanError> {
+        let Some(mut profiler) = Profiler::new(&self.gpu, self.steps.len()) else {
+            return Ok(None);
+        };
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        for (step, work) in self.steps.iter().zip(&self.layouted.work) {
+            let label = format!("{}/{}", self.layouted.nodes[work.node].name, work.dispatch.shader);
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: profiler.next(&label),
+            });
+            step.encode(&mut pass);
+        }
+        profiler.resolve(&mut encoder);
+        self.gpu.submit(encoder)?;
+        Ok(Some(profiler.times(&self.gpu).await?))
+    }
+
+    /// Waits until all submitted runs are done.
+    ///
+    /// # Errors
+    /// The first fault of the device.
+    pub async fn finish(&self) -> Result<(), PlanError> {
+        Ok(self.gpu.finish().await?)
+    }
+}
+
+impl Step {
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.groups[0], self.groups[1], self.groups[2]);
+    }
+}
+
+fn step(
+    gpu: &Gpu,
+    work: &Work,
+    name: &str,
+    buffers: &[&wgpu::Buffer],
+    uniforms: &wgpu::Buffer,
+    offset: u64,
+) -> Result<Step, PlanError> {
+    let dispatch = &work.dispatch;
+    let pipeline = gpu.pipeline(&PipelineKey {
+        shader: dispatch.shader,
+        entry: dispatch.entry,
+        constants: dispatch.constants.clone(),
+        bindings: dispatch.bindings.iter().map(|b| b.1).collect(),
+    })?;
+    let params = wgpu::BufferBinding {
+        buffer: uniforms,
+        offset,
+        size: std::num::NonZeroU64::new((dispatch.params.bytes.len() as u64).max(16)),
+    };
+    let mut entries = vec![wgpu::BindGroupEntry {
+        binding: 0,
+        resource: wgpu::BindingResource::Buffer(params),
+    }];
+    entries.extend(buffers.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
+        binding,
+        resource: buffer.as_entire_binding(),
+    }));
+    let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(name),
+        layout: &pipeline.layout,
+        entries: &entries,
+    });
+    Ok(Step {
+        pipeline: pipeline.pipeline.clone(),
+        bind_group,
+        groups: dispatch.groups,
+        node: work.node,
+        uniform: offset,
+    })
+}

@@ -1,0 +1,128 @@
+//! Multi-head self-attention with a running softmax: `o = softmax(q kᵀ / √d) v` per head, no token x token matrix.
+//!
+//! Shapes: `qkv (N, T, 3 h d)` with a row `[q | k | v]`, each `(heads, d)`; `o (N, T, h d)`; `lse (N, h, T)`, the
+//! logarithm of each softmax's denominator, from which a backward pass recomputes the weights.
+//! Source: MONAI's `SABlock`; the running softmax is FlashAttention's (arXiv 2307.08691).
+
+use super::{bind_read, bind_write, constant, kernel_name};
+use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, TensorId};
+use crate::graph::{groups, params};
+use crate::tensor::{HostTensor, Shape};
+
+params!(Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32 });
+
+/// The op; argument `qkv`, results `o, lse`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// Number of heads.
+    pub heads: usize,
+}
+
+/// Query rows per invocation.
+const QUERIES: &[u32] = &[2, 1];
+
+impl Attention {
+    /// Samples, tokens and head dimension.
+    fn sizes(&self, qkv: &Shape) -> Option<(usize, usize, usize)> {
+        match qkv.dims() {
+            &[n, t, width] if self.heads > 0 && width % (3 * self.heads) == 0 => Some((n, t, width / 3 / self.heads)),
+            _ => None,
+        }
+    }
+}
+
+impl Kernel for Attention {
+    kernel_name!("attention");
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        match inputs.first().and_then(|s| self.sizes(s)) {
+            Some((n, t, d)) => Ok(vec![Shape::from([n, t, self.heads * d]), Shape::from([n, self.heads, t])]),
+            None => Err(GraphError::new(format!("{inputs:?} is no qkv of {} heads", self.heads))),
+        }
+    }
+
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
+        let (n, t, d) = self.sizes(io.input(0)).expect("checked by infer");
+        let queries = *target.choose(QUERIES);
+        let invocations = n * self.heads * t.div_ceil(queries as usize);
+        vec![Dispatch {
+            shader: "attention",
+            entry: "forward",
+            constants: vec![
+                ("QUERIES", queries),
+                ("D4", d.div_ceil(4) as u32),
+                ("SCALAR", constant(d % 4 != 0)),
+            ],
+            params: Params {
+                samples: n as u32,
+                tokens: t as u32,
+                heads: self.heads as u32,
+                d: d as u32,
+                scale: (1.0 / (d as f64).sqrt()) as f32,
+            }
+            .block(),
+            bindings: vec![bind_read(0), bind_write(0), bind_write(1)],
+            groups: groups(invocations.div_ceil(64)),
+        }]
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
+        let qkv = inputs[0];
+        let (n, t, d) = self.sizes(&qkv.shape).expect("checked by infer");
+        let width = self.heads * d;
+        let mut o = HostTensor::zeros([n, t, width]);
+        let mut lse = HostTensor::zeros([n, self.heads, t]);
+        for (sample, head) in (0..n).flat_map(|s| (0..self.heads).map(move |h| (s, h))) {
+            let row = |token: usize, part: usize| {
+                &qkv.data[(sample * t + token) * 3 * width + part * width + head * d..][..d]
+            };
+            for query in 0..t {
+                let scores: Vec<f64> = (0..t)
+                    .map(|key| row(query, 0).iter().zip(row(key, 1)).map(|(a, b)| a * b).sum::<f64>() / (d as f64).sqrt())
+                    .collect();
+                let most = scores.iter().copied().fold(f64::MIN, f64::max);
+                let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
+                for (key, score) in scores.iter().enumerate() {
+                    let p = (score - most).exp() / sum;
+                    let out = &mut o.data[(sample * t + query) * width + head * d..][..d];
+                    out.iter_mut().zip(row(key, 2)).for_each(|(o, v)| *o += p * v);
+                }
+                lse.data[(sample * self.heads + head) * t + query] = most + sum.ln();
+            }
+        }
+        vec![o, lse]
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        let t = io.input(0).dims()[1] as f64;
+        Cost { flops: 4.0 * t * io.output(0).elements() as f64, bytes: io.bytes() }
+    }
+}
+
+impl Graph {
+    /// Self-attention; gives `(o, lse)`.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the width is no multiple of three times the heads.
+    pub fn attention(&mut self, name: &str, qkv: TensorId, heads: usize) -> Result<(TensorId, TensorId), GraphError> {
+        let outputs = self.add(name, Attention { heads }, &[qkv])?;
+        Ok((outputs[0], outputs[1]))
+    }
+}
+
+/// One token, odd counts, head sizes that are no multiple of four, scores large enough to overflow a plain softmax,
+/// and 4,096 tokens.
+pub fn cases() -> Vec<Case> {
+    let case = |name: &str, n, t, heads, d, scale: f64, seed| {
+        let qkv = HostTensor::noise([n, t, 3 * heads * d], seed).map(|v| v * scale);
+        Case::new(format!("{name} {n}x{t}x{heads}x{d}"), Attention { heads }, vec![qkv])
+    };
+    vec![
+        case("one", 1, 1, 1, 1, 1.0, 1),
+        case("odd", 2, 13, 3, 5, 2.0, 2),
+        case("vector", 2, 27, 2, 8, 2.0, 3),
+        case("large scores", 1, 9, 2, 4, 30.0, 4),
+        case("base", 1, 216, 2, 64, 1.5, 5),
+        case("many tokens", 1, 4096, 1, 4, 2.0, 6),
+    ]
+}

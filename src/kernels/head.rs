@@ -1,0 +1,272 @@
+//! The network's last layers in one: the end of the last block, the 1x1x1 output convolution, and either the logits or
+//! their weighted sum over the windows of a volume.
+//!
+//! `logits[k] = b[k] + Σ_c w[k, c] a[c]`, `a = leaky_relu(norm(u) + r)`. Shapes: `u, r (N, C, X, Y, Z)`,
+//! `w (K, C, 1, 1, 1)` stored [`Layout::TapMajor`], `b (K)`, `y (N, K, X, Y, Z)`.
+//! Accumulating (`N = 1`): `axes (X + Y + Z)` window weights along each axis, weight = max(product, floor);
+//! `acc (classes, ring, VY, VZ)` a ring of planes along X over the whole volume, for the classes of one part.
+//! Source: MONAI's `UnetOutBlock`, `sliding_window_inference`.
+
+use super::residual::{BlockEnd, Shortcut, example};
+use super::{bind_read, bind_write, constant, kernel_name};
+use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, NodeId, Target, TensorId};
+use crate::graph::{groups, params};
+use crate::tensor::{HostTensor, Shape};
+
+params!(Params {
+    samples: u32, channels: u32, k: u32, first_quad: u32,
+    x: u32, y: u32, z: u32, floor: f32,
+    start_x: u32, start_y: u32, start_z: u32, ring: u32,
+    volume_y: u32, volume_z: u32, classes: u32, first_part: u32,
+});
+
+/// Blocks of four classes in one dispatch.
+const QUADS: usize = 4;
+
+/// Where a window adds to the volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Placement {
+    /// First voxel of the window in the volume.
+    pub start: [usize; 3],
+    /// Least weight of a voxel.
+    pub floor: f32,
+    /// First class of this part; a multiple of 4.
+    pub first_class: usize,
+}
+
+/// Logits; arguments `u, norm_u, [r, [norm_r]], w, b`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Head {
+    /// The last block's shortcut.
+    pub shortcut: Shortcut,
+}
+
+/// Adds a window's weighted logits to a ring; arguments those of [`Head`], then `axes, acc`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeadAccumulate {
+    /// The last block's shortcut.
+    pub shortcut: Shortcut,
+    /// Where.
+    pub at: Placement,
+}
+
+/// (samples, channels, classes, size) from the arguments.
+fn sizes(shortcut: Shortcut, inputs: &[&Shape]) -> Option<(usize, usize, usize, [usize; 3])> {
+    let (n, c, size) = inputs[0].volume()?;
+    let at = shortcut.arguments();
+    let k = inputs.get(at)?.dims()[0];
+    let fits = *inputs[at] == Shape::from([k, c, 1, 1, 1]) && inputs.get(at + 1)?.elements() == k;
+    fits.then_some((n, c, k, size))
+}
+
+fn check(shortcut: Shortcut, inputs: &[Shape]) -> Result<(usize, usize, usize, [usize; 3]), GraphError> {
+    shortcut.check(inputs)?;
+    let shapes: Vec<&Shape> = inputs.iter().collect();
+    sizes(shortcut, &shapes).ok_or_else(|| GraphError::new(format!("head weights do not fit: {inputs:?}")))
+}
+
+/// One dispatch per block of classes, from class `first` to `first + classes`.
+fn dispatches(shortcut: Shortcut, io: &Io, place: Option<&Placement>) -> Vec<Dispatch> {
+    let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
+    let (n, c, k, size) = sizes(shortcut, &shapes).expect("checked by infer");
+    let voxels: usize = size.iter().product();
+    let first = place.map_or(0, |p| p.first_class);
+    let ring = io.output(0).dims();
+    let classes = if place.is_some() { ring[0] } else { k };
+    (0..classes.div_ceil(4 * QUADS))
+        .map(|block| {
+            let begin = block * 4 * QUADS;
+            let mut params = Params {
+                samples: n as u32,
+                channels: c as u32,
+                k: k as u32,
+                first_quad: ((first + begin) / 4) as u32,
+                x: size[0] as u32,
+                y: size[1] as u32,
+                z: size[2] as u32,
+                classes: classes as u32,
+                first_part: begin as u32,
+                ..Params::default()
+            };
+            if let Some(p) = place {
+                params.floor = p.floor;
+                [params.start_x, params.start_y, params.start_z] = p.start.map(|v| v as u32);
+                [params.ring, params.volume_y, params.volume_z] = [ring[1], ring[2], ring[3]].map(|v| v as u32);
+            }
+            let reads = io.inputs.len() - usize::from(place.is_some());
+            let mut bindings: Vec<_> = (0..reads).map(bind_read).collect();
+            bindings.push(bind_write(0));
+            let mut constants = shortcut.constants().to_vec();
+            constants.extend([
+                ("QUADS", (classes - begin).div_ceil(4).min(QUADS) as u32),
+                ("HALF", io.half(shortcut.arguments())),
+                ("SCALAR", 0),
+                ("ACCUMULATE", constant(place.is_some())),
+            ]);
+            Dispatch {
+                shader: "head",
+                entry: "forward",
+                constants,
+                params: params.block(),
+                bindings,
+                groups: groups((n * voxels).div_ceil(64)),
+            }
+        })
+        .collect()
+}
+
+fn logits(shortcut: Shortcut, inputs: &[&HostTensor]) -> HostTensor {
+    let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
+    let (n, c, k, size) = sizes(shortcut, &shapes).expect("checked by infer");
+    let voxels: usize = size.iter().product();
+    let (w, b) = (inputs[shortcut.arguments()], inputs[shortcut.arguments() + 1]);
+    let mut y = HostTensor::zeros([n, k, size[0], size[1], size[2]]);
+    for i in 0..n * c * voxels {
+        let (sample, channel, voxel) = (i / voxels / c, i / voxels % c, i % voxels);
+        let a = shortcut.reference(inputs, i);
+        for class in 0..k {
+            y.data[(sample * k + class) * voxels + voxel] += w.data[class * c + channel] * a;
+        }
+    }
+    for (i, v) in y.data.iter_mut().enumerate() {
+        *v += b.data[i / voxels % k];
+    }
+    y
+}
+
+fn cost(shortcut: Shortcut, io: &Io, classes: usize) -> Cost {
+    let u = io.input(0).elements() as f64;
+    let merge = 5.0 * u * (shortcut.arguments() as f64 / 4.0);
+    Cost { flops: merge + 2.0 * u * classes as f64, bytes: io.bytes() }
+}
+
+impl Kernel for Head {
+    kernel_name!("head");
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        let (n, _, k, s) = check(self.shortcut, inputs)?;
+        Ok(vec![Shape::from([n, k, s[0], s[1], s[2]])])
+    }
+
+    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+        dispatches(self.shortcut, io, None)
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
+        vec![logits(self.shortcut, inputs)]
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        cost(self.shortcut, io, io.output(0).dims()[1])
+    }
+}
+
+impl Kernel for HeadAccumulate {
+    kernel_name!("head");
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        let (n, _, _, s) = check(self.shortcut, inputs)?;
+        let at = self.shortcut.arguments() + 2;
+        match inputs.get(at..) {
+            Some([axes, acc]) if n == 1 && axes.elements() == s.iter().sum() && acc.rank() == 4 && self.at.first_class % 4 == 0 => {
+                Ok(vec![acc.clone()])
+            }
+            _ => Err(GraphError::new(format!("window weights and sums do not fit: {inputs:?}"))),
+        }
+    }
+
+    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+        dispatches(self.shortcut, io, Some(&self.at))
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
+        let y = logits(self.shortcut, inputs);
+        let at = self.shortcut.arguments() + 2;
+        let (axes, mut acc) = (inputs[at], inputs[at + 1].clone());
+        let (_, k, s) = y.shape.volume().expect("a volume");
+        let d: Vec<usize> = acc.shape.dims().to_vec();
+        let voxels = s[0] * s[1] * s[2];
+        for class in 0..d[0].min(k - self.at.first_class) {
+            for v in 0..voxels {
+                let p = [v / s[2] / s[1], v / s[2] % s[1], v % s[2]];
+                let product = axes.data[p[0]] * axes.data[s[0] + p[1]] * axes.data[s[0] + s[1] + p[2]];
+                let q = [0, 1, 2].map(|a| p[a] + self.at.start[a]);
+                let out = ((class * d[1] + q[0] % d[1]) * d[2] + q[1]) * d[3] + q[2];
+                acc.data[out] += product.max(f64::from(self.at.floor)) * y.data[(self.at.first_class + class) * voxels + v];
+            }
+        }
+        vec![acc]
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        cost(self.shortcut, io, io.output(0).dims()[0])
+    }
+}
+
+impl Graph {
+    /// Logits from the last block.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the shapes do not fit.
+    pub fn head(&mut self, name: &str, end: &BlockEnd, w: TensorId, b: TensorId) -> Result<TensorId, GraphError> {
+        let mut inputs = end.inputs();
+        inputs.extend([w, b]);
+        self.add_one(name, Head { shortcut: end.shortcut() }, &inputs)
+    }
+
+    /// Adds the last block's logits to `acc` for the classes from `first_class` on; the node is moved from window to
+    /// window by `Plan::set_kernel`.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the shapes do not fit.
+    #[expect(clippy::too_many_arguments, reason = "the op's arguments, in its order")]
+    pub fn head_accumulate(
+        &mut self,
+        name: &str,
+        end: &BlockEnd,
+        w: TensorId,
+        b: TensorId,
+        axes: TensorId,
+        acc: TensorId,
+        at: Placement,
+    ) -> Result<NodeId, GraphError> {
+        let mut inputs = end.inputs();
+        inputs.extend([w, b, axes, acc]);
+        self.update(name, HeadAccumulate { shortcut: end.shortcut(), at }, &inputs)
+    }
+}
+
+fn arguments(shortcut: Shortcut, n: usize, c: usize, k: usize, size: [usize; 3]) -> Vec<HostTensor> {
+    let seed = (c * 13 + k * 3 + size[2]) as u64;
+    let mut inputs = example(shortcut, n, c, size, seed);
+    inputs.push(HostTensor::noise([k, c, 1, 1, 1], seed + 5).map(|v| f64::from(half::f16::from_f64(v))));
+    inputs.push(HostTensor::noise([k], seed + 6));
+    inputs
+}
+
+/// Class counts off the block and beyond one dispatch, windows that wrap around the ring, classes in parts.
+pub fn cases() -> Vec<Case> {
+    let plain = |shortcut: Shortcut, n, c, k, size: [usize; 3], dtype| {
+        Case::new(format!("{shortcut:?} {n}x{c}to{k}x{size:?} {dtype:?}"), Head { shortcut }, arguments(shortcut, n, c, k, size))
+            .stored(shortcut.arguments(), Layout::TapMajor, dtype)
+    };
+    let window = |shortcut: Shortcut, k, part: usize, at: Placement, ring: [usize; 3]| {
+        let size = [4, 3, 5];
+        let mut inputs = arguments(shortcut, 1, 3, k, size);
+        inputs.push(HostTensor::noise([12], 77).map(|v| v.abs()));
+        inputs.push(HostTensor::noise([part, ring[0], ring[1], ring[2]], 78));
+        Case::new(format!("{part} of {k} classes at {:?} in {ring:?}", at.start), HeadAccumulate { shortcut, at }, inputs)
+            .stored(shortcut.arguments(), Layout::TapMajor, DType::F32)
+            .updating()
+    };
+    vec![
+        plain(Shortcut::Normalised, 1, 1, 1, [1, 1, 1], DType::F32),
+        plain(Shortcut::Identity, 2, 5, 3, [3, 5, 2], DType::F32),
+        plain(Shortcut::None, 1, 4, 14, [4, 4, 4], DType::F16),
+        plain(Shortcut::Normalised, 1, 3, 37, [2, 3, 4], DType::F32),
+        plain(Shortcut::None, 1, 1, 2, [163, 161, 161], DType::F32),
+        window(Shortcut::Normalised, 5, 5, Placement { start: [0, 0, 0], floor: 0.3, first_class: 0 }, [6, 4, 7]),
+        window(Shortcut::Identity, 5, 1, Placement { start: [9, 1, 2], floor: 0.0, first_class: 4 }, [5, 4, 7]),
+        window(Shortcut::None, 21, 20, Placement { start: [3, 0, 0], floor: 0.01, first_class: 0 }, [4, 3, 5]),
+    ]
+}

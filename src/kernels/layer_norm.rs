@@ -1,0 +1,86 @@
+//! `y = (x - mean) / sqrt(var + eps) * w + b` over the last axis, biased variance.
+//!
+//! Shapes: `x, y (..., E)`, `w, b (E)`. Source: `torch.nn.LayerNorm`, eps 1e-5.
+
+use super::{bind_read, bind_write, constant, kernel_name};
+use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, TensorId};
+use crate::graph::{groups, params};
+use crate::tensor::{HostTensor, Shape};
+
+params!(Params { rows: u32, width: u32, eps: f32 });
+
+const EPS: f64 = 1e-5;
+
+/// The op; arguments `x, w, b`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerNorm;
+
+/// One invocation per row, or one group of 64 with workgroup memory.
+const SHARED: &[bool] = &[false, true];
+
+impl Kernel for LayerNorm {
+    kernel_name!("layer_norm");
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        match inputs {
+            [x, w, b] if w.elements() == x.last() && b.elements() == x.last() => Ok(vec![x.clone()]),
+            _ => Err(GraphError::new(format!("x, weight and bias do not fit: {inputs:?}"))),
+        }
+    }
+
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
+        let x = io.input(0);
+        let shared = *target.choose(SHARED);
+        let rows = x.rows();
+        vec![Dispatch {
+            shader: "layer_norm",
+            entry: "forward",
+            constants: vec![("SHARED", constant(shared))],
+            params: Params { rows: rows as u32, width: x.last() as u32, eps: EPS as f32 }.block(),
+            bindings: vec![bind_read(0), bind_read(1), bind_read(2), bind_write(0)],
+            groups: groups(if shared { rows } else { rows.div_ceil(64) }),
+        }]
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
+        let (x, w, b) = (inputs[0], inputs[1], inputs[2]);
+        let width = x.shape.last();
+        let mut y = x.clone();
+        for row in y.data.chunks_mut(width) {
+            let mean = row.iter().sum::<f64>() / width as f64;
+            let var = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / width as f64;
+            for (i, v) in row.iter_mut().enumerate() {
+                *v = (*v - mean) / (var + EPS).sqrt() * w.data[i] + b.data[i];
+            }
+        }
+        vec![y]
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        Cost { flops: 8.0 * io.input(0).elements() as f64, bytes: io.bytes() }
+    }
+}
+
+impl Graph {
+    /// Layer norm over the last axis.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the shapes do not fit.
+    pub fn layer_norm(&mut self, name: &str, x: TensorId, w: TensorId, b: TensorId) -> Result<TensorId, GraphError> {
+        self.add_one(name, LayerNorm, &[x, w, b])
+    }
+}
+
+/// Widths around the group size, many rows, and a mean far from zero.
+pub fn cases() -> Vec<Case> {
+    [(1, 1), (3, 7), (5, 64), (2, 65), (70_000, 3), (27, 768)]
+        .iter()
+        .zip(0..)
+        .map(|(&(rows, width), seed)| {
+            let x = HostTensor::noise([rows, width], seed).map(|v| v * 3.0 + 20.0);
+            let w = HostTensor::noise([width], seed + 50);
+            let b = HostTensor::noise([width], seed + 60);
+            Case::new(format!("{rows}x{width}"), LayerNorm, vec![x, w, b])
+        })
+        .collect()
+}

@@ -1,0 +1,66 @@
+//! The ops: one file each, with its shape rule, GPU work, double-precision twin, cost, builder and test cases. Its WGSL
+//! is the file of the same name in `shaders/`. A new op is added to the list below and is then validated, tested,
+//! self-tested on users' adapters and benchmarked like all others.
+
+macro_rules! kernels {
+    ($($module:ident),* $(,)?) => {
+        $(pub mod $module;)*
+
+        /// Every op with its test cases.
+        pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
+            vec![$((stringify!($module), $module::cases())),*]
+        }
+    };
+}
+
+use crate::gpu::Access;
+use crate::graph::{Binding, Case, Operand};
+
+kernels![
+    attention,
+    conv3d,
+    conv_transpose3d,
+    head,
+    layer_norm,
+    linear,
+    norm_parameters,
+    patchify,
+    residual,
+    transpose,
+];
+
+mod moments;
+pub mod selftest;
+
+/// `Kernel::name` as the op's file name.
+macro_rules! kernel_name {
+    ($name:literal) => {
+        fn name(&self) -> &'static str {
+            $name
+        }
+    };
+}
+use kernel_name;
+
+/// Argument `i`, read.
+fn bind_read(i: usize) -> Binding {
+    (Operand::Input(i), Access::Read)
+}
+
+/// Result `i`, written.
+fn bind_write(i: usize) -> Binding {
+    (Operand::Output(i), Access::Write)
+}
+
+/// A switch as a shader constant.
+fn constant(on: bool) -> u32 {
+    u32::from(on)
+}
+
+/// MONAI's slope of the leaky ReLU.
+pub(crate) const SLOPE: f64 = 0.01;
+
+/// Leaky ReLU in double precision.
+pub(crate) fn leaky_relu(x: f64) -> f64 {
+    if x > 0.0 { x } else { SLOPE * x }
+}

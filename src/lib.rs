@@ -1,0 +1,5 @@
+//! UNETR, a vision transformer for 3-D medical image segmentation, as WGSL compute shaders on any GPU.
+pub mod gpu;
+pub mod graph;
+pub mod kernels;
+pub mod tensor;

@@ -1,0 +1,137 @@
+//! A scan made ready for the network: orientation, spacing, intensity, foreground crop.
+//!
+//! The description is the `input` section of a model package; each step may be absent. The order is
+//! fixed. What was done is recorded in a [`Geometry`], which leads the result back.
+//!
+//! Voxels that are NaN or infinite would spread through interpolation, means and normalisation over
+//! the whole volume, so they are set to background first ([`Intensity::background`]) and counted in
+//! a warning: a masked scan with NaN outside the head segments as if it had background there.
+
+use serde::{Deserialize, Serialize};
+
+use super::crop::{Box3, foreground};
+use super::orientation::Turn;
+use super::resample::{Grid, sample_linear, spacing_grid};
+use super::{Geometry, Intensity, Orientation, Volume, VolumeError};
+
+/// The geometric and intensity part of a model package's `input` section.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Preprocess {
+    /// Axis codes to turn to, such as `RAS`.
+    #[serde(default)]
+    pub orientation: Option<String>,
+    /// Voxel size in mm along the (turned) axes.
+    #[serde(default)]
+    pub spacing: Option<[f64; 3]>,
+    #[serde(default)]
+    pub crop_foreground: bool,
+    #[serde(default)]
+    pub intensity: Option<Intensity>,
+}
+
+/// A volume on the model's grid, and the way back.
+#[derive(Debug, Clone)]
+pub struct Preprocessed {
+    pub volume: Volume,
+    pub geometry: Geometry,
+    /// What the user should know about how the input was treated.
+    pub warnings: Vec<String>,
+}
+
+impl Preprocess {
+    /// Checks the settings without a volume.
+    ///
+    /// # Errors
+    /// Axis codes, spacing or intensity bounds that cannot be applied.
+    pub fn check(&self) -> Result<(), VolumeError> {
+        if let Some(codes) = &self.orientation {
+            Orientation::from_codes(codes)?;
+        }
+        if let Some(spacing) = self.spacing {
+            spacing_grid(&super::Affine::IDENTITY, [1; 3], spacing)?;
+        }
+        self.intensity.as_ref().map_or(Ok(()), Intensity::check)
+    }
+
+    /// Turn and grid for a scan, from its geometry alone.
+    fn plan(
+        &self,
+        affine: &super::Affine,
+        dims: [usize; 3],
+    ) -> Result<(Turn, Grid), VolumeError> {
+        let turn = match &self.orientation {
+            Some(codes) => Orientation::of(affine).turn_to(&Orientation::from_codes(codes)?),
+            None => Turn::NONE,
+        };
+        let turned_dims = turn.dims(dims);
+        let turned = turn.affine(affine, dims);
+        let grid = match self.spacing {
+            Some(spacing) => spacing_grid(&turned, turned_dims, spacing)?,
+            None => Grid { dims: turned_dims, affine: turned, to_source: None },
+        };
+        Ok((turn, grid))
+    }
+
+    /// Applies all steps.
+    ///
+    /// # Errors
+    /// Settings that cannot be applied, an affine that maps no volume, a grid beyond memory, or no
+    /// voxel above 0 where a foreground crop is asked for.
+    pub fn apply(&self, scan: &Volume) -> Result<Preprocessed, VolumeError> {
+        self.check()?;
+        scan.affine.check("the scan")?;
+        let (turn, grid) = self.plan(&scan.affine, scan.dims)?;
+        let turned_dims = turn.dims(scan.dims);
+        let mut warnings = Vec::new();
+        let background = self.intensity.as_ref().map_or(0.0, Intensity::background);
+        let non_finite = scan.non_finite();
+        if non_finite > 0 {
+            warnings.push(format!(
+                "{non_finite} voxels are NaN or infinite; they count as background ({background})"
+            ));
+        }
+
+        let mut data = Vec::new();
+        for c in 0..scan.channels {
+            let mut channel = turn.apply(scan.channel(c), scan.dims);
+            if non_finite > 0 {
+                for v in channel.iter_mut().filter(|v| !v.is_finite()) {
+                    *v = background;
+                }
+            }
+            let sampled = match &grid.to_source {
+                Some(map) => sample_linear(&channel, turned_dims, grid.dims, map),
+                None => channel,
+            };
+            if scan.channels == 1 {
+                data = sampled;
+            } else {
+                data.extend_from_slice(&sampled);
+            }
+        }
+        let mut volume =
+            Volume { data, channels: scan.channels, dims: grid.dims, affine: grid.affine };
+        if let Some(intensity) = &self.intensity {
+            intensity.apply(&mut volume)?;
+        }
+        let crop = if self.crop_foreground {
+            foreground(&volume).ok_or(VolumeError::NoForeground)?
+        } else {
+            Box3::whole(grid.dims)
+        };
+        if crop != Box3::whole(grid.dims) {
+            let cut: Vec<f32> = (0..volume.channels)
+                .flat_map(|c| crop.cut(volume.channel(c), grid.dims))
+                .collect();
+            volume = Volume {
+                data: cut,
+                channels: volume.channels,
+                dims: crop.dims,
+                affine: crop.affine(&grid.affine),
+            };
+        }
+        let geometry =
+            Geometry { scan_dims: scan.dims, scan_affine: scan.affine, turn, grid, crop };
+        Ok(Preprocessed { volume, geometry, warnings })
+    }
+}

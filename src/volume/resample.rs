@@ -1,0 +1,327 @@
+//! Resampling onto another spacing, as MONAI's `Spacing` and `SpatialResample` do it.
+//!
+//! Output index `i` reads source index `M * i` (voxel centre to voxel centre), clamped to the grid
+//! ("border"). Trilinear in f64, result f32; nearest follows MONAI's path through normalised
+//! coordinates, because that path decides on which side an exact tie falls.
+//!
+//! Source: `monai/transforms/spatial/{array,functional}.py`, `monai/data/utils.py`
+//! (`zoom_affine`, `compute_shape_offset`), `monai/networks/utils.py` (`to_norm_affine`).
+
+use super::affine::{corners, inverse3, multiply3};
+use super::{Affine, VolumeError, checked_len};
+
+/// Spacings and affines closer than this count as equal (MONAI's `AFFINE_TOL`).
+const AFFINE_TOL: f64 = 1e-3;
+
+/// Largest grid a target spacing may ask for, in bytes of f32 voxels of one channel.
+const MAX_GRID_BYTES: u64 = if cfg!(target_pointer_width = "64") { 16 << 30 } else { 1 << 30 };
+
+/// A grid to resample onto, and how its voxels lie in the source.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    pub dims: [usize; 3],
+    pub affine: Affine,
+    /// Index on this grid to (continuous) index on the source grid; `None`: the grids are equal.
+    pub to_source: Option<Affine>,
+}
+
+/// The grid of `spacing` mm over the field of view of the source.
+///
+/// Axes whose spacing is within 1e-3 mm of the target keep their own. Direction cosines are kept,
+/// shear is removed. Voxel 0 keeps its place; where the removed shear makes that impossible, the
+/// centres are aligned, as in MONAI.
+///
+/// # Errors
+/// A target that is not positive and finite, a singular affine, or a grid beyond memory.
+pub fn spacing_grid(
+    source: &Affine,
+    source_dims: [usize; 3],
+    spacing: [f64; 3],
+) -> Result<Grid, VolumeError> {
+    source.check("the volume to resample")?;
+    if !spacing.iter().all(|s| s.is_finite() && *s > 0.0) {
+        return Err(VolumeError::Setting {
+            setting: "spacing",
+            value: format!("{spacing:?}"),
+            problem: "three positive numbers of mm are needed",
+        });
+    }
+    let own = source.spacing();
+    let target: [f64; 3] = std::array::from_fn(|a| {
+        if (own[a] - spacing[a]).abs() <= AFFINE_TOL { own[a] } else { spacing[a] }
+    });
+    let linear = without_shear(source, target);
+    let (dims, origin) = shape_and_origin(source, source_dims, &linear)?;
+    let affine = Affine::from_parts(linear, origin);
+    Ok(grid_between(source, source_dims, affine, dims))
+}
+
+/// The grid `affine`, `dims` seen from the source; equal grids are recognised as MONAI does.
+#[must_use]
+pub fn grid_between(
+    source: &Affine,
+    source_dims: [usize; 3],
+    affine: Affine,
+    dims: [usize; 3],
+) -> Grid {
+    let to_source = solve(source, &affine);
+    let unchanged = dims == source_dims
+        && (all_close(source, &affine) || all_close(&to_source, &Affine::IDENTITY));
+    if unchanged {
+        return Grid { dims, affine: *source, to_source: None };
+    }
+    Grid { dims, affine, to_source: Some(to_source) }
+}
+
+/// `Q diag(target)` with `source = Q S`, S upper triangular with a positive diagonal.
+fn without_shear(source: &Affine, target: [f64; 3]) -> [[f64; 3]; 3] {
+    let m = source.linear();
+    // Cholesky of m^T m = S^T S.
+    let gram: [[f64; 3]; 3] = std::array::from_fn(|i| {
+        std::array::from_fn(|j| (0..3).map(|k| m[k][i] * m[k][j]).sum())
+    });
+    let mut s = [[0.0_f64; 3]; 3];
+    for j in 0..3 {
+        for i in 0..=j {
+            let rest: f64 = (0..i).map(|k| s[k][i] * s[k][j]).sum();
+            let value = gram[i][j] - rest;
+            s[i][j] = if i == j { value.sqrt() } else { value / s[i][i] };
+        }
+    }
+    let rotation = multiply3(&m, &inverse3(&s));
+    std::array::from_fn(|r| std::array::from_fn(|c| rotation[r][c] * target[c]))
+}
+
+/// MONAI's `compute_shape_offset` for `scale_extent=False`.
+fn shape_and_origin(
+    source: &Affine,
+    source_dims: [usize; 3],
+    linear: &[[f64; 3]; 3],
+) -> Result<([usize; 3], [f64; 3]), VolumeError> {
+    let to_target = solve(&Affine::from_parts(*linear, [0.0; 3]), source);
+    let there: Vec<[f64; 3]> = corners(source_dims).map(|c| to_target.apply(c)).collect();
+    let low: [f64; 3] =
+        std::array::from_fn(|a| there.iter().map(|p| p[a]).fold(f64::INFINITY, f64::min));
+    let high: [f64; 3] =
+        std::array::from_fn(|a| there.iter().map(|p| p[a]).fold(f64::NEG_INFINITY, f64::max));
+    let size: [f64; 3] =
+        std::array::from_fn(|a| (high[a] - low[a] + 1.0).round_ties_even());
+    let bytes = size.iter().product::<f64>() * 4.0;
+    if !(bytes <= MAX_GRID_BYTES as f64) {
+        // Saturates: the number is only for the message.
+        return Err(VolumeError::TooLarge { needed: bytes as u64, limit: MAX_GRID_BYTES });
+    }
+    let dims = size.map(|n| n as usize);
+    checked_len(1, dims)?;
+
+    // The corner that is smallest along every target axis becomes voxel 0.
+    let first = corners(source_dims)
+        .zip(&there)
+        .find(|(_, p)| (0..3).all(|a| (low[a] - p[a]).abs() <= 1e-8));
+    let origin = match first {
+        Some((corner, _)) => source.apply(corner),
+        None => {
+            let centre = source.apply(source_dims.map(|n| n as f64 / 2.0));
+            let half = size.map(|n| n / 2.0);
+            std::array::from_fn(|r| {
+                centre[r] - (0..3).map(|c| linear[r][c] * half[c]).sum::<f64>()
+            })
+        }
+    };
+    Ok((dims, origin))
+}
+
+/// `numpy.allclose(a, b, rtol=1e-5, atol=AFFINE_TOL)`.
+fn all_close(a: &Affine, b: &Affine) -> bool {
+    let pairs = a.0.iter().flatten().zip(b.0.iter().flatten());
+    pairs.into_iter().all(|(x, y)| (x - y).abs() <= AFFINE_TOL + 1e-5 * y.abs())
+}
+
+/// `a^-1 b` by elimination with row pivots, in the order of operations of LAPACK's `gesv`, so that
+/// round numbers come out as in numpy. The caller has checked that `a` is not singular.
+#[must_use]
+pub fn solve(a: &Affine, b: &Affine) -> Affine {
+    let (mut a, mut b) = (a.0, b.0);
+    for k in 0..4 {
+        let pivot = (k..4).fold(k, |p, r| if a[r][k].abs() > a[p][k].abs() { r } else { p });
+        a.swap(k, pivot);
+        b.swap(k, pivot);
+        let reciprocal = 1.0 / a[k][k];
+        for r in k + 1..4 {
+            let factor = a[r][k] * reciprocal;
+            for c in k..4 {
+                a[r][c] -= factor * a[k][c];
+            }
+            for c in 0..4 {
+                b[r][c] -= factor * b[k][c];
+            }
+        }
+    }
+    for c in 0..4 {
+        for r in (0..4).rev() {
+            let rest: f64 = (r + 1..4).map(|k| a[r][k] * b[k][c]).sum();
+            b[r][c] = (b[r][c] - rest) * (1.0 / a[r][r]);
+        }
+    }
+    b[3] = [0.0, 0.0, 0.0, 1.0];
+    Affine(b)
+}
+
+/// The two neighbours of a continuous index along one axis and the weight of the upper one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tap {
+    pub low: usize,
+    pub high: usize,
+    pub weight: f64,
+}
+
+/// Clamps to the grid ("border") and splits into neighbours; `n` is at least 1.
+pub(crate) fn tap(coordinate: f64, n: usize) -> Tap {
+    let last = n - 1;
+    // `max` before `min`: a NaN coordinate falls to 0 and never out of the grid.
+    let clamped = coordinate.max(0.0).min(last as f64);
+    let low = clamped.floor() as usize;
+    Tap { low, high: (low + 1).min(last), weight: clamped - low as f64 }
+}
+
+/// True if each source axis depends on its own output axis alone.
+fn is_diagonal(map: &Affine) -> bool {
+    (0..3).all(|r| (0..3).all(|c| r == c || map.0[r][c] == 0.0))
+}
+
+/// Trilinear sampling of one channel.
+///
+/// # Shapes
+/// `source` has the product of `source_dims` values, the result that of `dims`.
+#[must_use]
+pub fn sample_linear(
+    source: &[f32],
+    source_dims: [usize; 3],
+    dims: [usize; 3],
+    to_source: &Affine,
+) -> Vec<f32> {
+    let mut out = Vec::with_capacity(dims.iter().product());
+    let row_taps: Option<Vec<Tap>> = is_diagonal(to_source).then(|| {
+        let m = to_source.0[2];
+        (0..dims[2]).map(|z| tap(m[2] * z as f64 + m[3], source_dims[2])).collect()
+    });
+    for x in 0..dims[0] {
+        for y in 0..dims[1] {
+            match &row_taps {
+                Some(row) => {
+                    let p = to_source.apply([x as f64, y as f64, 0.0]);
+                    let (tx, ty) = (tap(p[0], source_dims[0]), tap(p[1], source_dims[1]));
+                    out.extend(row.iter().map(|&tz| blend(source, source_dims, [tx, ty, tz])));
+                }
+                None => out.extend((0..dims[2]).map(|z| {
+                    let p = to_source.apply([x as f64, y as f64, z as f64]);
+                    let taps = std::array::from_fn(|a| tap(p[a], source_dims[a]));
+                    blend(source, source_dims, taps)
+                })),
+            }
+        }
+    }
+    out
+}
+
+/// The weighted sum of the eight neighbours; neighbours of weight 0 are not read.
+fn blend(source: &[f32], dims: [usize; 3], [tx, ty, tz]: [Tap; 3]) -> f32 {
+    let mut sum = 0.0_f64;
+    for (x, wx) in [(tx.low, 1.0 - tx.weight), (tx.high, tx.weight)] {
+        for (y, wy) in [(ty.low, 1.0 - ty.weight), (ty.high, ty.weight)] {
+            let row = (x * dims[1] + y) * dims[2];
+            for (z, wz) in [(tz.low, 1.0 - tz.weight), (tz.high, tz.weight)] {
+                let weight = wx * wy * wz;
+                if weight != 0.0 {
+                    sum += weight * f64::from(source[row + z]);
+                }
+            }
+        }
+    }
+    sum as f32
+}
+
+/// Nearest-neighbour sampling of one channel.
+///
+/// # Shapes
+/// `source` has the product of `source_dims` values, the result that of `dims`.
+#[must_use]
+pub fn sample_nearest<T: Copy>(
+    source: &[T],
+    source_dims: [usize; 3],
+    dims: [usize; 3],
+    to_source: &Affine,
+) -> Vec<T> {
+    let nearest = Nearest::new(source_dims, dims, to_source);
+    let mut out = Vec::with_capacity(dims.iter().product());
+    for x in 0..dims[0] {
+        for y in 0..dims[1] {
+            out.extend((0..dims[2]).map(|z| {
+                let [i, j, k] = nearest.index([x, y, z]);
+                source[(i * source_dims[1] + j) * source_dims[2] + k]
+            }));
+        }
+    }
+    out
+}
+
+/// Nearest source voxel of each output voxel, by PyTorch's `affine_grid` and `grid_sample`.
+///
+/// Both grids are normalised to [-1, 1]; the detour's rounding decides exact ties.
+pub(crate) struct Nearest {
+    /// Normalised output coordinate to normalised source coordinate.
+    theta: [[f64; 4]; 3],
+    /// Normalised coordinate of each output index, per axis.
+    grid: [Vec<f64>; 3],
+    source_dims: [usize; 3],
+}
+
+impl Nearest {
+    pub(crate) fn new(source_dims: [usize; 3], dims: [usize; 3], to_source: &Affine) -> Self {
+        let theta = std::array::from_fn(|r| {
+            let n = source_dims[r] as f64;
+            let (scale, shift) = (2.0 / n, 1.0 / n - 1.0);
+            let m = to_source.0[r];
+            let row = [scale * m[0], scale * m[1], scale * m[2], scale * m[3] + shift];
+            let mut normalised = [0.0; 4];
+            for c in 0..3 {
+                let size = dims[c] as f64;
+                let inverse = 1.0 / (2.0 / size);
+                normalised[c] = row[c] * inverse;
+                normalised[3] += row[c] * (-(1.0 / size - 1.0) * inverse);
+            }
+            normalised[3] += row[3];
+            normalised
+        });
+        Self { theta, grid: dims.map(normalised_axis), source_dims }
+    }
+
+    pub(crate) fn index(&self, [x, y, z]: [usize; 3]) -> [usize; 3] {
+        let p = [self.grid[0][x], self.grid[1][y], self.grid[2][z]];
+        std::array::from_fn(|a| {
+            let t = &self.theta[a];
+            let u = t[2] * p[2] + t[1] * p[1] + t[0] * p[0] + t[3];
+            let n = self.source_dims[a] as f64;
+            let coordinate = ((u + 1.0) * n - 1.0) / 2.0;
+            coordinate.max(0.0).min(n - 1.0).round_ties_even() as usize
+        })
+    }
+}
+
+/// `linspace(-1, 1, n) * (n - 1) / n`, with `linspace` filled from both ends as PyTorch does.
+fn normalised_axis(n: usize) -> Vec<f64> {
+    if n < 2 {
+        return vec![0.0; n];
+    }
+    let (steps, step) = (n as f64, 2.0 / (n - 1) as f64);
+    (0..n)
+        .map(|i| {
+            let value = if i < n / 2 {
+                -1.0 + step * i as f64
+            } else {
+                1.0 - step * (n - 1 - i) as f64
+            };
+            value * (steps - 1.0) / steps
+        })
+        .collect()
+}

@@ -1,0 +1,151 @@
+//! What can be wrong with a model file, each with the name of the part that is wrong.
+
+use crate::model::config::ConfigError;
+
+/// Everything that reading, importing or writing a model can report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The bytes are no safetensors file, or its header lies about them.
+    #[error("not a valid safetensors file: {problem}")]
+    Header {
+        /// What is wrong with the header.
+        problem: String,
+    },
+    /// One tensor's entry is wrong.
+    #[error("tensor {name}: {problem}")]
+    Tensor {
+        /// The tensor, quoted.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A weight is infinite or not a number.
+    #[error("tensor {name}: value {index} is {value}; the weights are damaged or training diverged")]
+    NonFinite {
+        /// The tensor, quoted.
+        name: String,
+        /// Position in row-major order.
+        index: usize,
+        /// `NaN`, `inf` or `-inf`.
+        value: f32,
+    },
+    /// A weight cannot be stored in the type asked for.
+    #[error("tensor {name}: value {index} is {value}, beyond the range of {dtype}; store it as f32")]
+    OutOfRange {
+        /// The tensor, quoted.
+        name: String,
+        /// Position in row-major order.
+        index: usize,
+        /// The value.
+        value: f64,
+        /// The type asked for.
+        dtype: &'static str,
+    },
+    /// The network needs a tensor that the file does not have.
+    #[error("tensor {name} of shape {shape:?} is missing: the file does not fit the network section")]
+    MissingTensor {
+        /// The tensor, quoted.
+        name: String,
+        /// The shape it must have.
+        shape: Vec<usize>,
+    },
+    /// The file has tensors that the network does not.
+    #[error("unexpected tensor {name}{others}: the file does not fit the network section")]
+    UnexpectedTensor {
+        /// The first of them, quoted.
+        name: String,
+        /// `" (and 3 more)"`, or nothing.
+        others: String,
+    },
+    /// A tensor does not have the shape that the network needs.
+    #[error("tensor {name} has shape {found:?}, the network section needs {expected:?}")]
+    WrongShape {
+        /// The tensor, quoted.
+        name: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape the network needs.
+        expected: Vec<usize>,
+    },
+    /// A required key of the package is absent.
+    #[error("the model package lacks the required key {field}")]
+    MissingField {
+        /// Its path (`network.img_size`).
+        field: String,
+    },
+    /// A key of the package has a wrong value.
+    #[error("{field} of the model package: {problem}")]
+    Field {
+        /// Its path (`output.labels[2].color`).
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The network section describes no network that can be built.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The checkpoint cannot be read.
+    #[error("cannot read the checkpoint: {problem}")]
+    Checkpoint {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The checkpoint is readable but holds no UNETR.
+    #[error("the checkpoint holds no UNETR: {problem}")]
+    NotUnetr {
+        /// What it holds instead.
+        problem: String,
+    },
+    /// The checkpoint does not say what the package needs.
+    #[error("the checkpoint does not determine {}; give them in a package file", list(.fields))]
+    Undetermined {
+        /// The fields to give, each with a hint.
+        fields: Vec<Undetermined>,
+    },
+    /// Writing failed.
+    #[error("cannot write the model: {0}")]
+    Write(#[from] std::io::Error),
+}
+
+/// A field that a state dict cannot tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undetermined {
+    /// Its path (`network.num_heads`).
+    pub field: String,
+    /// What the shapes allow; never taken without being told to.
+    pub hint: String,
+}
+
+fn list(fields: &[Undetermined]) -> String {
+    let each: Vec<String> = fields.iter().map(|field| format!("{} ({})", field.field, field.hint)).collect();
+    each.join(" and ")
+}
+
+impl WeightsError {
+    pub(super) fn header(problem: impl Into<String>) -> Self {
+        Self::Header { problem: problem.into() }
+    }
+
+    pub(super) fn tensor(name: &str, problem: impl Into<String>) -> Self {
+        Self::Tensor { name: quoted(name), problem: problem.into() }
+    }
+
+    pub(super) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), problem: problem.into() }
+    }
+
+    pub(super) fn checkpoint(problem: impl Into<String>) -> Self {
+        Self::Checkpoint { problem: problem.into() }
+    }
+}
+
+/// A name from a file, safe to print: quoted, control characters escaped, shortened.
+pub(super) fn quoted(name: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut text: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if name.chars().nth(LONGEST).is_some() {
+        text.push_str("...");
+    }
+    format!("\"{text}\"")
+}

@@ -1,0 +1,130 @@
+//! State dicts to packages: PyTorch checkpoints and safetensors files of MONAI 0.6 to 1.6.
+//!
+//! What the shapes tell is inferred; what they cannot tell (attention heads, the grid's shape) must be given; what
+//! describes data and meaning is neutral where not given (no preprocessing, `class_1`...) and reported.
+//!
+//! Accepted around the network: wrapping dictionaries (`state_dict`, `model`, ...) and prefixes (`module.`,
+//! `backbone.`, ...), both found by the position table's name. Dropped: tensors MONAI stores and never uses.
+//! Query, key and value weights kept apart are joined, rows q, k, v.
+//!
+//! # Errors
+//! Checkpoints that cannot be read, hold no UNETR, only its encoder, or another architecture; fields that contradict
+//! the shapes; see [`WeightsError`].
+
+mod architecture;
+mod fields;
+#[cfg(not(target_arch = "wasm32"))]
+mod pickle;
+mod source;
+#[cfg(not(target_arch = "wasm32"))]
+mod torch;
+
+use std::collections::HashSet;
+
+use super::dtype::{Dtype, FloatType};
+use super::error::WeightsError;
+use super::package::json::parse_object;
+use super::package::{Metadata, Package, check_shape, refuse_unexpected};
+use super::safetensors::{Tensors, TensorsBuilder};
+use crate::model::names;
+use source::StateDict;
+
+/// What the caller knows beyond the checkpoint.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImportOptions<'a> {
+    /// JSON text with any subset of a package's fields.
+    pub package: Option<&'a str>,
+    /// The prefix of the network's names, for a file that holds several networks.
+    pub prefix: Option<&'a str>,
+    /// Type to store the weights in; as in the checkpoint (f64 as f32) where not given.
+    pub dtype: Option<FloatType>,
+}
+
+/// A package and what was assumed for it.
+#[derive(Debug)]
+pub struct Imported {
+    /// The model.
+    pub package: Package,
+    /// One sentence per field that was not given and per part of the file that was left out.
+    pub warnings: Vec<String>,
+}
+
+/// Makes a package of a checkpoint: a safetensors state dict, or a PyTorch `.pt`/`.pth` file, zip or legacy.
+///
+/// # Errors
+/// See the module.
+pub fn import(bytes: Vec<u8>, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
+    let given = match options.package {
+        Some(text) => parse_object("package file", text)?,
+        None => serde_json::Map::new(),
+    };
+    if looks_like_safetensors(&bytes) {
+        let tensors = Tensors::read(bytes)?;
+        return convert(StateDict::from_tensors(&tensors), given, options);
+    }
+    from_pytorch(bytes, given, options)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn from_pytorch(
+    bytes: Vec<u8>,
+    given: serde_json::Map<String, serde_json::Value>,
+    options: &ImportOptions<'_>,
+) -> Result<Imported, WeightsError> {
+    convert(torch::read(bytes)?, given, options)
+}
+
+#[cfg(target_arch = "wasm32")]
+fn from_pytorch(
+    _: Vec<u8>,
+    _: serde_json::Map<String, serde_json::Value>,
+    _: &ImportOptions<'_>,
+) -> Result<Imported, WeightsError> {
+    Err(WeightsError::checkpoint("PyTorch files are not read in the browser; import them on the command line"))
+}
+
+/// A safetensors file starts with a header length whose upper half is 0, then `{`.
+fn looks_like_safetensors(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, _, _, _, 0, 0, 0, 0, b'{', ..])
+}
+
+fn convert(
+    state: StateDict<'_>,
+    given: serde_json::Map<String, serde_json::Value>,
+    options: &ImportOptions<'_>,
+) -> Result<Imported, WeightsError> {
+    let (state, mut warnings) = state.select(options.prefix)?;
+    let network = architecture::infer(&state)?.resolve(&given)?;
+    let object = fields::complete(given, &network, &mut warnings);
+    let metadata = Metadata::from_object(object)?;
+    let network = &metadata.network;
+
+    let specs = names::parameters(network);
+    let mut used = HashSet::new();
+    let mut tensors = TensorsBuilder::new();
+    for spec in &specs {
+        let tensor = state.gather(&spec.name, &spec.shape)?;
+        check_shape(&spec.name, &tensor.shape, &spec.shape)?;
+        let data = tensor.read()?;
+        let dtype = match (options.dtype, tensor.dtype) {
+            (Some(to), _) => to.dtype(),
+            (None, Dtype::F64) => Dtype::F32,
+            (None, stored) => stored,
+        };
+        let data = super::safetensors::TensorView {
+            name: &spec.name,
+            dtype: tensor.dtype,
+            shape: &spec.shape,
+            bytes: &data,
+        };
+        data.check_finite()?;
+        match dtype {
+            Dtype::F32 => tensors.push(&spec.name, dtype, &spec.shape, &data.to_bytes(FloatType::F32)?)?,
+            Dtype::F16 => tensors.push(&spec.name, dtype, &spec.shape, &data.to_bytes(FloatType::F16)?)?,
+            stored => tensors.push(&spec.name, stored, &spec.shape, data.bytes)?,
+        }
+        used.extend(tensor.sources);
+    }
+    refuse_unexpected(state.names().filter(|name| !used.contains(*name)), network)?;
+    Ok(Imported { package: Package::build(&metadata, tensors)?, warnings })
+}

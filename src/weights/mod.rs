@@ -1,0 +1,26 @@
+//! Model files: the package the program runs, and the state dicts of MONAI it comes from and goes to.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`safetensors`] | the container: named tensors over one buffer, read strictly, written deterministically |
+//! | [`package`] | a model: tensors and the JSON that says what they expect and mean |
+//! | [`import`] | PyTorch checkpoints and safetensors state dicts to packages |
+//! | [`export`] | packages to state dicts that a chosen MONAI loads with `strict=True` |
+//!
+//! Everything works on bytes in memory; paths are the caller's business. No pickle is ever executed: a pickle is
+//! checked by [`import`] and read as data.
+
+mod dtype;
+mod error;
+pub mod export;
+mod header;
+pub mod import;
+pub mod package;
+pub mod safetensors;
+
+pub use dtype::{Dtype, FloatType};
+pub use error::{Undetermined, WeightsError};
+pub use export::{MonaiVersion, export};
+pub use import::{ImportOptions, Imported, import};
+pub use package::{Metadata, Package};
+pub use safetensors::{TensorView, Tensors, TensorsBuilder};

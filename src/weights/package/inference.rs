@@ -1,0 +1,64 @@
+//! The package's `inference` section: how windows are laid over a scan and blended.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::error::WeightsError;
+use super::json::Fields;
+
+/// How overlapping windows are weighted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blend {
+    /// More weight in the middle of a window.
+    Gaussian,
+    /// The same weight everywhere.
+    Constant,
+}
+
+/// Sliding window settings, with MONAI's names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InferenceSection {
+    /// Voxels of a window along X, Y, Z; the network's image size.
+    pub roi_size: [usize; 3],
+    /// Fraction of a window shared with the next, 0 to below 1.
+    pub overlap: f64,
+    /// Weighting of overlapping windows.
+    pub blend: Blend,
+    /// Standard deviation of the gaussian as a fraction of the window.
+    pub sigma_scale: f64,
+}
+
+impl InferenceSection {
+    /// The settings taken where a package gives none.
+    pub fn default_for(img_size: [usize; 3]) -> Self {
+        Self { roi_size: img_size, overlap: 0.5, blend: Blend::Gaussian, sigma_scale: 0.125 }
+    }
+
+    pub(super) fn read(fields: &Fields<'_>, img_size: [usize; 3]) -> Result<Self, WeightsError> {
+        let default = Self::default_for(img_size);
+        Ok(Self {
+            roi_size: fields.or("roi_size", default.roi_size)?,
+            overlap: fields.or("overlap", default.overlap)?,
+            blend: fields.or("blend", default.blend)?,
+            sigma_scale: fields.or("sigma_scale", default.sigma_scale)?,
+        })
+    }
+
+    pub(super) fn validate(&self, img_size: [usize; 3]) -> Result<(), WeightsError> {
+        let Self { roi_size, overlap, sigma_scale, .. } = self;
+        if *roi_size != img_size {
+            let problem = format!(
+                "{roi_size:?} must equal network.img_size {img_size:?}: the position table is made for that size"
+            );
+            return Err(WeightsError::field("inference.roi_size", problem));
+        }
+        if !(0.0..1.0).contains(overlap) {
+            let problem = format!("{overlap} must be at least 0 and less than 1");
+            return Err(WeightsError::field("inference.overlap", problem));
+        }
+        if !(sigma_scale.is_finite() && *sigma_scale > 0.0) {
+            return Err(WeightsError::field("inference.sigma_scale", format!("{sigma_scale} must be above 0")));
+        }
+        Ok(())
+    }
+}

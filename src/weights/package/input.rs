@@ -1,0 +1,95 @@
+//! The package's `input` section: what a scan must be made into before the network sees it.
+//!
+//! The steps run in the order orientation, spacing, intensity, foreground crop; null switches one off.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::error::WeightsError;
+use super::json::Fields;
+
+/// Channels and preprocessing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputSection {
+    /// What each channel shows, in the network's order.
+    pub channels: Vec<String>,
+    /// Axis codes such as `RAS`, or null to keep the scan's axes.
+    pub orientation: Option<String>,
+    /// Voxel size in mm along X, Y, Z, or null to keep the scan's.
+    pub spacing: Option<[f64; 3]>,
+    /// Whether to crop to the box of voxels above zero in any channel.
+    pub crop_foreground: bool,
+    /// What to do with the values, or null to keep them.
+    pub intensity: Option<Intensity>,
+}
+
+/// Intensity transforms, with MONAI's parameter names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Intensity {
+    /// `y = (x - a_min) / (a_max - a_min) * (b_max - b_min) + b_min`.
+    ScaleRange {
+        /// Value that becomes `b_min`.
+        a_min: f64,
+        /// Value that becomes `b_max`.
+        a_max: f64,
+        /// Lower end of the result.
+        b_min: f64,
+        /// Upper end of the result.
+        b_max: f64,
+        /// Whether values beyond the ends are moved to them.
+        #[serde(default)]
+        clip: bool,
+    },
+    /// `y = (x - mean) / standard deviation`.
+    Normalize {
+        /// Whether zeros are left out of the statistics and kept.
+        #[serde(default)]
+        nonzero: bool,
+        /// Whether each channel has its own statistics.
+        #[serde(default)]
+        channel_wise: bool,
+    },
+}
+
+impl InputSection {
+    pub(super) fn read(fields: &Fields<'_>) -> Result<Self, WeightsError> {
+        Ok(Self {
+            channels: fields.required("channels")?,
+            orientation: fields.required("orientation")?,
+            spacing: fields.required("spacing")?,
+            crop_foreground: fields.required("crop_foreground")?,
+            intensity: fields.required("intensity")?,
+        })
+    }
+
+    pub(super) fn validate(&self, in_channels: usize) -> Result<(), WeightsError> {
+        if self.channels.len() != in_channels {
+            let problem =
+                format!("it names {} channels, network.in_channels is {in_channels}", self.channels.len());
+            return Err(WeightsError::field("input.channels", problem));
+        }
+        if let Some(codes) = &self.orientation
+            && !is_orientation(codes)
+        {
+            let problem = format!("{codes:?} is no orientation: use one letter each of L/R, P/A and I/S, as in RAS");
+            return Err(WeightsError::field("input.orientation", problem));
+        }
+        if let Some(spacing) = self.spacing
+            && !spacing.iter().all(|mm| (1e-3..=1e3).contains(mm))
+        {
+            let problem = format!("{spacing:?} must be three lengths between 0.001 and 1000 mm");
+            return Err(WeightsError::field("input.spacing", problem));
+        }
+        if let Some(Intensity::ScaleRange { a_min, a_max, .. }) = self.intensity
+            && a_min >= a_max
+        {
+            let problem = format!("a_min {a_min} must be less than a_max {a_max}");
+            return Err(WeightsError::field("input.intensity", problem));
+        }
+        Ok(())
+    }
+}
+
+fn is_orientation(codes: &str) -> bool {
+    codes.len() == 3 && ["LR", "PA", "IS"].iter().all(|axis| codes.chars().any(|code| axis.contains(code)))
+}

@@ -1,0 +1,166 @@
+//! The JSON of a model package, typed; keys this version does not know are kept.
+
+use serde_json::{Map, Value, json};
+
+use super::super::error::WeightsError;
+use super::inference::InferenceSection;
+use super::input::InputSection;
+use super::json::{Fields, add_unknown, parse_object, remove_known};
+use super::output::OutputSection;
+use crate::model::config::UnetrConfig;
+
+/// The format this version writes, and the only one it reads.
+pub const FORMAT: &str = "unetr/1";
+
+/// What a model expects, means and is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metadata {
+    /// Name of the model.
+    pub name: String,
+    /// Version of the model.
+    pub version: String,
+    /// Licence of the weights, an SPDX identifier where there is one.
+    pub licence: String,
+    /// What to cite.
+    pub citation: String,
+    /// The network.
+    pub network: UnetrConfig,
+    /// What the network expects.
+    pub input: InputSection,
+    /// What the network's channels mean.
+    pub output: OutputSection,
+    /// How to run it over a scan.
+    pub inference: InferenceSection,
+    /// How it was trained: data, recipe, seed, steps, figures. Free form.
+    pub training: Map<String, Value>,
+    /// Keys, at any level, that are not above.
+    other: Map<String, Value>,
+}
+
+impl Metadata {
+    /// The metadata of a new model, with [`InferenceSection::default_for`] and nothing about its training.
+    pub fn new(name: &str, network: UnetrConfig, input: InputSection, output: OutputSection) -> Self {
+        let inference = InferenceSection::default_for(network.img_size);
+        Self {
+            name: name.into(),
+            version: "1.0.0".into(),
+            licence: String::new(),
+            citation: String::new(),
+            network,
+            input,
+            output,
+            inference,
+            training: Map::new(),
+            other: Map::new(),
+        }
+    }
+
+    /// Reads and validates the JSON text.
+    ///
+    /// # Errors
+    /// No JSON, two equal keys, another format, a required key missing, a value of a wrong type or out of range.
+    pub fn from_json(text: &str) -> Result<Self, WeightsError> {
+        Self::from_object(parse_object("unetr", text)?)
+    }
+
+    /// Reads and validates the parsed object.
+    ///
+    /// # Errors
+    /// As [`Metadata::from_json`].
+    pub fn from_object(source: Map<String, Value>) -> Result<Self, WeightsError> {
+        let root = Fields::root(&source);
+        let format: String = root.required("format")?;
+        if format != FORMAT {
+            let problem = format!("{format:?} is not supported, this version reads {FORMAT:?}");
+            return Err(WeightsError::field("format", problem));
+        }
+        let network = read_network(&root.section("network")?)?;
+        network.validate()?;
+        let inference = match root.has("inference") {
+            true => InferenceSection::read(&root.section("inference")?, network.img_size)?,
+            false => InferenceSection::default_for(network.img_size),
+        };
+        let metadata = Self {
+            name: root.required("name")?,
+            version: root.required("version")?,
+            licence: root.required("licence")?,
+            citation: root.or("citation", String::new())?,
+            input: InputSection::read(&root.section("input")?)?,
+            output: OutputSection::read(&root.section("output")?)?,
+            inference,
+            training: root.or("training", Map::new())?,
+            network,
+            other: Map::new(),
+        };
+        metadata.validate()?;
+        let mut other = source;
+        remove_known(&mut other, &metadata.to_object());
+        Ok(Self { other, ..metadata })
+    }
+
+    /// Checks every section against the network.
+    ///
+    /// # Errors
+    /// The first field that breaks a rule.
+    pub fn validate(&self) -> Result<(), WeightsError> {
+        self.network.validate()?;
+        self.input.validate(self.network.in_channels)?;
+        self.output.validate(self.network.out_channels)?;
+        self.inference.validate(self.network.img_size)
+    }
+
+    /// The object to store: the sections in a fixed order, then the keys this version does not know.
+    pub fn to_object(&self) -> Map<String, Value> {
+        let mut object = Map::new();
+        let mut put = |key: &str, value: Value| object.insert(key.into(), value);
+        put("format", json!(FORMAT));
+        put("name", json!(self.name));
+        put("version", json!(self.version));
+        put("licence", json!(self.licence));
+        put("citation", json!(self.citation));
+        put("network", json!(self.network));
+        put("input", json!(self.input));
+        put("output", json!(self.output));
+        put("inference", json!(self.inference));
+        put("training", json!(self.training));
+        add_unknown(&mut object, &self.other);
+        object
+    }
+
+    /// The JSON text to store.
+    pub fn to_json(&self) -> String {
+        Value::Object(self.to_object()).to_string()
+    }
+}
+
+/// Reads a network from JSON text, as reference files keep it: MONAI's defaults fill what is absent, keys that
+/// are not the network's are ignored.
+///
+/// # Errors
+/// No JSON, a missing or wrong value, or a network that cannot be built.
+pub fn network_from_json(text: &str) -> Result<UnetrConfig, WeightsError> {
+    let map = parse_object("config", text)?;
+    let network = read_network(&Fields::root(&map))?;
+    network.validate()?;
+    Ok(network)
+}
+
+fn read_network(fields: &Fields<'_>) -> Result<UnetrConfig, WeightsError> {
+    let default = UnetrConfig::default();
+    Ok(UnetrConfig {
+        in_channels: fields.required("in_channels")?,
+        out_channels: fields.required("out_channels")?,
+        img_size: fields.required("img_size")?,
+        patch_size: fields.or("patch_size", default.patch_size)?,
+        feature_size: fields.required("feature_size")?,
+        hidden_size: fields.required("hidden_size")?,
+        mlp_dim: fields.required("mlp_dim")?,
+        num_heads: fields.required("num_heads")?,
+        num_layers: fields.or("num_layers", default.num_layers)?,
+        qkv_bias: fields.or("qkv_bias", default.qkv_bias)?,
+        conv_block: fields.or("conv_block", default.conv_block)?,
+        res_block: fields.or("res_block", default.res_block)?,
+        proj_type: fields.or("proj_type", default.proj_type)?,
+        norm_name: fields.or("norm_name", default.norm_name)?,
+    })
+}

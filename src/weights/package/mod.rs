@@ -1,0 +1,134 @@
+//! A model package: one safetensors file with the network's weights and, in `__metadata__["unetr"]`, the JSON that
+//! says what to feed it and what its channels mean.
+//!
+//! # Shapes
+//! Tensors have the names and shapes of [`crate::model::names::parameters`], in f32, f16 or bf16. Tensors that MONAI
+//! stores but never uses are tolerated and ignored.
+//!
+//! # Errors
+//! Every deviation is an error that names the key or the tensor; see [`WeightsError`].
+
+mod inference;
+mod input;
+pub(crate) mod json;
+mod metadata;
+mod output;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+pub use inference::{Blend, InferenceSection};
+pub use input::{InputSection, Intensity};
+pub use metadata::{FORMAT, Metadata, network_from_json};
+pub use output::{Activation, Color, Label, OutputSection, Region};
+
+use super::dtype::Dtype;
+use super::error::{WeightsError, quoted};
+use super::export::is_unused;
+use super::safetensors::{Tensors, TensorsBuilder};
+use crate::model::config::UnetrConfig;
+use crate::model::names;
+
+/// Key of the package's JSON in the header's `__metadata__`.
+const KEY: &str = "unetr";
+
+/// A model that passed every check.
+#[derive(Debug)]
+pub struct Package {
+    metadata: Metadata,
+    tensors: Tensors,
+}
+
+impl Package {
+    /// Reads a package. The bytes are kept, not copied; tensors are decoded when asked for.
+    ///
+    /// # Errors
+    /// A broken file, a missing or wrong key, a missing, unexpected or misshapen tensor, a non-finite weight.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, WeightsError> {
+        let tensors = Tensors::read(bytes)?;
+        let Some(text) = tensors.metadata().get(KEY) else {
+            let problem = "its __metadata__ has no entry \"unetr\": a plain state dict? import it into a package first";
+            return Err(WeightsError::header(problem));
+        };
+        let metadata = Metadata::from_json(text)?;
+        check(&metadata.network, &tensors)?;
+        Ok(Self { metadata, tensors })
+    }
+
+    /// Makes a package of metadata and the tensors collected for it.
+    ///
+    /// # Errors
+    /// As [`Package::read`].
+    pub fn build(metadata: &Metadata, tensors: TensorsBuilder) -> Result<Self, WeightsError> {
+        metadata.validate()?;
+        let text = BTreeMap::from([(KEY.to_string(), metadata.to_json())]);
+        Self::read(tensors.finish(&text)?.into_bytes())
+    }
+
+    /// What the model expects and means.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Its weights.
+    pub fn tensors(&self) -> &Tensors {
+        &self.tensors
+    }
+
+    /// The file, as read or built.
+    pub fn file_bytes(&self) -> &[u8] {
+        self.tensors.file_bytes()
+    }
+
+    /// SHA-256 of the file, 64 hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        let mut text = String::with_capacity(64);
+        for byte in Sha256::digest(self.file_bytes()) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+}
+
+/// Compares the tensors with what `network` needs.
+fn check(network: &UnetrConfig, tensors: &Tensors) -> Result<(), WeightsError> {
+    let specs = names::parameters(network);
+    for spec in &specs {
+        let Some(tensor) = tensors.get(&spec.name) else {
+            return Err(WeightsError::MissingTensor { name: quoted(&spec.name), shape: spec.shape.clone() });
+        };
+        check_shape(&spec.name, tensor.shape, &spec.shape)?;
+        if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::Bf16) {
+            let problem = format!("weights are stored as F32, F16 or BF16, not {}", tensor.dtype);
+            return Err(WeightsError::tensor(&spec.name, problem));
+        }
+        tensor.check_finite()?;
+    }
+    let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    refuse_unexpected(tensors.iter().map(|tensor| tensor.name).filter(|name| !known.contains(name)), network)
+}
+
+/// Refuses a shape other than the network's.
+pub(super) fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> Result<(), WeightsError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(WeightsError::WrongShape { name: quoted(name), found: found.to_vec(), expected: expected.to_vec() })
+}
+
+/// Refuses names beyond the network's, but for those that MONAI stores and never uses.
+pub(super) fn refuse_unexpected<'a>(
+    extra: impl Iterator<Item = &'a str>,
+    network: &UnetrConfig,
+) -> Result<(), WeightsError> {
+    let unexpected: Vec<&str> = extra.filter(|name| !is_unused(network, name)).collect();
+    let Some(first) = unexpected.first() else { return Ok(()) };
+    let others = match unexpected.len() {
+        1 => String::new(),
+        more => format!(" (and {} more)", more - 1),
+    };
+    Err(WeightsError::UnexpectedTensor { name: quoted(first), others })
+}

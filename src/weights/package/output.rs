@@ -1,0 +1,180 @@
+//! The package's `output` section: how logits become labels and what the labels are called.
+//!
+//! With `softmax` the label of a voxel is the channel of its largest logit, 0 being background. With `sigmoid`
+//! regions are painted in order, each where its channel's probability exceeds 0.5, so later ones win.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::super::error::{WeightsError, quoted};
+use super::json::Fields;
+
+/// How logits become probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// Classes exclude each other.
+    Softmax,
+    /// Regions may overlap.
+    Sigmoid,
+}
+
+/// A colour, `#rrggbb` in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Color(
+    /// Red, green, blue.
+    pub [u8; 3],
+);
+
+impl fmt::Display for Color {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [red, green, blue] = self.0;
+        write!(f, "#{red:02x}{green:02x}{blue:02x}")
+    }
+}
+
+impl FromStr for Color {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let value = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let [_, rgb @ ..] = value.ok_or_else(|| format!("color {} is not #rrggbb", quoted(text)))?.to_be_bytes();
+        Ok(Self(rgb))
+    }
+}
+
+impl Serialize for Color {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Color {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// One label value and what it stands for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Label {
+    /// Its value in the label map.
+    pub value: u8,
+    /// Its name.
+    pub name: String,
+    /// Its colour in previews.
+    pub color: Color,
+    /// Keys this version does not know, kept.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// A sigmoid channel and the label value it paints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// The channel of the logits.
+    pub channel: usize,
+    /// The value painted where its probability exceeds 0.5.
+    pub value: u8,
+    /// Keys this version does not know, kept.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// Activation and labels.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputSection {
+    /// How logits become probabilities.
+    pub activation: Activation,
+    /// Regions in the order they are painted; only with [`Activation::Sigmoid`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Region>,
+    /// Label values and their names.
+    pub labels: Vec<Label>,
+}
+
+impl OutputSection {
+    /// The name of a label value, `class_N` where the package names none.
+    pub fn label_name(&self, value: u8) -> String {
+        match self.labels.iter().find(|label| label.value == value) {
+            Some(label) => label.name.clone(),
+            None if value == 0 => "background".into(),
+            None => format!("class_{value}"),
+        }
+    }
+
+    pub(super) fn read(fields: &Fields<'_>) -> Result<Self, WeightsError> {
+        if !fields.has("labels") {
+            return Err(WeightsError::MissingField { field: fields.path("labels") });
+        }
+        Ok(Self {
+            activation: fields.required("activation")?,
+            regions: fields.list("regions")?,
+            labels: fields.list("labels")?,
+        })
+    }
+
+    pub(super) fn validate(&self, out_channels: usize) -> Result<(), WeightsError> {
+        match self.activation {
+            Activation::Softmax => self.validate_softmax(out_channels)?,
+            Activation::Sigmoid => self.validate_sigmoid(out_channels)?,
+        }
+        for (index, label) in self.labels.iter().enumerate() {
+            if label.name.is_empty() {
+                return Err(WeightsError::field(format!("output.labels[{index}].name"), "it is empty"));
+            }
+            if self.labels.iter().take(index).any(|other| other.value == label.value) {
+                let problem = format!("value {} is given to two labels", label.value);
+                return Err(WeightsError::field(format!("output.labels[{index}].value"), problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_softmax(&self, out_channels: usize) -> Result<(), WeightsError> {
+        if !self.regions.is_empty() {
+            let problem = "regions belong to the activation \"sigmoid\", not to \"softmax\"";
+            return Err(WeightsError::field("output.regions", problem));
+        }
+        if out_channels < 2 {
+            let problem = "softmax over one channel labels nothing; use \"sigmoid\" with a region";
+            return Err(WeightsError::field("output.activation", problem));
+        }
+        let outside = |label: &Label| usize::from(label.value) >= out_channels;
+        if let Some(index) = self.labels.iter().position(outside) {
+            let value = self.labels.get(index).map_or(0, |label| label.value);
+            let problem = format!("{value} is no channel: network.out_channels is {out_channels}");
+            return Err(WeightsError::field(format!("output.labels[{index}].value"), problem));
+        }
+        Ok(())
+    }
+
+    fn validate_sigmoid(&self, out_channels: usize) -> Result<(), WeightsError> {
+        if self.regions.is_empty() {
+            return Err(WeightsError::MissingField { field: "output.regions".into() });
+        }
+        for (index, region) in self.regions.iter().enumerate() {
+            if region.channel >= out_channels {
+                let problem = format!("{} is no channel: network.out_channels is {out_channels}", region.channel);
+                return Err(WeightsError::field(format!("output.regions[{index}].channel"), problem));
+            }
+            if region.value == 0 {
+                let problem = "0 is the background and cannot be painted";
+                return Err(WeightsError::field(format!("output.regions[{index}].value"), problem));
+            }
+        }
+        let painted = |label: &Label| label.value == 0 || self.regions.iter().any(|r| r.value == label.value);
+        if let Some(index) = self.labels.iter().position(|label| !painted(label)) {
+            let value = self.labels.get(index).map_or(0, |label| label.value);
+            let problem = format!("no region paints the value {value}");
+            return Err(WeightsError::field(format!("output.labels[{index}].value"), problem));
+        }
+        Ok(())
+    }
+}
