@@ -1,18 +1,18 @@
-// Mean and biased variance of each channel in two stages and fixed order: PARTS invocations per channel, then one.
+// Mean and biased variance of each channel in two stages and fixed order: `parts` invocations per channel, then one.
 // Each part takes the mean first and the squares about it second: E[x^2] - E[x]^2 loses all digits.
 //   x        (channels, voxels)
-//   parts  (channels, PARTS) of (count, mean, sum of squares about the mean)
+//   partial  (channels, parts) of (count, mean, sum of squares about the mean)
 //   y        (channels) of (mean, variance)
 #import index
 
-struct Params { channels: u32, voxels: u32 }
+struct Params { channels: u32, voxels: u32, parts: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 #if MERGE
-@group(0) @binding(#) var<storage, read> parts: array<vec4<f32>>;
+@group(0) @binding(#) var<storage, read> partials: array<vec4<f32>>;
 @group(0) @binding(#) var<storage, read_write> y: array<vec2<f32>>;
 #else
 @group(0) @binding(#) var<storage, read> x: array<f32>;
-@group(0) @binding(#) var<storage, read_write> parts: array<vec4<f32>>;
+@group(0) @binding(#) var<storage, read_write> partials: array<vec4<f32>>;
 #end
 
 @compute @workgroup_size(64)
@@ -28,8 +28,8 @@ fn forward(
     }
     // Chan's formula, part by part.
     var total = vec3<f32>();
-    for (var i = 0u; i < PARTS; i += 1u) {
-        let part = parts[index * PARTS + i];
+    for (var i = 0u; i < params.parts; i += 1u) {
+        let part = partials[index * params.parts + i];
         if (part.x > 0.0) {
             let n = total.x + part.x;
             let delta = part.y - total.y;
@@ -39,24 +39,24 @@ fn forward(
     }
     y[index] = vec2<f32>(total.y, total.z / total.x);
 #else
-    let channel = index / PARTS;
-    let part = index % PARTS;
+    let channel = index / params.parts;
+    let part = index % params.parts;
     if (channel >= params.channels) {
         return;
     }
     var count = 0.0;
     var sum = 0.0;
     // Neighbouring invocations read neighbouring voxels.
-    for (var i = part; i < params.voxels; i += PARTS) {
+    for (var i = part; i < params.voxels; i += params.parts) {
         sum += x[channel * params.voxels + i];
         count += 1.0;
     }
     let mean = sum / max(count, 1.0);
     var squares = 0.0;
-    for (var i = part; i < params.voxels; i += PARTS) {
+    for (var i = part; i < params.voxels; i += params.parts) {
         let d = x[channel * params.voxels + i] - mean;
         squares = fma(d, d, squares);
     }
-    parts[index] = vec4<f32>(count, mean, squares, 0.0);
+    partials[index] = vec4<f32>(count, mean, squares, 0.0);
 #end
 }

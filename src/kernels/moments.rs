@@ -6,10 +6,13 @@ use crate::graph::{Dispatch, Operand};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { channels: u32, voxels: u32 });
+params!(Params { channels: u32, voxels: u32, parts: u32 });
 
-/// Invocations per channel in the first stage.
-const PARTS: u32 = 256;
+/// Invocations per channel in the first stage. llvmpipe ends every invocation after 65,535 loop iterations without a
+/// word, so no invocation may take long: here at most 8,192 in the first stage and 8,192 in the second.
+fn parts(voxels: usize) -> usize {
+    (voxels / 4096).next_power_of_two().clamp(16, 8192)
+}
 
 fn sizes(y: &Shape) -> (usize, usize) {
     let (n, c, size) = y.volume().expect("a volume");
@@ -18,23 +21,24 @@ fn sizes(y: &Shape) -> (usize, usize) {
 
 /// Bytes of the first stage's results.
 pub(super) fn scratch(y: &Shape) -> u64 {
-    sizes(y).0 as u64 * u64::from(PARTS) * 16
+    let (channels, voxels) = sizes(y);
+    (channels * parts(voxels)) as u64 * 16
 }
 
 /// The two stages for result `y`, into result `moments`, through temporary `scratch`.
 pub(super) fn dispatches(shape: &Shape, y: usize, moments: usize, scratch: usize) -> [Dispatch; 2] {
     let (channels, voxels) = sizes(shape);
-    let params = Params { channels: channels as u32, voxels: voxels as u32 }.block();
+    let params = Params { channels: channels as u32, voxels: voxels as u32, parts: parts(voxels) as u32 }.block();
     let stage = |merge: u32, from: Operand, to: Operand, invocations: usize| Dispatch {
         shader: "moments",
         entry: "forward",
-        constants: vec![("PARTS", PARTS), ("MERGE", merge)],
+        constants: vec![("MERGE", merge)],
         params: params.clone(),
         bindings: vec![(from, Access::Read), (to, Access::Write)],
         groups: groups(invocations.div_ceil(64)),
     };
     [
-        stage(0, Operand::Output(y), Operand::Scratch(scratch), channels * PARTS as usize),
+        stage(0, Operand::Output(y), Operand::Scratch(scratch), channels * parts(voxels)),
         stage(1, Operand::Scratch(scratch), Operand::Output(moments), channels),
     ]
 }

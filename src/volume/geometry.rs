@@ -9,7 +9,7 @@
 
 use super::crop::Box3;
 use super::orientation::Turn;
-use super::resample::{Grid, Nearest, grid_between, sample_nearest, tap};
+use super::resample::{Grid, Points, grid_between, nearest, sample_nearest, tap};
 use super::{Affine, LabelMap, VolumeError, checked_len};
 
 /// What preprocessing did to the grid.
@@ -135,27 +135,20 @@ impl Geometry {
     pub fn invert_labels(&self, labels: &LabelMap) -> Result<LabelMap, VolumeError> {
         expect_dims("label map on the model's grid", self.crop.dims, labels.dims)?;
         let turned_dims = self.turn.dims(self.scan_dims);
-        let nearest = self
-            .turned_to_full()
-            .to_source
-            .map(|map| Nearest::new(self.grid.dims, turned_dims, &map));
+        let on_full = |index| self.in_crop(index).map_or(0, |at| labels.data[at]);
         let mut turned = Vec::with_capacity(checked_len(1, turned_dims)?);
-        for x in 0..turned_dims[0] {
-            for y in 0..turned_dims[1] {
-                turned.extend((0..turned_dims[2]).map(|z| {
-                    let index = nearest.as_ref().map_or([x, y, z], |n| n.index([x, y, z]));
-                    self.in_crop(index).map_or(0, |at| labels.data[at])
-                }));
+        match self.turned_to_full().to_source {
+            Some(map) => Points::new(self.grid.dims, turned_dims, &map)
+                .each(turned_dims, |p| turned.push(on_full(nearest(p, self.grid.dims)))),
+            None => {
+                for x in 0..turned_dims[0] {
+                    for y in 0..turned_dims[1] {
+                        turned.extend((0..turned_dims[2]).map(|z| on_full([x, y, z])));
+                    }
+                }
             }
         }
-        let back = Turn {
-            source: std::array::from_fn(|a| {
-                self.turn.source.iter().position(|&s| s == a).unwrap_or(a)
-            }),
-            flip: std::array::from_fn(|a| {
-                self.turn.source.iter().position(|&s| s == a).is_some_and(|t| self.turn.flip[t])
-            }),
-        };
+        let back = self.turn.inverse();
         LabelMap::new(back.apply(&turned, turned_dims), self.scan_dims, self.scan_affine)
     }
 

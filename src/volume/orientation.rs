@@ -110,6 +110,17 @@ impl Turn {
     /// No change.
     pub const NONE: Self = Self { source: [0, 1, 2], flip: [false; 3] };
 
+    /// The turn that undoes this one.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        let mut inverse = Self::NONE;
+        for (t, (&source, &flip)) in self.source.iter().zip(&self.flip).enumerate() {
+            inverse.source[source] = t;
+            inverse.flip[source] = flip;
+        }
+        inverse
+    }
+
     /// Dimensions of the result.
     #[must_use]
     pub fn dims(&self, source_dims: [usize; 3]) -> [usize; 3] {

@@ -1,8 +1,8 @@
 //! Resampling onto another spacing, as MONAI's `Spacing` and `SpatialResample` do it.
 //!
 //! Output index `i` reads source index `M * i` (voxel centre to voxel centre), clamped to the grid
-//! ("border"). Trilinear in f64, result f32; nearest follows MONAI's path through normalised
-//! coordinates, because that path decides on which side an exact tie falls.
+//! ("border"), trilinear in f64 with an f32 result, or nearest. The arithmetic follows PyTorch's
+//! path through normalised coordinates, whose rounding is visible in the results.
 //!
 //! Source: `monai/transforms/spatial/{array,functional}.py`, `monai/data/utils.py`
 //! (`zoom_affine`, `compute_shape_offset`), `monai/networks/utils.py` (`to_norm_affine`).
@@ -184,11 +184,6 @@ pub(crate) fn tap(coordinate: f64, n: usize) -> Tap {
     Tap { low, high: (low + 1).min(last), weight: clamped - low as f64 }
 }
 
-/// True if each source axis depends on its own output axis alone.
-fn is_diagonal(map: &Affine) -> bool {
-    (0..3).all(|r| (0..3).all(|c| r == c || map.0[r][c] == 0.0))
-}
-
 /// Trilinear sampling of one channel.
 ///
 /// # Shapes
@@ -200,27 +195,12 @@ pub fn sample_linear(
     dims: [usize; 3],
     to_source: &Affine,
 ) -> Vec<f32> {
+    let points = Points::new(source_dims, dims, to_source);
     let mut out = Vec::with_capacity(dims.iter().product());
-    let row_taps: Option<Vec<Tap>> = is_diagonal(to_source).then(|| {
-        let m = to_source.0[2];
-        (0..dims[2]).map(|z| tap(m[2] * z as f64 + m[3], source_dims[2])).collect()
+    points.each(dims, |p| {
+        let taps = std::array::from_fn(|a| tap(p[a], source_dims[a]));
+        out.push(blend(source, source_dims, taps));
     });
-    for x in 0..dims[0] {
-        for y in 0..dims[1] {
-            match &row_taps {
-                Some(row) => {
-                    let p = to_source.apply([x as f64, y as f64, 0.0]);
-                    let (tx, ty) = (tap(p[0], source_dims[0]), tap(p[1], source_dims[1]));
-                    out.extend(row.iter().map(|&tz| blend(source, source_dims, [tx, ty, tz])));
-                }
-                None => out.extend((0..dims[2]).map(|z| {
-                    let p = to_source.apply([x as f64, y as f64, z as f64]);
-                    let taps = std::array::from_fn(|a| tap(p[a], source_dims[a]));
-                    blend(source, source_dims, taps)
-                })),
-            }
-        }
-    }
     out
 }
 
@@ -252,23 +232,29 @@ pub fn sample_nearest<T: Copy>(
     dims: [usize; 3],
     to_source: &Affine,
 ) -> Vec<T> {
-    let nearest = Nearest::new(source_dims, dims, to_source);
+    let points = Points::new(source_dims, dims, to_source);
     let mut out = Vec::with_capacity(dims.iter().product());
-    for x in 0..dims[0] {
-        for y in 0..dims[1] {
-            out.extend((0..dims[2]).map(|z| {
-                let [i, j, k] = nearest.index([x, y, z]);
-                source[(i * source_dims[1] + j) * source_dims[2] + k]
-            }));
-        }
-    }
+    points.each(dims, |p| {
+        let [i, j, k] = nearest(p, source_dims);
+        out.push(source[(i * source_dims[1] + j) * source_dims[2] + k]);
+    });
     out
 }
 
-/// Nearest source voxel of each output voxel, by PyTorch's `affine_grid` and `grid_sample`.
+/// The voxel nearest to a continuous index, clamped to the grid; ties to even.
+pub(crate) fn nearest(point: [f64; 3], dims: [usize; 3]) -> [usize; 3] {
+    std::array::from_fn(|a| {
+        point[a].max(0.0).min((dims[a] - 1) as f64).round_ties_even() as usize
+    })
+}
+
+/// Continuous source index of each output voxel, by the arithmetic of PyTorch's `affine_grid` and
+/// `grid_sample`, which MONAI calls: both grids are normalised to [-1, 1] and back.
 ///
-/// Both grids are normalised to [-1, 1]; the detour's rounding decides exact ties.
-pub(crate) struct Nearest {
+/// The detour leaves an error of 1e-14 voxels, and this error is worth having: it decides on which
+/// side an exact tie of nearest-neighbour sampling falls, and it makes a zero voxel beside tissue
+/// non-zero, which counts for normalisation over non-zero voxels.
+pub(crate) struct Points {
     /// Normalised output coordinate to normalised source coordinate.
     theta: [[f64; 4]; 3],
     /// Normalised coordinate of each output index, per axis.
@@ -276,7 +262,7 @@ pub(crate) struct Nearest {
     source_dims: [usize; 3],
 }
 
-impl Nearest {
+impl Points {
     pub(crate) fn new(source_dims: [usize; 3], dims: [usize; 3], to_source: &Affine) -> Self {
         let theta = std::array::from_fn(|r| {
             let n = source_dims[r] as f64;
@@ -296,19 +282,43 @@ impl Nearest {
         Self { theta, grid: dims.map(normalised_axis), source_dims }
     }
 
-    pub(crate) fn index(&self, [x, y, z]: [usize; 3]) -> [usize; 3] {
-        let p = [self.grid[0][x], self.grid[1][y], self.grid[2][z]];
-        std::array::from_fn(|a| {
-            let t = &self.theta[a];
-            let u = t[2] * p[2] + t[1] * p[1] + t[0] * p[0] + t[3];
-            let n = self.source_dims[a] as f64;
-            let coordinate = ((u + 1.0) * n - 1.0) / 2.0;
-            coordinate.max(0.0).min(n - 1.0).round_ties_even() as usize
-        })
+    /// Visits the points of all output voxels in order, Z fastest.
+    pub(crate) fn each(&self, dims: [usize; 3], mut visit: impl FnMut([f64; 3])) {
+        let [gx, gy, gz] = &self.grid;
+        debug_assert_eq!(dims, [gx.len(), gy.len(), gz.len()], "the grid the points were made for");
+        let diagonal = (0..3).all(|r| (0..3).all(|c| r == c || self.theta[r][c] == 0.0));
+        if diagonal {
+            let axes: [Vec<f64>; 3] = std::array::from_fn(|a| {
+                self.grid[a].iter().map(|&u| self.index(a, self.theta[a][a] * u)).collect()
+            });
+            for &x in &axes[0] {
+                for &y in &axes[1] {
+                    axes[2].iter().for_each(|&z| visit([x, y, z]));
+                }
+            }
+            return;
+        }
+        for &x in gx {
+            for &y in gy {
+                for &z in gz {
+                    visit(std::array::from_fn(|a| {
+                        let t = &self.theta[a];
+                        self.index(a, t[2] * z + t[1] * y + t[0] * x)
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Continuous index along source axis `a` from its normalised coordinate less the constant.
+    fn index(&self, a: usize, sum: f64) -> f64 {
+        let u = sum + self.theta[a][3];
+        ((u + 1.0) * self.source_dims[a] as f64 - 1.0) / 2.0
     }
 }
 
-/// `linspace(-1, 1, n) * (n - 1) / n`, with `linspace` filled from both ends as PyTorch does.
+/// `linspace(-1, 1, n) * (n - 1) / n`; PyTorch fills `linspace` from both ends with fused
+/// multiply-adds.
 fn normalised_axis(n: usize) -> Vec<f64> {
     if n < 2 {
         return vec![0.0; n];
@@ -317,9 +327,9 @@ fn normalised_axis(n: usize) -> Vec<f64> {
     (0..n)
         .map(|i| {
             let value = if i < n / 2 {
-                -1.0 + step * i as f64
+                step.mul_add(i as f64, -1.0)
             } else {
-                1.0 - step * (n - 1 - i) as f64
+                (-step).mul_add((n - 1 - i) as f64, 1.0)
             };
             value * (steps - 1.0) / steps
         })

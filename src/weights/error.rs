@@ -21,7 +21,9 @@ pub enum WeightsError {
         problem: String,
     },
     /// A weight is infinite or not a number.
-    #[error("tensor {name}: value {index} is {value}; the weights are damaged or training diverged")]
+    #[error(
+        "tensor {name}: value {index} is {value}; the weights are damaged or training diverged"
+    )]
     NonFinite {
         /// The tensor, quoted.
         name: String,
@@ -31,7 +33,9 @@ pub enum WeightsError {
         value: f32,
     },
     /// A weight cannot be stored in the type asked for.
-    #[error("tensor {name}: value {index} is {value}, beyond the range of {dtype}; store it as f32")]
+    #[error(
+        "tensor {name}: value {index} is {value}, beyond the range of {dtype}; store it as f32"
+    )]
     OutOfRange {
         /// The tensor, quoted.
         name: String,
@@ -43,7 +47,9 @@ pub enum WeightsError {
         dtype: &'static str,
     },
     /// The network needs a tensor that the file does not have.
-    #[error("tensor {name} of shape {shape:?} is missing: the file does not fit the network section")]
+    #[error(
+        "tensor {name} of shape {shape:?} is missing: the file does not fit the network section"
+    )]
     MissingTensor {
         /// The tensor, quoted.
         name: String,
@@ -118,32 +124,49 @@ pub struct Undetermined {
 }
 
 fn list(fields: &[Undetermined]) -> String {
-    let each: Vec<String> = fields.iter().map(|field| format!("{} ({})", field.field, field.hint)).collect();
+    let each: Vec<String> = fields
+        .iter()
+        .map(|field| format!("{} ({})", field.field, field.hint))
+        .collect();
     each.join(" and ")
 }
 
 impl WeightsError {
     pub(super) fn header(problem: impl Into<String>) -> Self {
-        Self::Header { problem: problem.into() }
+        Self::Header {
+            problem: problem.into(),
+        }
     }
 
     pub(super) fn tensor(name: &str, problem: impl Into<String>) -> Self {
-        Self::Tensor { name: quoted(name), problem: problem.into() }
+        Self::Tensor {
+            name: quoted(name),
+            problem: problem.into(),
+        }
     }
 
     pub(super) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Field { field: field.into(), problem: problem.into() }
+        Self::Field {
+            field: field.into(),
+            problem: problem.into(),
+        }
     }
 
     pub(super) fn checkpoint(problem: impl Into<String>) -> Self {
-        Self::Checkpoint { problem: problem.into() }
+        Self::Checkpoint {
+            problem: problem.into(),
+        }
     }
 }
 
 /// A name from a file, safe to print: quoted, control characters escaped, shortened.
 pub(super) fn quoted(name: &str) -> String {
     const LONGEST: usize = 120;
-    let mut text: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut text: String = name
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
     if name.chars().nth(LONGEST).is_some() {
         text.push_str("...");
     }
