@@ -204,6 +204,12 @@ fn every_bad_model_is_refused_with_its_reason() {
     for (name, bytes, expected) in models {
         let error = Package::read(bytes).expect_err(name).to_string();
         assert!(
+            error.len() < 1000,
+            "{name}: the message has {} bytes",
+            error.len()
+        );
+        assert!(!error.contains(char::is_control), "{name}: {error:?}");
+        assert!(
             error.contains(expected),
             "{name}: {error:?} does not contain {expected:?}"
         );
@@ -320,19 +326,10 @@ fn numbers_as_floats(value: Value) -> Value {
 }
 
 #[test]
-fn reference_packages_are_read() {
+fn the_reference_package_is_read() {
     let ct = Package::read(golden("end-to-end/ct.model.safetensors")).expect("ct");
     assert_eq!(ct.metadata().network.img_size, [48, 32, 48]);
     assert_eq!(ct.metadata().input.spacing, Some([3.0, 3.0, 4.0]));
-    let brain = Package::read(golden("end-to-end/mr4.model.safetensors")).expect("mr4");
-    let painted: Vec<(usize, u8)> = brain
-        .metadata()
-        .output
-        .regions
-        .iter()
-        .map(|region| (region.channel, region.value))
-        .collect();
-    assert_eq!(painted, [(1, 2), (0, 1), (2, 4)]);
 }
 
 #[test]

@@ -168,7 +168,7 @@ impl Kernel for HeadAccumulate {
         let (n, _, _, s) = check(self.shortcut, inputs)?;
         let at = self.shortcut.arguments() + 2;
         match inputs.get(at..) {
-            Some([axes, acc]) if n == 1 && axes.elements() == s.iter().sum() && acc.rank() == 4 && self.at.first_class % 4 == 0 => {
+            Some([axes, acc]) if n == 1 && axes.elements() == s.iter().sum::<usize>() && acc.rank() == 4 && self.at.first_class % 4 == 0 => {
                 Ok(vec![acc.clone()])
             }
             _ => Err(GraphError::new(format!("window weights and sums do not fit: {inputs:?}"))),

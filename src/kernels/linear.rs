@@ -1,6 +1,6 @@
 //! `y = x Wᵀ + b`, then GELU, then `+ residual`: every matrix product of the transformer.
 //!
-//! Shapes: `x (..., K)`, `W (N, K)`, `b (N)`, `residual` of `y`'s trailing shape (repeated over the leading axis),
+//! Shapes: `x (..., K)`, `W (N, K...)`, `b (N)`, `residual` of `y`'s trailing shape (repeated over the leading axis),
 //! `y (..., N)`. Source: `torch.nn.Linear`, `torch.nn.GELU` (erf form).
 
 use super::{bind_read, bind_write, constant, kernel_name};
@@ -33,11 +33,12 @@ impl Kernel for Linear {
         let [x, w, rest @ ..] = inputs else {
             return Err(GraphError::new("x and w are needed"));
         };
-        if inputs.len() != want || w.rank() != 2 || w.last() != x.last() {
+        let columns = w.dims().first().copied().unwrap_or(0);
+        // A patch embedding's weight keeps its convolution's shape: every axis but the first counts as depth.
+        if inputs.len() != want || w.elements() != columns * x.last() {
             return Err(GraphError::new(format!("x {x} and weight {w} do not fit, or {want} arguments were not given")));
         }
         let mut dims = x.dims().to_vec();
-        let columns = w.dims()[0];
         if let Some(last) = dims.last_mut() {
             *last = columns;
         }

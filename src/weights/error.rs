@@ -132,43 +132,52 @@ fn list(fields: &[Undetermined]) -> String {
 }
 
 impl WeightsError {
-    pub(super) fn header(problem: impl Into<String>) -> Self {
-        Self::Header {
-            problem: problem.into(),
-        }
+    pub(super) fn header(problem: impl AsRef<str>) -> Self {
+        let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
+        Self::Header { problem }
     }
 
-    pub(super) fn tensor(name: &str, problem: impl Into<String>) -> Self {
+    pub(super) fn tensor(name: &str, problem: impl AsRef<str>) -> Self {
+        let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
         Self::Tensor {
             name: quoted(name),
-            problem: problem.into(),
+            problem,
         }
     }
 
-    pub(super) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(super) fn field(field: impl Into<String>, problem: impl AsRef<str>) -> Self {
+        let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
         Self::Field {
             field: field.into(),
-            problem: problem.into(),
+            problem,
         }
     }
 
-    pub(super) fn checkpoint(problem: impl Into<String>) -> Self {
-        Self::Checkpoint {
-            problem: problem.into(),
+    pub(super) fn checkpoint(problem: impl AsRef<str>) -> Self {
+        let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
+        Self::Checkpoint { problem }
+    }
+}
+
+/// Characters of the longest problem told; a parser may quote the whole file in it.
+const LONGEST_PROBLEM: usize = 500;
+
+/// Text that may come from a file, safe to print: control characters escaped, shortened.
+fn printable(text: &str, longest: usize) -> String {
+    let mut shown = String::new();
+    for letter in text.chars().take(longest) {
+        match letter.is_control() {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
         }
     }
+    if text.chars().nth(longest).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 /// A name from a file, safe to print: quoted, control characters escaped, shortened.
 pub(super) fn quoted(name: &str) -> String {
-    const LONGEST: usize = 120;
-    let mut text: String = name
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
-    if name.chars().nth(LONGEST).is_some() {
-        text.push_str("...");
-    }
-    format!("\"{text}\"")
+    format!("\"{}\"", printable(name, 120))
 }

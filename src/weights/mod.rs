@@ -4,11 +4,11 @@
 //! | --- | --- |
 //! | [`safetensors`] | the container: named tensors over one buffer, read strictly, written deterministically |
 //! | [`package`] | a model: tensors and the JSON that says what they expect and mean |
-//! | [`import`] | PyTorch checkpoints and safetensors state dicts to packages |
-//! | [`export`] | packages to state dicts that a chosen MONAI loads with `strict=True` |
+//! | [`mod@import`] | PyTorch checkpoints and safetensors state dicts to packages |
+//! | [`mod@export`] | packages to state dicts that a chosen MONAI loads with `strict=True` |
 //!
 //! Everything works on bytes in memory; paths are the caller's business. No pickle is ever executed: a pickle is
-//! checked by [`import`] and read as data.
+//! checked by [`mod@import`] and read as data.
 
 mod dtype;
 mod error;

@@ -118,7 +118,20 @@ fn bombs() -> Vec<BadCheckpoint> {
     let zeros = ZipEntry::deflated("a/data/0", vec![0; 64 << 20]);
     let deflated = dictionary(ANCHOR, &tensor(16 << 20, &[16 << 20], &[1]));
     let flood = |count: usize| zip(&[ZipEntry::deflated("a/data.pkl", vec![b'N'; count])]);
+    // The most values that pass the check.
+    let values = b"N".repeat((1 << 19) - 3);
+    let pairs = [b"}(", &b"K\x00N".repeat((1 << 18) - 4)[..], b"u"].concat();
     vec![
+        (
+            "many-values",
+            checkpoint(&pickle(&values), 1),
+            "cannot read the checkpoint",
+        ),
+        (
+            "many-keys",
+            checkpoint(&pickle(&pairs), 1),
+            "there is no tensor in it",
+        ),
         (
             "memo-bomb",
             checkpoint(&pickle(&levels), 1),
@@ -144,11 +157,11 @@ fn bombs() -> Vec<BadCheckpoint> {
             checkpoint(&pickle(&[b")", &b"\x85".repeat(100_000)[..]].concat()), 1),
             "nests deeper than 200",
         ),
-        ("flood", flood(8 << 20), "more than 1048576 instructions"),
+        ("flood", flood(8 << 20), "more than 524288 instructions"),
         (
             "zip-bomb",
             flood(512 << 20),
-            "more than 1048576 instructions",
+            "more than 524288 instructions",
         ),
         (
             "text-bomb",

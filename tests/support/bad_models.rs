@@ -105,6 +105,14 @@ fn headers() -> Vec<BadModel> {
             "__metadata__ \"unetr\"",
         ),
         (
+            "long-names",
+            file(
+                &format!("{{\"\\u001b[31m\":{{\"{}\":1}}}}", "k".repeat(1 << 20)),
+                b"",
+            ),
+            "tensor \"\\u{1b}[31m\": unknown field `kkk",
+        ),
+        (
             "unknown-entry-key",
             file(
                 r#"{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4],"x":1}}"#,

@@ -35,6 +35,26 @@ pub(super) fn prefix(bytes: &[u8], n: usize) -> Result<Cow<'_, [u8]>, VolumeErro
     Ok(Cow::Owned(out))
 }
 
+/// Refuses a declared size that the file cannot hold, without unpacking or allocating anything.
+pub(super) fn check_declared(
+    bytes: &[u8],
+    what: &'static str,
+    declared: u64,
+) -> Result<(), VolumeError> {
+    let present = bytes.len() as u64;
+    if !is_gzip(bytes) && declared > present {
+        return Err(VolumeError::Truncated { what, needed: declared, found: present });
+    }
+    if is_gzip(bytes) && declared / MAX_RATIO > present {
+        return Err(VolumeError::Compression {
+            problem: format!(
+                "{what} should hold {declared} bytes, more than {present} compressed bytes can hold"
+            ),
+        });
+    }
+    Ok(())
+}
+
 /// The first `declared` bytes of the content, all of which must be present, and the number of bytes
 /// after them. A gzip stream is read to its end so that its checksum and length are verified.
 pub(super) fn content<'a>(
@@ -42,19 +62,10 @@ pub(super) fn content<'a>(
     what: &'static str,
     declared: u64,
 ) -> Result<(Cow<'a, [u8]>, u64), VolumeError> {
-    let packed = bytes.len() as u64;
+    check_declared(bytes, what, declared)?;
     if !is_gzip(bytes) {
-        let cut = usize::try_from(declared).ok().and_then(|n| bytes.get(..n));
-        let cut =
-            cut.ok_or(VolumeError::Truncated { what, needed: declared, found: packed })?;
-        return Ok((Cow::Borrowed(cut), packed - declared));
-    }
-    if declared / MAX_RATIO > packed {
-        return Err(VolumeError::Compression {
-            problem: format!(
-                "{what} should hold {declared} bytes, more than {packed} compressed bytes can hold"
-            ),
-        });
+        let (content, rest) = bytes.split_at(declared as usize);
+        return Ok((Cow::Borrowed(content), rest.len() as u64));
     }
     let mut out: Vec<u8> = Vec::new();
     let mut chunk = vec![0; CHUNK];

@@ -262,6 +262,11 @@ pub(super) fn store(header: &mut Header, affine: &Affine, dims: [usize; 3]) -> b
         std::array::from_fn(|r| std::array::from_fn(|c| m[r][c] / scale[c]));
     header.quatern = quaternion(&closest_rotation(&directions));
     header.qoffset = affine.origin();
+    if header.version == Version::One {
+        // What the file can hold: near 180 degrees the rounding is felt.
+        let stored = header.quatern.iter_mut().chain(&mut header.qoffset).chain(&mut header.pixdim);
+        stored.for_each(|v| *v = f64::from(*v as f32));
+    }
     match qform(header, &mut Vec::new()) {
         Ok(read_back) => read_back.max_displacement(affine, dims) <= FORMS_AGREE_MM,
         Err(_) => false,

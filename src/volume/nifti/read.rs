@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::container::{content, is_gzip, prefix, small};
+use super::container::{check_declared, content, prefix, small};
 use super::extension::{self, Extension};
 use super::form::{self, AffineFrom, Form};
 use super::header::Header;
@@ -187,13 +187,7 @@ impl<'a> Raw<'a> {
             (true, None) => return Err(VolumeError::ImageMissing),
         };
         // Before the limit, so that a lie about the size is called a lie.
-        if !is_gzip(source) && declared > source.len() as u64 {
-            return Err(VolumeError::Truncated {
-                what,
-                needed: declared,
-                found: source.len() as u64,
-            });
-        }
+        check_declared(source, what, declared)?;
         let decoded = stored / header.datatype.size() as u64 * size_of::<f32>() as u64;
         let needed = declared.max(decoded);
         if needed > options.max_bytes.min(isize::MAX as u64) {

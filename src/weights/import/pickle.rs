@@ -15,7 +15,7 @@ use super::super::error::{WeightsError, quoted};
 /// Largest pickle accepted. That of a UNETR with its optimizer has 0.2 MB; tensors' data is not part of it.
 pub(super) const MAX_BYTES: usize = 32 << 20;
 /// Most opcodes accepted. A UNETR with its optimizer has 30,000.
-const MAX_OPCODES: usize = 1 << 20;
+const MAX_OPCODES: usize = 1 << 19;
 /// Most bytes that fetching from and storing to the memo may copy together.
 const MAX_COPIES: u64 = 128 << 20;
 /// Most bytes of tensor names, which are paths of keys.
@@ -84,7 +84,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<usize, WeightsError> {
     )))
 }
 
-fn broken(problem: impl Into<String>) -> WeightsError {
+fn broken(problem: impl AsRef<str>) -> WeightsError {
     WeightsError::checkpoint(problem)
 }
 

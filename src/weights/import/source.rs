@@ -71,9 +71,7 @@ impl<'a> StateDict<'a> {
             };
             (tensor.name.to_string(), source)
         });
-        Self {
-            tensors: tensors.collect(),
-        }
+        Self::new(tensors.collect())
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

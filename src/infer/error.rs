@@ -1,0 +1,66 @@
+use crate::gpu::GpuError;
+use crate::graph::{GraphError, PlanError};
+use crate::model::ConfigError;
+use crate::volume::VolumeError;
+use crate::weights::WeightsError;
+
+/// Why a scan could not be segmented.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InferError {
+    /// From the device.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// From the plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// From the network.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// From the model package or a reference file.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// From the configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// From the scan.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// A tensor of a reference file is missing or has another shape.
+    #[error("reference file: {0}")]
+    Reference(String),
+    /// The scan has another number of channels than the model.
+    #[error("the scan has {got} channel(s), the model needs {want}: {names}. Give one file per channel in this order, or one 4-D file")]
+    Channels {
+        /// What the scan has.
+        got: usize,
+        /// What the model needs.
+        want: usize,
+        /// Their names.
+        names: String,
+    },
+    /// An option out of its range.
+    #[error("{option} {value}: {rule}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        rule: String,
+    },
+    /// The caller stopped the run.
+    #[error("cancelled after {done} of {total} windows")]
+    Cancelled {
+        /// Windows finished.
+        done: usize,
+        /// Windows planned.
+        total: usize,
+    },
+    /// Values that are not finite came out: weights or input broke the arithmetic.
+    #[error("the network gave {count} values that are not finite. Check the scan's intensities and the model's `input` section")]
+    NotFinite {
+        /// How many.
+        count: usize,
+    },
+}
