@@ -5,7 +5,7 @@
 //   norm_u, norm_r  (N, C) of (mean, 1/std, scale, shift)
 //   w           [C][K padded to 4]          b  (K)
 //   y           (N, K, X, Y, Z)
-// Accumulating, for the classes from 4 first_quad on:
+// Accumulating, for the classes from first_class on:
 //   axes        window weights along X, then Y, then Z
 //   acc         (classes of this part, RX, VY, VZ), a ring along X over the whole volume; acc += weight * logits
 // One invocation holds one voxel and 4 QUADS classes.
@@ -17,7 +17,7 @@ struct Params {
     samples: u32, channels: u32, k: u32, first_quad: u32,
     x: u32, y: u32, z: u32, floor: f32,
     start_x: u32, start_y: u32, start_z: u32, ring: u32,
-    volume_y: u32, volume_z: u32, classes: u32, first_part: u32,
+    volume_y: u32, volume_z: u32, classes: u32, first_class: u32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> u: array<f32>;
@@ -82,8 +82,9 @@ fn forward(
 #unroll o in 0..QUADS
 #unroll j in 0..4
     {
-        let part = params.first_part + $ou * 4u + $ju;
+        // Classes before the first wrap around to large numbers and are dropped too.
         let k = (params.first_quad + $ou) * 4u + $ju;
+        let part = k - params.first_class;
         if (part < params.classes && k < params.k) {
 #if ACCUMULATE
             acc[part * params.ring * plane + at] += weight * (sum_$o[$j] + b[k]);

@@ -5,8 +5,8 @@
 //! nibabel and SimpleITK read from the very same result files (by hash); to renew it:
 //!
 //! ```sh
-//! UNETR_ORIENTATIONS=/tmp/out cargo test --test orientations -- left
-//! python3 tests/tools/nibabel_check.py outputs /tmp/out > tests/golden/nibabel-orientations.json
+//! UNETR_ORIENTATIONS=out cargo test --test orientations -- left
+//! python3 tests/tools/nibabel_check.py outputs out > tests/golden/nibabel-orientations.json
 //! ```
 
 #[path = "support/golden.rs"]
@@ -62,7 +62,12 @@ fn case(order: [usize; 3], flip: [bool; 3], encoding: &str) -> Case {
     for a in 0..3 {
         let w = order[a];
         rows[w][a] = if flip[a] { -SPACING[w] } else { SPACING[w] };
-        rows[w][3] = ORIGIN[w] + if flip[a] { SPACING[w] * (DIMS[w] - 1) as f64 } else { 0.0 };
+        rows[w][3] = ORIGIN[w]
+            + if flip[a] {
+                SPACING[w] * (DIMS[w] - 1) as f64
+            } else {
+                0.0
+            };
     }
     let mut voxels = Vec::new();
     for k in 0..dims[2] {
@@ -71,7 +76,11 @@ fn case(order: [usize; 3], flip: [bool; 3], encoding: &str) -> Case {
                 let index = [i, j, k];
                 let mut ras = [0; 3];
                 for a in 0..3 {
-                    ras[order[a]] = if flip[a] { dims[a] - 1 - index[a] } else { index[a] };
+                    ras[order[a]] = if flip[a] {
+                        dims[a] - 1 - index[a]
+                    } else {
+                        index[a]
+                    };
                 }
                 voxels.push(ras_value(ras));
             }
@@ -87,14 +96,25 @@ fn case(order: [usize; 3], flip: [bool; 3], encoding: &str) -> Case {
         qform: (encoding != "sform").then_some(rows),
         voxels,
     };
-    Case { name: format!("{codes}-{encoding}"), spec, rows }
+    Case {
+        name: format!("{codes}-{encoding}"),
+        spec,
+        rows,
+    }
 }
 
 const ENCODINGS: [&str; 5] = ["sform", "qform", "both", "nifti2", "big-endian"];
 
 fn cases(encodings: &[&str]) -> Vec<Case> {
     let mut all = Vec::new();
-    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
         for signs in 0..8 {
             let flip = std::array::from_fn(|a| signs >> a & 1 == 1);
             all.extend(encodings.iter().map(|encoding| case(order, flip, encoding)));
@@ -112,7 +132,12 @@ struct Hooks {
     file: fn(&mut Vec<u8>),
 }
 
-const HONEST: Hooks = Hooks { scan: |_| {}, model: |_| {}, labels: |_| {}, file: |_| {} };
+const HONEST: Hooks = Hooks {
+    scan: |_| {},
+    model: |_| {},
+    labels: |_| {},
+    file: |_| {},
+};
 
 fn expect(condition: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(what()) }
@@ -132,13 +157,22 @@ fn gate(case: &Case, hooks: &Hooks) -> Result<Vec<u8>, String> {
         format!("{}: read as {}", case.name, volume.affine.axis_codes())
     })?;
 
-    let settings = Preprocess { orientation: Some("RAS".into()), ..Preprocess::default() };
+    let settings = Preprocess {
+        orientation: Some("RAS".into()),
+        ..Preprocess::default()
+    };
     let mut ready = settings.apply(&volume).map_err(|e| text(&e))?;
     (hooks.model)(&mut ready.volume);
     let model = &ready.volume;
-    expect(model.dims == DIMS, || format!("{}: RAS dimensions {:?}", case.name, model.dims))?;
+    expect(model.dims == DIMS, || {
+        format!("{}: RAS dimensions {:?}", case.name, model.dims)
+    })?;
     for (at, &value) in model.data.iter().enumerate() {
-        let index = [at / (DIMS[1] * DIMS[2]), at / DIMS[2] % DIMS[1], at % DIMS[2]];
+        let index = [
+            at / (DIMS[1] * DIMS[2]),
+            at / DIMS[2] % DIMS[1],
+            at % DIMS[2],
+        ];
         expect(value == f32::from(ras_value(index)), || {
             format!("{}: RAS voxel {index:?} holds {value}", case.name)
         })?;
@@ -150,15 +184,23 @@ fn gate(case: &Case, hooks: &Hooks) -> Result<Vec<u8>, String> {
 
     // The identity network: a voxel is labelled by its own value.
     let label_of = |value: f32| {
-        let marked = MARKERS.iter().find(|(_, index)| f32::from(ras_value(*index)) == value);
+        let marked = MARKERS
+            .iter()
+            .find(|(_, index)| f32::from(ras_value(*index)) == value);
         marked.map_or(0, |(label, _)| *label)
     };
     let labels = model.data.iter().map(|&v| label_of(v)).collect();
     let labels = LabelMap::new(labels, model.dims, model.affine).map_err(|e| text(&e))?;
-    let mut labels = ready.geometry.invert_labels(&labels).map_err(|e| text(&e))?;
+    let mut labels = ready
+        .geometry
+        .invert_labels(&labels)
+        .map_err(|e| text(&e))?;
     (hooks.labels)(&mut labels);
     let mut file = Vec::new();
-    let options = nifti::WriteOptions { like: Some(&scan.header), ..Default::default() };
+    let options = nifti::WriteOptions {
+        like: Some(&scan.header),
+        ..Default::default()
+    };
     nifti::write_labels(&mut file, &labels, &options).map_err(|e| text(&e))?;
     (hooks.file)(&mut file);
     check_file(case, &file)?;
@@ -168,8 +210,12 @@ fn gate(case: &Case, hooks: &Hooks) -> Result<Vec<u8>, String> {
 /// What an outside reader finds in the result.
 fn check_file(case: &Case, file: &[u8]) -> Result<(), String> {
     let read = outside(file);
-    expect(read.dims == case.spec.dims, || format!("{}: dims {:?}", case.name, read.dims))?;
-    expect(read.codes == [1, 1], || format!("{}: codes {:?}", case.name, read.codes))?;
+    expect(read.dims == case.spec.dims, || {
+        format!("{}: dims {:?}", case.name, read.dims)
+    })?;
+    expect(read.codes == [1, 1], || {
+        format!("{}: codes {:?}", case.name, read.codes)
+    })?;
     let place = |rows: &Rows, index: [usize; 3]| -> [f64; 3] {
         std::array::from_fn(|r| {
             (0..3).map(|a| rows[r][a] * index[a] as f64).sum::<f64>() + rows[r][3]
@@ -181,20 +227,23 @@ fn check_file(case: &Case, file: &[u8]) -> Result<(), String> {
         let index = [at % nx, at / nx % ny, at / (nx * ny)];
         for (form, rows) in [("sform", &read.sform), ("qform", &read.qform)] {
             let moved = apart(place(rows, index), place(&case.rows, index));
-            expect(moved < TOLERANCE_MM, || format!("{}: {form} moves {moved} mm", case.name))?;
+            expect(moved < TOLERANCE_MM, || {
+                format!("{}: {form} moves {moved} mm", case.name)
+            })?;
         }
         if label == 0 {
             continue;
         }
         let there = place(&read.sform, index);
-        let marker = (0..MARKERS.len()).find(|&m| {
-            MARKERS[m].0 == label && apart(world(MARKERS[m].1), there) < TOLERANCE_MM
-        });
+        let marker = (0..MARKERS.len())
+            .find(|&m| MARKERS[m].0 == label && apart(world(MARKERS[m].1), there) < TOLERANCE_MM);
         expect(marker.is_some_and(|m| left.remove(&m)), || {
             format!("{}: label {label} at {there:?}", case.name)
         })?;
     }
-    expect(left.is_empty(), || format!("{}: markers {left:?} are missing", case.name))
+    expect(left.is_empty(), || {
+        format!("{}: markers {left:?} are missing", case.name)
+    })
 }
 
 #[test]
@@ -205,10 +254,16 @@ fn left_is_left_in_240_files() {
         None => serde_json::from_slice(&golden::bytes("golden/nibabel-orientations.json")).unwrap(),
     };
     if let Some(out) = &out {
-        let truth: Vec<_> =
-            MARKERS.iter().map(|(label, index)| (label, world(*index))).collect();
+        let truth: Vec<_> = MARKERS
+            .iter()
+            .map(|(label, index)| (label, world(*index)))
+            .collect();
         std::fs::create_dir_all(out).unwrap();
-        std::fs::write(out.join("truth.json"), serde_json::to_string(&truth).unwrap()).unwrap();
+        std::fs::write(
+            out.join("truth.json"),
+            serde_json::to_string(&truth).unwrap(),
+        )
+        .unwrap();
     }
     let all = cases(&ENCODINGS);
     assert_eq!(all.len(), 240);
@@ -220,8 +275,15 @@ fn left_is_left_in_240_files() {
         }
         // nibabel and SimpleITK read exactly these bytes and found the markers in place.
         let reading = &readings[&case.name];
-        let hash: String = Sha256::digest(&file).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(reading["sha256"], hash, "{}: renew the readings of this file", case.name);
+        let hash: String = Sha256::digest(&file)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(
+            reading["sha256"], hash,
+            "{}: renew the readings of this file",
+            case.name
+        );
         assert_eq!(reading["codes"], case.name[..3], "{}", case.name);
         for reader in ["nibabel_mm", "itk_mm"] {
             if reader == "itk_mm" && case.spec.two {
@@ -234,7 +296,11 @@ fn left_is_left_in_240_files() {
         let ours = nifti::read_labels(&file, None, &Default::default()).unwrap();
         for (n, value) in ours.labels.affine.0.iter().flatten().take(12).enumerate() {
             let theirs = reading["affine"][n].as_f64().expect("an affine");
-            assert!((value - theirs).abs() < 1e-6, "{}: affine {value} {theirs}", case.name);
+            assert!(
+                (value - theirs).abs() < 1e-6,
+                "{}: affine {value} {theirs}",
+                case.name
+            );
         }
     }
 }
@@ -260,18 +326,48 @@ fn change(file: &mut [u8], offset: usize, by: fn(f32) -> f32) {
     file[offset..offset + 4].copy_from_slice(&by(value).to_le_bytes());
 }
 
-fn negate_sform_x(file: &mut Vec<u8>) {
+fn negate_sform_x(file: &mut [u8]) {
     (0..4).for_each(|n| change(file, 280 + 4 * n, |v| -v));
 }
 
 /// Deliberate mistakes, each in one or two places.
 fn defects() -> Vec<(&'static str, Hooks)> {
     vec![
-        ("reader keeps LPS signs", Hooks { scan: |v| (0..2).for_each(|r| negate_row(v, r)), ..HONEST }),
-        ("reader mirrors x", Hooks { scan: |v| flip_axis(&mut v.data, v.dims, 0), ..HONEST }),
-        ("reader mirrors y", Hooks { scan: |v| flip_axis(&mut v.data, v.dims, 1), ..HONEST }),
-        ("reader reverses the slices", Hooks { scan: |v| flip_axis(&mut v.data, v.dims, 2), ..HONEST }),
-        ("reader mirrors the affine", Hooks { scan: |v| negate_row(v, 0), ..HONEST }),
+        (
+            "reader keeps LPS signs",
+            Hooks {
+                scan: |v| (0..2).for_each(|r| negate_row(v, r)),
+                ..HONEST
+            },
+        ),
+        (
+            "reader mirrors x",
+            Hooks {
+                scan: |v| flip_axis(&mut v.data, v.dims, 0),
+                ..HONEST
+            },
+        ),
+        (
+            "reader mirrors y",
+            Hooks {
+                scan: |v| flip_axis(&mut v.data, v.dims, 1),
+                ..HONEST
+            },
+        ),
+        (
+            "reader reverses the slices",
+            Hooks {
+                scan: |v| flip_axis(&mut v.data, v.dims, 2),
+                ..HONEST
+            },
+        ),
+        (
+            "reader mirrors the affine",
+            Hooks {
+                scan: |v| negate_row(v, 0),
+                ..HONEST
+            },
+        ),
         (
             "reader swaps two axes",
             Hooks {
@@ -284,16 +380,46 @@ fn defects() -> Vec<(&'static str, Hooks)> {
         ),
         (
             "reader swaps two columns of the affine",
-            Hooks { scan: |v| v.affine.0.iter_mut().for_each(|row| row.swap(1, 2)), ..HONEST },
+            Hooks {
+                scan: |v| v.affine.0.iter_mut().for_each(|row| row.swap(1, 2)),
+                ..HONEST
+            },
         ),
         (
             "reader mirrors a column and not the origin",
-            Hooks { scan: |v| (0..3).for_each(|r| v.affine.0[r][0] *= -1.0), ..HONEST },
+            Hooks {
+                scan: |v| (0..3).for_each(|r| v.affine.0[r][0] *= -1.0),
+                ..HONEST
+            },
         ),
-        ("turn to RAS mirrors x", Hooks { model: |v| flip_axis(&mut v.data, v.dims, 0), ..HONEST }),
-        ("turn to RAS forgets the origin", Hooks { model: |v| v.affine.0[0][3] += 1.5, ..HONEST }),
-        ("writer mirrors x", Hooks { labels: |l| flip_axis(&mut l.data, l.dims, 0), ..HONEST }),
-        ("writer reverses the slices", Hooks { labels: |l| flip_axis(&mut l.data, l.dims, 2), ..HONEST }),
+        (
+            "turn to RAS mirrors x",
+            Hooks {
+                model: |v| flip_axis(&mut v.data, v.dims, 0),
+                ..HONEST
+            },
+        ),
+        (
+            "turn to RAS forgets the origin",
+            Hooks {
+                model: |v| v.affine.0[0][3] += 1.5,
+                ..HONEST
+            },
+        ),
+        (
+            "writer mirrors x",
+            Hooks {
+                labels: |l| flip_axis(&mut l.data, l.dims, 0),
+                ..HONEST
+            },
+        ),
+        (
+            "writer reverses the slices",
+            Hooks {
+                labels: |l| flip_axis(&mut l.data, l.dims, 2),
+                ..HONEST
+            },
+        ),
         (
             "reader and writer mirror x and cancel",
             Hooks {
@@ -304,9 +430,13 @@ fn defects() -> Vec<(&'static str, Hooks)> {
         ),
         (
             "reader and writer mirror the affine and cancel",
-            Hooks { scan: |v| negate_row(v, 0), labels: |l| {
-                l.affine.0[0].iter_mut().for_each(|v| *v = -*v);
-            }, ..HONEST },
+            Hooks {
+                scan: |v| negate_row(v, 0),
+                labels: |l| {
+                    l.affine.0[0].iter_mut().for_each(|v| *v = -*v);
+                },
+                ..HONEST
+            },
         ),
         (
             "turn there and back both mirror and cancel",
@@ -323,16 +453,48 @@ fn defects() -> Vec<(&'static str, Hooks)> {
             "left and right labels swapped",
             Hooks {
                 labels: |l| {
-                    l.data.iter_mut().for_each(|v| *v = [0, 2, 1, 3, 4, 5, 6][usize::from(*v)]);
+                    l.data
+                        .iter_mut()
+                        .for_each(|v| *v = [0, 2, 1, 3, 4, 5, 6][usize::from(*v)]);
                 },
                 ..HONEST
             },
         ),
-        ("voxels written in the wrong order", Hooks { labels: |l| l.data.reverse(), ..HONEST }),
-        ("voxels shifted by one", Hooks { labels: |l| l.data.rotate_right(1), ..HONEST }),
-        ("sform mirrored in the file", Hooks { file: negate_sform_x, ..HONEST }),
-        ("qfac negated in the file", Hooks { file: |f| change(f, 76, |v| -v), ..HONEST }),
-        ("qoffset negated in the file", Hooks { file: |f| change(f, 268, |v| -v - 1.0), ..HONEST }),
+        (
+            "voxels written in the wrong order",
+            Hooks {
+                labels: |l| l.data.reverse(),
+                ..HONEST
+            },
+        ),
+        (
+            "voxels shifted by one",
+            Hooks {
+                labels: |l| l.data.rotate_right(1),
+                ..HONEST
+            },
+        ),
+        (
+            "sform mirrored in the file",
+            Hooks {
+                file: |f| negate_sform_x(f),
+                ..HONEST
+            },
+        ),
+        (
+            "qfac negated in the file",
+            Hooks {
+                file: |f| change(f, 76, |v| -v),
+                ..HONEST
+            },
+        ),
+        (
+            "qoffset negated in the file",
+            Hooks {
+                file: |f| change(f, 268, |v| -v - 1.0),
+                ..HONEST
+            },
+        ),
         (
             "quaternion conjugated in the file",
             Hooks {
@@ -361,6 +523,82 @@ fn planted_defects_are_caught_in_every_orientation() {
     }
 }
 
+/// `rotation * rows`.
+fn turned(rotation: &[[f64; 3]; 3], rows: &Rows) -> Rows {
+    std::array::from_fn(|r| {
+        std::array::from_fn(|c| (0..3).map(|k| rotation[r][k] * rows[k][c]).sum())
+    })
+}
+
+#[test]
+fn oblique_scans_keep_their_sides() {
+    let mut seen = 0;
+    for (n, case) in cases(&["sform"]).iter().step_by(2).enumerate() {
+        // Up to 44 degrees about each axis in turn.
+        let (s, c) = (f64::from(44 - n as i32 * 3 % 80).to_radians()).sin_cos();
+        let rotation = match n % 3 {
+            0 => [[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]],
+            1 => [[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]],
+            _ => [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]],
+        };
+        let rows = turned(&rotation, &case.rows);
+        let spec = Spec {
+            sform: Some(rows),
+            ..case.spec.clone()
+        };
+        let scan = nifti::read(&spec.bytes(), None, &Default::default()).unwrap();
+        assert_eq!(scan.volume.affine.axis_codes(), case.name[..3], "{n}");
+        let settings = Preprocess {
+            orientation: Some("RAS".into()),
+            ..Preprocess::default()
+        };
+        let ready = settings.apply(&scan.volume).unwrap();
+        let values: Vec<u16> = ready.volume.data.iter().map(|&v| v as u16).collect();
+        for (at, &value) in values.iter().enumerate() {
+            let index = [
+                at / (DIMS[1] * DIMS[2]),
+                at / DIMS[2] % DIMS[1],
+                at % DIMS[2],
+            ];
+            assert_eq!(value, ras_value(index) as u16);
+            let there = ready.volume.affine.apply(index.map(|v| v as f64));
+            let world = world(index);
+            let truth = rotation.map(|r| r[0] * world[0] + r[1] * world[1] + r[2] * world[2]);
+            assert!(
+                apart(there, truth) < TOLERANCE_MM,
+                "{n}: {there:?} {truth:?}"
+            );
+        }
+        let labels = LabelMap::new(values, DIMS, ready.volume.affine).unwrap();
+        let back = ready.geometry.invert_labels(&labels).unwrap();
+        let mut file = Vec::new();
+        let options = nifti::WriteOptions {
+            like: Some(&scan.header),
+            ..Default::default()
+        };
+        nifti::write_labels(&mut file, &back, &options).unwrap();
+        let read = outside(&file);
+        let expected: Vec<u16> = case.spec.voxels.iter().map(|&v| v as u16).collect();
+        assert_eq!(
+            (read.dims, read.codes, read.labels),
+            (spec.dims, [1, 1], expected),
+            "{n}"
+        );
+        for form in [read.sform, read.qform] {
+            for corner in 0..8_usize {
+                let index: [f64; 3] =
+                    std::array::from_fn(|a| ((corner >> a & 1) * (spec.dims[a] - 1)) as f64);
+                let place = |rows: &Rows| {
+                    rows.map(|r| r[0] * index[0] + r[1] * index[1] + r[2] * index[2] + r[3])
+                };
+                assert!(apart(place(&form), place(&rows)) < TOLERANCE_MM, "{n}");
+            }
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 24);
+}
+
 #[test]
 fn one_head_in_many_orientations_is_one_head() {
     let folder = golden::path("data/nifti-orientations");
@@ -370,26 +608,43 @@ fn one_head_in_many_orientations_is_one_head() {
             .volume
     };
     let reference = read(&folder.join("RAS.nii.gz"));
-    let settings = Preprocess { orientation: Some("RAS".into()), ..Preprocess::default() };
+    let settings = Preprocess {
+        orientation: Some("RAS".into()),
+        ..Preprocess::default()
+    };
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let Some(codes) = name.strip_suffix(".nii.gz") else { continue };
+        let Some(codes) = name.strip_suffix(".nii.gz") else {
+            continue;
+        };
         seen += 1;
         let scan = read(&path);
         assert_eq!(scan.affine.axis_codes(), codes);
         let ready = settings.apply(&scan).unwrap();
         assert_eq!(ready.volume.dims, reference.dims, "{name}");
         assert_eq!(ready.volume.data, reference.data, "{name}");
-        let moved = ready.volume.affine.max_displacement(&reference.affine, reference.dims);
+        let moved = ready
+            .volume
+            .affine
+            .max_displacement(&reference.affine, reference.dims);
         assert!(moved < TOLERANCE_MM, "{name} lies {moved} mm away");
 
-        let bright: Vec<u16> = ready.volume.data.iter().map(|&v| u16::from(v > 40.0)).collect();
+        let bright: Vec<u16> = ready
+            .volume
+            .data
+            .iter()
+            .map(|&v| u16::from(v > 40.0))
+            .collect();
         let labels = LabelMap::new(bright, ready.volume.dims, ready.volume.affine).unwrap();
         let back = ready.geometry.invert_labels(&labels).unwrap();
         let expected: Vec<u16> = scan.data.iter().map(|&v| u16::from(v > 40.0)).collect();
-        assert_eq!((back.dims, back.data), (scan.dims, expected), "{name} on its own grid");
+        assert_eq!(
+            (back.dims, back.data),
+            (scan.dims, expected),
+            "{name} on its own grid"
+        );
     }
     assert!(seen >= 8, "{seen} orientations found");
 }

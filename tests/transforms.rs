@@ -11,26 +11,37 @@ use unetr_wgpu::volume::{
 
 fn scan(name: &str) -> Volume {
     let bytes = golden::bytes(&format!("golden/transforms/{name}"));
-    nifti::read(&bytes, None, &Default::default()).expect("a readable scan").volume
+    nifti::read(&bytes, None, &Default::default())
+        .expect("a readable scan")
+        .volume
 }
 
 fn labels(name: &str) -> LabelMap {
     let bytes = golden::bytes(&format!("golden/transforms/{name}"));
-    nifti::read_labels(&bytes, None, &Default::default()).expect("readable labels").labels
+    nifti::read_labels(&bytes, None, &Default::default())
+        .expect("readable labels")
+        .labels
 }
 
 fn assert_affine(what: &str, got: &Affine, expected: &[f64]) {
     for (got, expected) in got.0.iter().flatten().zip(expected) {
-        assert!((got - expected).abs() <= 1e-6, "{what}: {got} instead of {expected}");
+        assert!(
+            (got - expected).abs() <= 1e-6,
+            "{what}: {got} instead of {expected}"
+        );
     }
 }
 
 /// How far each sampled point is from a tie between two voxels, in voxels.
 fn tie_distance(geometry: &Geometry, index: [usize; 3]) -> f64 {
-    let Some(map) = &geometry.grid.to_source else { return 0.5 };
+    let Some(map) = &geometry.grid.to_source else {
+        return 0.5;
+    };
     let full = std::array::from_fn(|a| (index[a] + geometry.crop.start[a]) as f64);
     let p = map.apply(full);
-    p.iter().map(|c| (c - c.floor() - 0.5).abs()).fold(f64::INFINITY, f64::min)
+    p.iter()
+        .map(|c| (c - c.floor() - 0.5).abs())
+        .fold(f64::INFINITY, f64::min)
 }
 
 #[test]
@@ -70,7 +81,11 @@ fn equal_monai_in_six_orientations() {
             let got = settings.apply(&image).expect("an applicable recipe");
             let (shape, values) = golden::tensor(&expected, "image");
             assert_eq!(shape[1..], got.volume.dims, "{file}");
-            assert_affine(file, &got.volume.affine, &golden::tensor(&expected, "affine").1);
+            assert_affine(
+                file,
+                &got.volume.affine,
+                &golden::tensor(&expected, "affine").1,
+            );
             assert_affine(
                 file,
                 &got.geometry.model_affine(),
@@ -85,7 +100,10 @@ fn equal_monai_in_six_orientations() {
                 .fold(0.0, f64::max);
             assert!(worst <= 1e-4, "{file}: image differs by {worst}");
 
-            let moved = got.geometry.apply_labels(&label).expect("labels of the same grid");
+            let moved = got
+                .geometry
+                .apply_labels(&label)
+                .expect("labels of the same grid");
             let (_, values) = golden::tensor(&expected, "label");
             let [_, ny, nz] = moved.dims;
             for (at, (&g, e)) in moved.data.iter().zip(&values).enumerate() {
@@ -99,7 +117,10 @@ fn equal_monai_in_six_orientations() {
             }
         }
     }
-    assert!(compared > 50_000, "{compared} labels compared, {ties} ties left out");
+    assert!(
+        compared > 50_000,
+        "{compared} labels compared, {ties} ties left out"
+    );
 }
 
 #[test]
@@ -113,7 +134,10 @@ fn orientation_example_of_the_reference() {
     assert_eq!((turn.source, turn.flip), ([0, 1, 2], [true, true, false]));
     let origin = turn.affine(&affine, [40, 37, 21]).origin();
     for (got, expected) in origin.iter().zip([68.8, 91.2, -30.0]) {
-        assert!((got - expected).abs() < 1e-12, "{got} instead of {expected}");
+        assert!(
+            (got - expected).abs() < 1e-12,
+            "{got} instead of {expected}"
+        );
     }
 }
 
@@ -125,12 +149,18 @@ fn every_orientation_turns_to_every_other_and_back() {
     assert_eq!(all.len(), 48);
     for from in &all {
         for to in &all {
-            let (a, b) =
-                (Orientation::from_codes(from).unwrap(), Orientation::from_codes(to).unwrap());
+            let (a, b) = (
+                Orientation::from_codes(from).unwrap(),
+                Orientation::from_codes(to).unwrap(),
+            );
             assert_eq!(&a.codes(), from);
             let (there, back) = (a.turn_to(&b), b.turn_to(&a));
             let turned = there.apply(&data, dims);
-            assert_eq!(back.apply(&turned, there.dims(dims)), data, "{from} to {to} and back");
+            assert_eq!(
+                back.apply(&turned, there.dims(dims)),
+                data,
+                "{from} to {to} and back"
+            );
             let round = there.to_source(dims).then_after(&there.to_result(dims));
             assert_eq!(round, Affine::IDENTITY, "{from} to {to}");
         }
@@ -139,11 +169,19 @@ fn every_orientation_turns_to_every_other_and_back() {
 
 fn all_codes() -> Vec<String> {
     let mut all = Vec::new();
-    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
         for signs in 0..8 {
-            let letters = order.iter().enumerate().map(|(n, &axis)| {
-                ["LR", "PA", "IS"][axis].as_bytes()[signs >> n & 1] as char
-            });
+            let letters = order
+                .iter()
+                .enumerate()
+                .map(|(n, &axis)| ["LR", "PA", "IS"][axis].as_bytes()[signs >> n & 1] as char);
             all.push(letters.collect());
         }
     }
@@ -166,14 +204,24 @@ fn spacing_follows_the_reference_rules() {
     // Within 1e-3 mm nothing is resampled and the affine stays as it was.
     let near = affine([1.0005, 0.9995, 1.0]);
     let grid = spacing_grid(&near, [20, 20, 20], [1.0; 3]).unwrap();
-    assert_eq!(grid, Grid { dims: [20; 3], affine: near, to_source: None });
+    assert_eq!(
+        grid,
+        Grid {
+            dims: [20; 3],
+            affine: near,
+            to_source: None
+        }
+    );
     // One axis may change alone; the others keep their own spacing.
     let grid = spacing_grid(&near, [20, 20, 20], [1.0, 1.0, 2.0]).unwrap();
     assert!((grid.affine.spacing()[0] - 1.0005).abs() < 1e-12);
     for bad in [[0.0, 1.0, 1.0], [-1.0, 1.0, 1.0], [f64::NAN, 1.0, 1.0]] {
         assert!(matches!(
             spacing_grid(&near, [20; 3], bad),
-            Err(VolumeError::Setting { setting: "spacing", .. })
+            Err(VolumeError::Setting {
+                setting: "spacing",
+                ..
+            })
         ));
     }
     let absurd = spacing_grid(&near, [200; 3], [1e-6; 3]);
@@ -225,11 +273,25 @@ fn solve_inverts() {
         [0.3, 0.0, 1.0, 2.0],
     ]);
     let x = solve(&a, &b);
-    for (got, expected) in a.then_after(&x).0.iter().flatten().zip(b.0.iter().flatten()) {
-        assert!((got - expected).abs() < 1e-12, "{got} instead of {expected}");
+    for (got, expected) in a
+        .then_after(&x)
+        .0
+        .iter()
+        .flatten()
+        .zip(b.0.iter().flatten())
+    {
+        assert!(
+            (got - expected).abs() < 1e-12,
+            "{got} instead of {expected}"
+        );
     }
     let round = a.then_after(&a.inverse().unwrap());
-    for (got, expected) in round.0.iter().flatten().zip(Affine::IDENTITY.0.iter().flatten()) {
+    for (got, expected) in round
+        .0
+        .iter()
+        .flatten()
+        .zip(Affine::IDENTITY.0.iter().flatten())
+    {
         assert!((got - expected).abs() < 1e-12);
     }
 }
@@ -240,20 +302,40 @@ fn volume(data: Vec<f32>, channels: usize, dims: [usize; 3]) -> Volume {
 
 #[test]
 fn scale_range_scales_and_clips() {
-    let mut v = volume(vec![-1000.0, -175.0, 37.5, 250.0, 3000.0, f32::NAN], 1, [1, 1, 6]);
-    let window =
-        Intensity::ScaleRange { a_min: -175.0, a_max: 250.0, b_min: 0.0, b_max: 1.0, clip: true };
+    let mut v = volume(
+        vec![-1000.0, -175.0, 37.5, 250.0, 3000.0, f32::NAN],
+        1,
+        [1, 1, 6],
+    );
+    let window = Intensity::ScaleRange {
+        a_min: -175.0,
+        a_max: 250.0,
+        b_min: 0.0,
+        b_max: 1.0,
+        clip: true,
+    };
     window.apply(&mut v).unwrap();
     assert_eq!(v.data[..5], [0.0, 0.0, 0.5, 1.0, 1.0]);
     assert!(v.data[5].is_nan(), "a NaN is not hidden by clipping");
-    let flat =
-        Intensity::ScaleRange { a_min: 1.0, a_max: 1.0, b_min: 0.0, b_max: 1.0, clip: true };
-    assert!(matches!(flat.apply(&mut v), Err(VolumeError::Setting { .. })));
+    let flat = Intensity::ScaleRange {
+        a_min: 1.0,
+        a_max: 1.0,
+        b_min: 0.0,
+        b_max: 1.0,
+        clip: true,
+    };
+    assert!(matches!(
+        flat.apply(&mut v),
+        Err(VolumeError::Setting { .. })
+    ));
 }
 
 #[test]
 fn normalize_has_zero_mean_and_unit_population_deviation() {
-    let normalize = |nonzero, channel_wise| Intensity::Normalize { nonzero, channel_wise };
+    let normalize = |nonzero, channel_wise| Intensity::Normalize {
+        nonzero,
+        channel_wise,
+    };
     let data = vec![0.0, 2.0, 4.0, 0.0, 10.0, 30.0];
     let mut v = volume(data.clone(), 2, [1, 1, 3]);
     normalize(true, true).apply(&mut v).unwrap();
@@ -262,7 +344,12 @@ fn normalize_has_zero_mean_and_unit_population_deviation() {
     let mut v = volume(data.clone(), 2, [1, 1, 3]);
     normalize(false, false).apply(&mut v).unwrap();
     let mean = 46.0_f64 / 6.0;
-    let deviation = (data.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / 6.0).sqrt();
+    let deviation = (data
+        .iter()
+        .map(|&x| (f64::from(x) - mean).powi(2))
+        .sum::<f64>()
+        / 6.0)
+        .sqrt();
     for (got, x) in v.data.iter().zip(&data) {
         assert!((f64::from(*got) - (f64::from(*x) - mean) / deviation).abs() < 1e-6);
     }
@@ -277,7 +364,10 @@ fn normalize_has_zero_mean_and_unit_population_deviation() {
 
 #[test]
 fn degenerate_scans_have_an_answer() {
-    let crop = Preprocess { crop_foreground: true, ..Preprocess::default() };
+    let crop = Preprocess {
+        crop_foreground: true,
+        ..Preprocess::default()
+    };
     let empty = volume(vec![0.0; 27], 1, [3; 3]);
     assert!(matches!(crop.apply(&empty), Err(VolumeError::NoForeground)));
 
@@ -289,12 +379,18 @@ fn degenerate_scans_have_an_answer() {
         .geometry
         .invert_labels(&LabelMap::new(vec![4], [1; 3], got.geometry.model_affine()).unwrap())
         .unwrap();
-    assert_eq!(back.counts().into_iter().collect::<Vec<_>>(), [(0, 26), (4, 1)]);
+    assert_eq!(
+        back.counts().into_iter().collect::<Vec<_>>(),
+        [(0, 26), (4, 1)]
+    );
     assert_eq!(back.data[13], 4);
 
     // A single slice: the axis of one voxel stays one voxel at any spacing.
     let slice = volume((0..12).map(|v| v as f32).collect(), 1, [4, 3, 1]);
-    let settings = Preprocess { spacing: Some([0.5, 2.0, 5.0]), ..Preprocess::default() };
+    let settings = Preprocess {
+        spacing: Some([0.5, 2.0, 5.0]),
+        ..Preprocess::default()
+    };
     let got = settings.apply(&slice).unwrap();
     assert_eq!(got.volume.dims, [7, 2, 1]);
 
@@ -302,12 +398,19 @@ fn degenerate_scans_have_an_answer() {
     holes[3] = f32::NAN;
     holes[5] = f32::INFINITY;
     let settings = Preprocess {
-        intensity: Some(Intensity::Normalize { nonzero: true, channel_wise: true }),
+        intensity: Some(Intensity::Normalize {
+            nonzero: true,
+            channel_wise: true,
+        }),
         ..Preprocess::default()
     };
     let got = settings.apply(&volume(holes, 1, [2; 3])).unwrap();
     assert!(got.volume.data.iter().all(|v| v.is_finite()));
-    assert!(got.warnings[0].starts_with("2 voxels are NaN or infinite"), "{:?}", got.warnings);
+    assert!(
+        got.warnings[0].starts_with("2 voxels are NaN or infinite"),
+        "{:?}",
+        got.warnings
+    );
 }
 
 #[test]
@@ -318,10 +421,19 @@ fn channels_must_lie_on_one_grid() {
     assert_eq!((both.channels, both.channel(1)), (2, &[2.0; 8][..]));
     let mut moved = one.clone();
     moved.affine.0[0][3] = 0.5;
-    assert!(matches!(Volume::stack(vec![one.clone(), moved]), Err(VolumeError::Shape { .. })));
+    assert!(matches!(
+        Volume::stack(vec![one.clone(), moved]),
+        Err(VolumeError::Shape { .. })
+    ));
     let other = volume(vec![1.0; 4], 1, [1, 2, 2]);
-    assert!(matches!(Volume::stack(vec![one, other]), Err(VolumeError::Shape { .. })));
-    assert!(matches!(Volume::stack(Vec::new()), Err(VolumeError::Shape { .. })));
+    assert!(matches!(
+        Volume::stack(vec![one, other]),
+        Err(VolumeError::Shape { .. })
+    ));
+    assert!(matches!(
+        Volume::stack(Vec::new()),
+        Err(VolumeError::Shape { .. })
+    ));
 }
 
 #[test]
@@ -342,9 +454,22 @@ fn settings_are_read_from_a_package() {
     let normalize: Intensity =
         serde_json::from_str(r#"{"kind": "normalize", "nonzero": true, "channel_wise": true}"#)
             .unwrap();
-    assert_eq!(normalize, Intensity::Normalize { nonzero: true, channel_wise: true });
+    assert_eq!(
+        normalize,
+        Intensity::Normalize {
+            nonzero: true,
+            channel_wise: true
+        }
+    );
     for codes in ["", "RA", "RAX", "RAR", "RASL", "ras"] {
-        assert!(Preprocess { orientation: Some(codes.into()), ..none.clone() }.check().is_err());
+        assert!(
+            Preprocess {
+                orientation: Some(codes.into()),
+                ..none.clone()
+            }
+            .check()
+            .is_err()
+        );
     }
 }
 
@@ -383,7 +508,10 @@ fn probabilities_and_labels_return_to_their_place() {
         // Beyond the last voxel of the scan the border repeats.
         let inside = scan.affine.inverse().unwrap().apply(world);
         let outside = (0..3).any(|a| inside[a] < -1e-6 || inside[a] > dims[a] as f64 - 1.0 + 1e-6);
-        assert!(outside || (f64::from(v) - field(world)).abs() < 1e-3, "at {index:?}");
+        assert!(
+            outside || (f64::from(v) - field(world)).abs() < 1e-3,
+            "at {index:?}"
+        );
     }
     let back = ready.geometry.invert_channel(&model.data).unwrap();
     let worst = back
@@ -406,19 +534,41 @@ fn probabilities_and_labels_return_to_their_place() {
     let nearest = ready.geometry.invert_labels(&map).unwrap();
     let probabilities: Vec<f32> = [-1.0, 1.0]
         .iter()
-        .flat_map(|sign| model.data.iter().map(move |v| 0.5 + sign * (v - 90.0) / 400.0))
+        .flat_map(|sign| {
+            model
+                .data
+                .iter()
+                .map(move |v| 0.5 + sign * (v - 90.0) / 400.0)
+        })
         .collect();
     let linear = ready
         .geometry
         .invert_probabilities(&probabilities, 2, |p| u16::from(p[1] > p[0]))
         .unwrap();
     let disagree = |labels: &LabelMap| {
-        labels.data.iter().zip(&scan.data).filter(|(l, v)| **l != class(**v)).count()
+        labels
+            .data
+            .iter()
+            .zip(&scan.data)
+            .filter(|(l, v)| **l != class(**v))
+            .count()
     };
     assert_eq!((nearest.dims, nearest.affine), (scan.dims, scan.affine));
-    assert!(disagree(&linear) * 100 < n, "{} of {n} by probabilities", disagree(&linear));
-    assert!(disagree(&nearest) * 12 < n, "{} of {n} by labels", disagree(&nearest));
-    let axes = ready.geometry.scan_to_grid().axes.expect("no shear, so axis by axis");
+    assert!(
+        disagree(&linear) * 100 < n,
+        "{} of {n} by probabilities",
+        disagree(&linear)
+    );
+    assert!(
+        disagree(&nearest) * 12 < n,
+        "{} of {n} by labels",
+        disagree(&nearest)
+    );
+    let axes = ready
+        .geometry
+        .scan_to_grid()
+        .axes
+        .expect("no shear, so axis by axis");
     assert_eq!(axes.map(|a| a.scan_axis), [2, 1, 0]);
 }
 
@@ -431,16 +581,24 @@ fn sheared_scans_are_resampled_without_shear() {
     ]);
     let dims = [12, 16, 8];
     let at = |i: usize| [i / 128, i / 8 % 16, i % 8].map(|v| v as f64);
-    let data = (0..1536).map(|i| field(affine.apply(at(i))) as f32).collect();
+    let data = (0..1536)
+        .map(|i| field(affine.apply(at(i))) as f32)
+        .collect();
     let scan = Volume::new(data, 1, dims, affine).unwrap();
-    let settings = Preprocess { spacing: Some([0.6, 0.6, 2.0]), ..Preprocess::default() };
+    let settings = Preprocess {
+        spacing: Some([0.6, 0.6, 2.0]),
+        ..Preprocess::default()
+    };
     let ready = settings.apply(&scan).unwrap();
     let linear = ready.volume.affine.linear();
     for (a, b) in [(0, 1), (0, 2), (1, 2)] {
         let dot: f64 = (0..3).map(|r| linear[r][a] * linear[r][b]).sum();
         assert!(dot.abs() < 1e-9, "axes {a} and {b} are at right angles");
     }
-    assert!(ready.geometry.scan_to_grid().axes.is_none(), "a sheared map crosses axes");
+    assert!(
+        ready.geometry.scan_to_grid().axes.is_none(),
+        "a sheared map crosses axes"
+    );
     let back = ready.geometry.invert_channel(&ready.volume.data).unwrap();
     let index = (6 * 16 + 8) * 8 + 4;
     assert!((back[index] - scan.data[index]).abs() < 1e-3);

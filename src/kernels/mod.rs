@@ -18,8 +18,10 @@ use crate::graph::{Binding, Case, Operand};
 
 kernels![
     attention,
+    blend,
     conv3d,
     conv_transpose3d,
+    decide,
     head,
     layer_norm,
     linear,

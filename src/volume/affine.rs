@@ -31,7 +31,9 @@ impl Affine {
     /// From the 3 x 3 part and the position of voxel 0.
     #[must_use]
     pub fn from_parts(m: [[f64; 3]; 3], origin: [f64; 3]) -> Self {
-        Self::from_rows(std::array::from_fn(|r| [m[r][0], m[r][1], m[r][2], origin[r]]))
+        Self::from_rows(std::array::from_fn(|r| {
+            [m[r][0], m[r][1], m[r][2], origin[r]]
+        }))
     }
 
     /// The 3 x 3 part: column `a` is the step of voxel axis `a` in mm.
@@ -101,7 +103,13 @@ impl Affine {
                 let (a, b) = (self.apply(corner), other.apply(corner));
                 (0..3).map(|r| (a[r] - b[r]).powi(2)).sum::<f64>().sqrt()
             })
-            .fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { f64::max(worst, d) })
+            .fold(0.0, |worst, d| {
+                if d.is_nan() {
+                    f64::INFINITY
+                } else {
+                    f64::max(worst, d)
+                }
+            })
     }
 
     /// # Errors
@@ -129,7 +137,13 @@ impl Affine {
 pub(crate) fn corners(dims: [usize; 3]) -> impl Iterator<Item = [f64; 3]> {
     let last = dims.map(|d| d.saturating_sub(1) as f64);
     (0..8_u8).map(move |bits| {
-        std::array::from_fn(|a| if bits >> (2 - a) & 1 == 1 { last[a] } else { 0.0 })
+        std::array::from_fn(|a| {
+            if bits >> (2 - a) & 1 == 1 {
+                last[a]
+            } else {
+                0.0
+            }
+        })
     })
 }
 
@@ -153,9 +167,7 @@ pub(crate) fn inverse3(m: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
 }
 
 pub(crate) fn multiply3(a: &[[f64; 3]; 3], b: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
-    std::array::from_fn(|r| {
-        std::array::from_fn(|c| (0..3).map(|k| a[r][k] * b[k][c]).sum())
-    })
+    std::array::from_fn(|r| std::array::from_fn(|c| (0..3).map(|k| a[r][k] * b[k][c]).sum()))
 }
 
 /// The orthogonal matrix closest to `m` (its polar factor), by Newton's iteration

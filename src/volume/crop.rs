@@ -15,7 +15,10 @@ impl Box3 {
     /// All of a grid.
     #[must_use]
     pub fn whole(dims: [usize; 3]) -> Self {
-        Self { start: [0; 3], dims }
+        Self {
+            start: [0; 3],
+            dims,
+        }
     }
 
     /// The affine of the box within a grid of `affine`.
@@ -45,16 +48,21 @@ pub fn foreground(volume: &Volume) -> Option<Box3> {
     let (mut low, mut high) = ([usize::MAX; 3], [0_usize; 3]);
     for (row, values) in volume.data.chunks_exact(nz).enumerate() {
         let above = |v: &f32| *v > 0.0;
-        let Some(first) = values.iter().position(above) else { continue };
+        let Some(first) = values.iter().position(above) else {
+            continue;
+        };
         let last = values.iter().rposition(above).unwrap_or(first);
         let row = row % (volume.dims[0] * ny);
-        for (a, (from, to)) in
-            [(row / ny, row / ny), (row % ny, row % ny), (first, last)].into_iter().enumerate()
+        for (a, (from, to)) in [(row / ny, row / ny), (row % ny, row % ny), (first, last)]
+            .into_iter()
+            .enumerate()
         {
             low[a] = low[a].min(from);
             high[a] = high[a].max(to);
         }
     }
-    (low[0] != usize::MAX)
-        .then(|| Box3 { start: low, dims: std::array::from_fn(|a| high[a] + 1 - low[a]) })
+    (low[0] != usize::MAX).then(|| Box3 {
+        start: low,
+        dims: std::array::from_fn(|a| high[a] + 1 - low[a]),
+    })
 }

@@ -69,10 +69,19 @@ impl Volume {
     ) -> Result<Self, VolumeError> {
         let expected = checked_len(channels, dims)?;
         if data.len() != expected {
-            return Err(VolumeError::shape("voxels of a volume", expected, data.len()));
+            return Err(VolumeError::shape(
+                "voxels of a volume",
+                expected,
+                data.len(),
+            ));
         }
         affine.check("the volume")?;
-        Ok(Self { data, channels, dims, affine })
+        Ok(Self {
+            data,
+            channels,
+            dims,
+            affine,
+        })
     }
 
     /// Joins single- or multi-channel volumes of one grid into one, in the order given.
@@ -134,7 +143,11 @@ impl LabelMap {
     pub fn new(data: Vec<u16>, dims: [usize; 3], affine: Affine) -> Result<Self, VolumeError> {
         let expected = checked_len(1, dims)?;
         if data.len() != expected {
-            return Err(VolumeError::shape("voxels of a label map", expected, data.len()));
+            return Err(VolumeError::shape(
+                "voxels of a label map",
+                expected,
+                data.len(),
+            ));
         }
         affine.check("the label map")?;
         Ok(Self { data, dims, affine })
@@ -166,7 +179,11 @@ pub(crate) fn checked_len(channels: usize, dims: [usize; 3]) -> Result<usize, Vo
         .try_fold(channels, |n, &d| n.checked_mul(d))
         .ok_or_else(|| VolumeError::shape("size of a volume", "a countable size", got()))?;
     if n == 0 {
-        return Err(VolumeError::shape("size of a volume", "at least one voxel", got()));
+        return Err(VolumeError::shape(
+            "size of a volume",
+            "at least one voxel",
+            got(),
+        ));
     }
     Ok(n)
 }

@@ -28,8 +28,7 @@ impl Orientation {
         let directions: [[f64; 3]; 3] =
             std::array::from_fn(|r| std::array::from_fn(|c| linear[r][c] / spacing[c]));
         let rotation = closest_rotation(&directions);
-        let strength =
-            |c: usize| (0..3).map(|r| rotation[r][c].powi(2)).fold(0.0, f64::max);
+        let strength = |c: usize| (0..3).map(|r| rotation[r][c].powi(2)).fold(0.0, f64::max);
         let mut order = [0, 1, 2];
         // A stable sort: equally strong axes keep their order, as in nibabel.
         order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)));
@@ -66,7 +65,10 @@ impl Orientation {
         let mut letters = codes.chars();
         for a in 0..3 {
             let letter = letters.next().ok_or_else(bad)?;
-            let world = ENDS.iter().position(|ends| ends.contains(&letter)).ok_or_else(bad)?;
+            let world = ENDS
+                .iter()
+                .position(|ends| ends.contains(&letter))
+                .ok_or_else(bad)?;
             if std::mem::replace(&mut taken[world], true) {
                 return Err(bad());
             }
@@ -82,7 +84,9 @@ impl Orientation {
     /// The three letters, one for each voxel axis: where it points to.
     #[must_use]
     pub fn codes(&self) -> String {
-        (0..3).map(|a| ENDS[self.axis[a]][usize::from(!self.flip[a])]).collect()
+        (0..3)
+            .map(|a| ENDS[self.axis[a]][usize::from(!self.flip[a])])
+            .collect()
     }
 
     /// The turn that takes a volume of this orientation to `target`.
@@ -90,7 +94,10 @@ impl Orientation {
     pub fn turn_to(&self, target: &Self) -> Turn {
         // For each axis of the result, the source axis along the same world axis.
         let source = std::array::from_fn(|t| {
-            self.axis.iter().position(|&w| w == target.axis[t]).unwrap_or(t)
+            self.axis
+                .iter()
+                .position(|&w| w == target.axis[t])
+                .unwrap_or(t)
         });
         let flip = std::array::from_fn(|t| self.flip[source[t]] != target.flip[t]);
         Turn { source, flip }
@@ -108,7 +115,10 @@ pub struct Turn {
 
 impl Turn {
     /// No change.
-    pub const NONE: Self = Self { source: [0, 1, 2], flip: [false; 3] };
+    pub const NONE: Self = Self {
+        source: [0, 1, 2],
+        flip: [false; 3],
+    };
 
     /// The turn that undoes this one.
     #[must_use]
@@ -143,14 +153,7 @@ impl Turn {
     /// The map from an index of the source to the index of the result.
     #[must_use]
     pub fn to_result(&self, source_dims: [usize; 3]) -> Affine {
-        let mut rows = [[0.0; 4]; 3];
-        for t in 0..3 {
-            let a = self.source[t];
-            let last = source_dims[a].saturating_sub(1) as f64;
-            rows[t][a] = if self.flip[t] { -1.0 } else { 1.0 };
-            rows[t][3] = if self.flip[t] { last } else { 0.0 };
-        }
-        Affine::from_rows(rows)
+        self.inverse().to_source(self.dims(source_dims))
     }
 
     /// The affine of the result.

@@ -7,6 +7,8 @@
 //! the whole volume, so they are set to background first ([`Intensity::background`]) and counted in
 //! a warning: a masked scan with NaN outside the head segments as if it had background there.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::crop::{Box3, foreground};
@@ -54,11 +56,7 @@ impl Preprocess {
     }
 
     /// Turn and grid for a scan, from its geometry alone.
-    fn plan(
-        &self,
-        affine: &super::Affine,
-        dims: [usize; 3],
-    ) -> Result<(Turn, Grid), VolumeError> {
+    fn plan(&self, affine: &super::Affine, dims: [usize; 3]) -> Result<(Turn, Grid), VolumeError> {
         let turn = match &self.orientation {
             Some(codes) => Orientation::of(affine).turn_to(&Orientation::from_codes(codes)?),
             None => Turn::NONE,
@@ -67,7 +65,11 @@ impl Preprocess {
         let turned = turn.affine(affine, dims);
         let grid = match self.spacing {
             Some(spacing) => spacing_grid(&turned, turned_dims, spacing)?,
-            None => Grid { dims: turned_dims, affine: turned, to_source: None },
+            None => Grid {
+                dims: turned_dims,
+                affine: turned,
+                to_source: None,
+            },
         };
         Ok((turn, grid))
     }
@@ -93,15 +95,19 @@ impl Preprocess {
 
         let mut data = Vec::new();
         for c in 0..scan.channels {
-            let mut channel = turn.apply(scan.channel(c), scan.dims);
+            let source = scan.channel(c);
+            let mut channel = match turn {
+                Turn::NONE => Cow::Borrowed(source),
+                turn => Cow::Owned(turn.apply(source, scan.dims)),
+            };
             if non_finite > 0 {
-                for v in channel.iter_mut().filter(|v| !v.is_finite()) {
+                for v in channel.to_mut().iter_mut().filter(|v| !v.is_finite()) {
                     *v = background;
                 }
             }
             let sampled = match &grid.to_source {
                 Some(map) => sample_linear(&channel, turned_dims, grid.dims, map),
-                None => channel,
+                None => channel.into_owned(),
             };
             if scan.channels == 1 {
                 data = sampled;
@@ -109,8 +115,12 @@ impl Preprocess {
                 data.extend_from_slice(&sampled);
             }
         }
-        let mut volume =
-            Volume { data, channels: scan.channels, dims: grid.dims, affine: grid.affine };
+        let mut volume = Volume {
+            data,
+            channels: scan.channels,
+            dims: grid.dims,
+            affine: grid.affine,
+        };
         if let Some(intensity) = &self.intensity {
             intensity.apply(&mut volume)?;
         }
@@ -130,8 +140,17 @@ impl Preprocess {
                 affine: crop.affine(&grid.affine),
             };
         }
-        let geometry =
-            Geometry { scan_dims: scan.dims, scan_affine: scan.affine, turn, grid, crop };
-        Ok(Preprocessed { volume, geometry, warnings })
+        let geometry = Geometry {
+            scan_dims: scan.dims,
+            scan_affine: scan.affine,
+            turn,
+            grid,
+            crop,
+        };
+        Ok(Preprocessed {
+            volume,
+            geometry,
+            warnings,
+        })
     }
 }

@@ -14,7 +14,11 @@ use super::{Affine, VolumeError, checked_len};
 const AFFINE_TOL: f64 = 1e-3;
 
 /// Largest grid a target spacing may ask for, in bytes of f32 voxels of one channel.
-const MAX_GRID_BYTES: u64 = if cfg!(target_pointer_width = "64") { 16 << 30 } else { 1 << 30 };
+const MAX_GRID_BYTES: u64 = if cfg!(target_pointer_width = "64") {
+    16 << 30
+} else {
+    1 << 30
+};
 
 /// A grid to resample onto, and how its voxels lie in the source.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +52,11 @@ pub fn spacing_grid(
     }
     let own = source.spacing();
     let target: [f64; 3] = std::array::from_fn(|a| {
-        if (own[a] - spacing[a]).abs() <= AFFINE_TOL { own[a] } else { spacing[a] }
+        if (own[a] - spacing[a]).abs() <= AFFINE_TOL {
+            own[a]
+        } else {
+            spacing[a]
+        }
     });
     let linear = without_shear(source, target);
     let (dims, origin) = shape_and_origin(source, source_dims, &linear)?;
@@ -68,24 +76,35 @@ pub fn grid_between(
     let unchanged = dims == source_dims
         && (all_close(source, &affine) || all_close(&to_source, &Affine::IDENTITY));
     if unchanged {
-        return Grid { dims, affine: *source, to_source: None };
+        return Grid {
+            dims,
+            affine: *source,
+            to_source: None,
+        };
     }
-    Grid { dims, affine, to_source: Some(to_source) }
+    Grid {
+        dims,
+        affine,
+        to_source: Some(to_source),
+    }
 }
 
 /// `Q diag(target)` with `source = Q S`, S upper triangular with a positive diagonal.
 fn without_shear(source: &Affine, target: [f64; 3]) -> [[f64; 3]; 3] {
     let m = source.linear();
     // Cholesky of m^T m = S^T S.
-    let gram: [[f64; 3]; 3] = std::array::from_fn(|i| {
-        std::array::from_fn(|j| (0..3).map(|k| m[k][i] * m[k][j]).sum())
-    });
+    let gram: [[f64; 3]; 3] =
+        std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| m[k][i] * m[k][j]).sum()));
     let mut s = [[0.0_f64; 3]; 3];
     for j in 0..3 {
         for i in 0..=j {
             let rest: f64 = (0..i).map(|k| s[k][i] * s[k][j]).sum();
             let value = gram[i][j] - rest;
-            s[i][j] = if i == j { value.sqrt() } else { value / s[i][i] };
+            s[i][j] = if i == j {
+                value.sqrt()
+            } else {
+                value / s[i][i]
+            };
         }
     }
     let rotation = multiply3(&m, &inverse3(&s));
@@ -104,12 +123,14 @@ fn shape_and_origin(
         std::array::from_fn(|a| there.iter().map(|p| p[a]).fold(f64::INFINITY, f64::min));
     let high: [f64; 3] =
         std::array::from_fn(|a| there.iter().map(|p| p[a]).fold(f64::NEG_INFINITY, f64::max));
-    let size: [f64; 3] =
-        std::array::from_fn(|a| (high[a] - low[a] + 1.0).round_ties_even());
+    let size: [f64; 3] = std::array::from_fn(|a| (high[a] - low[a] + 1.0).round_ties_even());
     let bytes = size.iter().product::<f64>() * 4.0;
-    if !(bytes <= MAX_GRID_BYTES as f64) {
+    if bytes.is_nan() || bytes > MAX_GRID_BYTES as f64 {
         // Saturates: the number is only for the message.
-        return Err(VolumeError::TooLarge { needed: bytes as u64, limit: MAX_GRID_BYTES });
+        return Err(VolumeError::TooLarge {
+            needed: bytes as u64,
+            limit: MAX_GRID_BYTES,
+        });
     }
     let dims = size.map(|n| n as usize);
     checked_len(1, dims)?;
@@ -123,9 +144,7 @@ fn shape_and_origin(
         None => {
             let centre = source.apply(source_dims.map(|n| n as f64 / 2.0));
             let half = size.map(|n| n / 2.0);
-            std::array::from_fn(|r| {
-                centre[r] - (0..3).map(|c| linear[r][c] * half[c]).sum::<f64>()
-            })
+            std::array::from_fn(|r| centre[r] - (0..3).map(|c| linear[r][c] * half[c]).sum::<f64>())
         }
     };
     Ok((dims, origin))
@@ -134,7 +153,9 @@ fn shape_and_origin(
 /// `numpy.allclose(a, b, rtol=1e-5, atol=AFFINE_TOL)`.
 fn all_close(a: &Affine, b: &Affine) -> bool {
     let pairs = a.0.iter().flatten().zip(b.0.iter().flatten());
-    pairs.into_iter().all(|(x, y)| (x - y).abs() <= AFFINE_TOL + 1e-5 * y.abs())
+    pairs
+        .into_iter()
+        .all(|(x, y)| (x - y).abs() <= AFFINE_TOL + 1e-5 * y.abs())
 }
 
 /// `a^-1 b` by elimination with row pivots, in the order of operations of LAPACK's `gesv`, so that
@@ -149,19 +170,16 @@ pub fn solve(a: &Affine, b: &Affine) -> Affine {
         let reciprocal = 1.0 / a[k][k];
         for r in k + 1..4 {
             let factor = a[r][k] * reciprocal;
-            for c in k..4 {
-                a[r][c] -= factor * a[k][c];
-            }
-            for c in 0..4 {
-                b[r][c] -= factor * b[k][c];
-            }
+            a[r] = std::array::from_fn(|c| a[r][c] - factor * a[k][c]);
+            b[r] = std::array::from_fn(|c| b[r][c] - factor * b[k][c]);
         }
     }
-    for c in 0..4 {
-        for r in (0..4).rev() {
-            let rest: f64 = (r + 1..4).map(|k| a[r][k] * b[k][c]).sum();
-            b[r][c] = (b[r][c] - rest) * (1.0 / a[r][r]);
-        }
+    for r in (0..4).rev() {
+        let reciprocal = 1.0 / a[r][r];
+        b[r] = std::array::from_fn(|c| {
+            let known: f64 = (r + 1..4).map(|k| a[r][k] * b[k][c]).sum();
+            (b[r][c] - known) * reciprocal
+        });
     }
     b[3] = [0.0, 0.0, 0.0, 1.0];
     Affine(b)
@@ -181,7 +199,11 @@ pub(crate) fn tap(coordinate: f64, n: usize) -> Tap {
     // `max` before `min`: a NaN coordinate falls to 0 and never out of the grid.
     let clamped = coordinate.max(0.0).min(last as f64);
     let low = clamped.floor() as usize;
-    Tap { low, high: (low + 1).min(last), weight: clamped - low as f64 }
+    Tap {
+        low,
+        high: (low + 1).min(last),
+        weight: clamped - low as f64,
+    }
 }
 
 /// Trilinear sampling of one channel.
@@ -244,7 +266,10 @@ pub fn sample_nearest<T: Copy>(
 /// The voxel nearest to a continuous index, clamped to the grid; ties to even.
 pub(crate) fn nearest(point: [f64; 3], dims: [usize; 3]) -> [usize; 3] {
     std::array::from_fn(|a| {
-        point[a].max(0.0).min((dims[a] - 1) as f64).round_ties_even() as usize
+        point[a]
+            .max(0.0)
+            .min((dims[a] - 1) as f64)
+            .round_ties_even() as usize
     })
 }
 
@@ -268,7 +293,12 @@ impl Points {
             let n = source_dims[r] as f64;
             let (scale, shift) = (2.0 / n, 1.0 / n - 1.0);
             let m = to_source.0[r];
-            let row = [scale * m[0], scale * m[1], scale * m[2], scale * m[3] + shift];
+            let row = [
+                scale * m[0],
+                scale * m[1],
+                scale * m[2],
+                scale * m[3] + shift,
+            ];
             let mut normalised = [0.0; 4];
             for c in 0..3 {
                 let size = dims[c] as f64;
@@ -279,17 +309,28 @@ impl Points {
             normalised[3] += row[3];
             normalised
         });
-        Self { theta, grid: dims.map(normalised_axis), source_dims }
+        Self {
+            theta,
+            grid: dims.map(normalised_axis),
+            source_dims,
+        }
     }
 
     /// Visits the points of all output voxels in order, Z fastest.
     pub(crate) fn each(&self, dims: [usize; 3], mut visit: impl FnMut([f64; 3])) {
         let [gx, gy, gz] = &self.grid;
-        debug_assert_eq!(dims, [gx.len(), gy.len(), gz.len()], "the grid the points were made for");
+        debug_assert_eq!(
+            dims,
+            [gx.len(), gy.len(), gz.len()],
+            "the grid the points were made for"
+        );
         let diagonal = (0..3).all(|r| (0..3).all(|c| r == c || self.theta[r][c] == 0.0));
         if diagonal {
             let axes: [Vec<f64>; 3] = std::array::from_fn(|a| {
-                self.grid[a].iter().map(|&u| self.index(a, self.theta[a][a] * u)).collect()
+                self.grid[a]
+                    .iter()
+                    .map(|&u| self.index(a, self.theta[a][a] * u))
+                    .collect()
             });
             for &x in &axes[0] {
                 for &y in &axes[1] {

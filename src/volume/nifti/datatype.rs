@@ -130,12 +130,16 @@ fn transpose<const N: usize, T: Copy + Default>(
     let volume = nx * ny * nz;
     let (voxels, _) = raw.as_chunks::<N>();
     let mut out = Vec::new();
-    out.try_reserve_exact(channels * volume).map_err(|_| VolumeError::TooLarge {
-        needed: (channels * volume * size_of::<T>()) as u64,
-        limit: isize::MAX as u64,
-    })?;
+    out.try_reserve_exact(channels * volume)
+        .map_err(|_| VolumeError::TooLarge {
+            needed: (channels * volume * size_of::<T>()) as u64,
+            limit: isize::MAX as u64,
+        })?;
     out.resize(channels * volume, T::default());
-    for (from, to) in voxels.chunks_exact(volume).zip(out.chunks_exact_mut(volume)) {
+    for (from, to) in voxels
+        .chunks_exact(volume)
+        .zip(out.chunks_exact_mut(volume))
+    {
         for x0 in (0..nx).step_by(TILE) {
             let x1 = (x0 + TILE).min(nx);
             for z0 in (0..nz).step_by(TILE) {

@@ -62,13 +62,22 @@ pub(super) fn parse(
             return bad("at least 8 bytes are needed".into());
         }
         let Some(block) = region.get(8..length) else {
-            return bad(format!("only {} bytes are left before the voxels", region.len()));
+            return bad(format!(
+                "only {} bytes are left before the voxels",
+                region.len()
+            ));
         };
         if length % 16 != 0 {
             warnings.push(format!("extension size {size} is not a multiple of 16"));
         }
-        let end = block.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
-        found.push(Extension { code, data: block[..end].to_vec() });
+        let end = block
+            .iter()
+            .rposition(|&b| b != 0)
+            .map_or(0, |last| last + 1);
+        found.push(Extension {
+            code,
+            data: block[..end].to_vec(),
+        });
         region = &region[length..];
     }
     Ok(found)

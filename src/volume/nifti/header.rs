@@ -78,7 +78,10 @@ struct Fields<'a> {
 macro_rules! number {
     ($name:ident, $t:ty) => {
         fn $name(&self, offset: usize) -> $t {
-            let raw = self.bytes[offset..].first_chunk().copied().unwrap_or_default();
+            let raw = self.bytes[offset..]
+                .first_chunk()
+                .copied()
+                .unwrap_or_default();
             match self.endian {
                 Endian::Little => <$t>::from_le_bytes(raw),
                 Endian::Big => <$t>::from_be_bytes(raw),
@@ -174,7 +177,11 @@ impl Header {
             [0, 0, 0, 0] => warnings.push("the signature's line-end check is empty".into()),
             other => {
                 let problem = "the file went through a conversion of line ends";
-                return Err(VolumeError::header("magic", format!("{other:02x?}"), problem));
+                return Err(VolumeError::header(
+                    "magic",
+                    format!("{other:02x?}"),
+                    problem,
+                ));
             }
         }
         let floats = |at: usize, n: usize| f.f64(at + 8 * n);
@@ -203,14 +210,28 @@ impl Header {
 
     fn check_dim(&self) -> Result<(), VolumeError> {
         if !(1..=7).contains(&self.dim[0]) {
-            return Err(VolumeError::header("dim[0]", self.dim[0], "1 to 7 dimensions are possible"));
+            return Err(VolumeError::header(
+                "dim[0]",
+                self.dim[0],
+                "1 to 7 dimensions are possible",
+            ));
         }
-        for (n, &size) in self.dim.iter().enumerate().take(self.dimensions() + 1).skip(1) {
+        for (n, &size) in self
+            .dim
+            .iter()
+            .enumerate()
+            .take(self.dimensions() + 1)
+            .skip(1)
+        {
             if size < 1 {
                 const NAMES: [&str; 8] = [
                     "dim[0]", "dim[1]", "dim[2]", "dim[3]", "dim[4]", "dim[5]", "dim[6]", "dim[7]",
                 ];
-                return Err(VolumeError::header(NAMES[n], size, "a size of at least 1 is needed"));
+                return Err(VolumeError::header(
+                    NAMES[n],
+                    size,
+                    "a size of at least 1 is needed",
+                ));
             }
         }
         Ok(())
@@ -252,10 +273,10 @@ impl Header {
         let size = self.datatype.size() as u64;
         sizes
             .iter()
-            .try_fold(size, |n, &d| u64::try_from(d).ok().and_then(|d| n.checked_mul(d)))
-            .ok_or_else(|| {
-                VolumeError::header("dim", format!("{sizes:?}"), "the size overflows")
+            .try_fold(size, |n, &d| {
+                u64::try_from(d).ok().and_then(|d| n.checked_mul(d))
             })
+            .ok_or_else(|| VolumeError::header("dim", format!("{sizes:?}"), "the size overflows"))
     }
 }
 
@@ -264,19 +285,22 @@ fn magic(found: &[u8], single: &[u8], pair: &[u8]) -> Result<bool, VolumeError> 
     if found == single || found == pair {
         return Ok(found == pair);
     }
-    let problem = "this is no NIfTI signature (an ANALYZE file has none, and no orientation either)";
-    Err(VolumeError::header("magic", format!("{:?}", String::from_utf8_lossy(found)), problem))
+    let problem =
+        "this is no NIfTI signature (an ANALYZE file has none, and no orientation either)";
+    Err(VolumeError::header(
+        "magic",
+        format!("{:?}", String::from_utf8_lossy(found)),
+        problem,
+    ))
 }
 
-fn datatype(
-    code: i16,
-    bitpix: i16,
-    warnings: &mut Vec<String>,
-) -> Result<Datatype, VolumeError> {
+fn datatype(code: i16, bitpix: i16, warnings: &mut Vec<String>) -> Result<Datatype, VolumeError> {
     let datatype = Datatype::from_code(i64::from(code))?;
     let bits = datatype.size() * 8;
     if bitpix == 0 {
-        warnings.push(format!("bitpix is not set; datatype {code} has {bits} bits"));
+        warnings.push(format!(
+            "bitpix is not set; datatype {code} has {bits} bits"
+        ));
     } else if usize::try_from(bitpix) != Ok(bits) {
         let problem = format!("datatype {code} has {bits} bits; one of the two is wrong");
         return Err(VolumeError::header("bitpix", bitpix, problem));
@@ -320,7 +344,11 @@ fn offset_check(
     pair: bool,
     warnings: &mut Vec<String>,
 ) -> Result<u64, VolumeError> {
-    let least = if pair { 0 } else { version.header_size() as u64 + 4 };
+    let least = if pair {
+        0
+    } else {
+        version.header_size() as u64 + 4
+    };
     match u64::try_from(value) {
         Ok(offset) if offset >= least => {
             if offset % 16 != 0 {

@@ -22,8 +22,16 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        let max_bytes = if cfg!(target_pointer_width = "64") { 32 << 30 } else { 2 << 30 };
-        Self { form: Form::Auto, require_orientation: false, max_bytes }
+        let max_bytes = if cfg!(target_pointer_width = "64") {
+            32 << 30
+        } else {
+            2 << 30
+        };
+        Self {
+            form: Form::Auto,
+            require_orientation: false,
+            max_bytes,
+        }
     }
 }
 
@@ -54,7 +62,9 @@ const MAX_HEADER_FILE: usize = 64 << 20;
 /// True if the bytes begin with a NIfTI header, packed or not. Never fails.
 #[must_use]
 pub fn is_nifti(bytes: &[u8]) -> bool {
-    let Ok(head) = prefix(bytes, Header::PREFIX) else { return false };
+    let Ok(head) = prefix(bytes, Header::PREFIX) else {
+        return false;
+    };
     let magic = |range: std::ops::Range<usize>| head.get(range).unwrap_or_default();
     matches!(magic(344..347), b"n+1" | b"ni1") || matches!(magic(4..7), b"n+2" | b"ni2")
 }
@@ -74,28 +84,29 @@ pub fn header_only(bytes: &[u8]) -> Result<(Header, Vec<String>), VolumeError> {
 /// # Errors
 /// A file that is damaged, cut short, inconsistent, of an unsupported type, larger than
 /// [`ReadOptions::max_bytes`], or whose sides cannot be told.
-pub fn read(
-    bytes: &[u8],
-    img: Option<&[u8]>,
-    options: &ReadOptions,
-) -> Result<Scan, VolumeError> {
+pub fn read(bytes: &[u8], img: Option<&[u8]>, options: &ReadOptions) -> Result<Scan, VolumeError> {
     let mut raw = Raw::open(bytes, img, options)?;
     let header = &raw.header;
     let voxels = raw.voxels()?;
     let data = match header.scaling {
         Some((slope, inter)) => {
-            header.datatype.decode(voxels, header.endian, raw.channels, raw.dims, |v| {
-                (v * slope + inter) as f32
-            })?
+            header
+                .datatype
+                .decode(voxels, header.endian, raw.channels, raw.dims, |v| {
+                    (v * slope + inter) as f32
+                })?
         }
-        None => {
-            header.datatype.decode(voxels, header.endian, raw.channels, raw.dims, |v| v as f32)?
-        }
+        None => header
+            .datatype
+            .decode(voxels, header.endian, raw.channels, raw.dims, |v| v as f32)?,
     };
     let volume = Volume::new(data, raw.channels, raw.dims, raw.affine)?;
     let odd = volume.non_finite();
     if odd > 0 {
-        raw.warnings.push(format!("{odd} of {} voxels are NaN or infinite", volume.data.len()));
+        raw.warnings.push(format!(
+            "{odd} of {} voxels are NaN or infinite",
+            volume.data.len()
+        ));
     }
     Ok(Scan {
         volume,
@@ -119,14 +130,24 @@ pub fn read_labels(
     let raw = Raw::open(bytes, img, options)?;
     let header = &raw.header;
     if raw.channels != 1 {
-        return Err(VolumeError::shape("channels of a label map", 1, raw.channels));
+        return Err(VolumeError::shape(
+            "channels of a label map",
+            1,
+            raw.channels,
+        ));
     }
     let (slope, inter) = header.scaling.unwrap_or((1.0, 0.0));
     // Scaled labels carry the rounding of an f32 slope.
-    let tolerance = if header.scaling.is_some_and(|s| s != (1.0, 0.0)) { 1e-3 } else { 0.0 };
+    let tolerance = if header.scaling.is_some_and(|s| s != (1.0, 0.0)) {
+        1e-3
+    } else {
+        0.0
+    };
     let value = |v: f64| v * slope + inter;
     let decode = |convert: &dyn Fn(f64) -> u32| {
-        header.datatype.decode(raw.voxels()?, header.endian, 1, raw.dims, convert)
+        header
+            .datatype
+            .decode(raw.voxels()?, header.endian, 1, raw.dims, convert)
     };
     let wide = decode(&|v| {
         let v = value(v);
@@ -136,8 +157,9 @@ pub fn read_labels(
     })?;
     if let Some(at) = wide.iter().position(|&v| v == NO_LABEL) {
         let [_, ny, nz] = raw.dims;
-        let values =
-            header.datatype.decode(raw.voxels()?, header.endian, 1, raw.dims, value)?;
+        let values = header
+            .datatype
+            .decode(raw.voxels()?, header.endian, 1, raw.dims, value)?;
         return Err(VolumeError::Label {
             x: at / (ny * nz),
             y: at / nz % ny,
@@ -191,7 +213,10 @@ impl<'a> Raw<'a> {
         let decoded = stored / header.datatype.size() as u64 * size_of::<f32>() as u64;
         let needed = declared.max(decoded);
         if needed > options.max_bytes.min(isize::MAX as u64) {
-            return Err(VolumeError::TooLarge { needed, limit: options.max_bytes });
+            return Err(VolumeError::TooLarge {
+                needed,
+                limit: options.max_bytes,
+            });
         }
         let (content, trailing) = content(source, what, declared)?;
         if trailing > 0 {
@@ -203,18 +228,33 @@ impl<'a> Raw<'a> {
             extensions_in(all.get(head..).unwrap_or_default(), &header, &mut warnings)?
         } else {
             let end = header.vox_offset as usize;
-            extensions_in(content.get(head..end).unwrap_or_default(), &header, &mut warnings)?
+            extensions_in(
+                content.get(head..end).unwrap_or_default(),
+                &header,
+                &mut warnings,
+            )?
         };
-        Ok(Self { header, bytes: content, dims, channels, affine, affine_from, extensions, warnings })
+        Ok(Self {
+            header,
+            bytes: content,
+            dims,
+            channels,
+            affine,
+            affine_from,
+            extensions,
+            warnings,
+        })
     }
 
     /// The bytes of the voxels, exactly.
     fn voxels(&self) -> Result<&[u8], VolumeError> {
-        self.bytes.get(self.header.vox_offset as usize..).ok_or(VolumeError::Truncated {
-            what: "the file",
-            needed: self.header.vox_offset,
-            found: self.bytes.len() as u64,
-        })
+        self.bytes
+            .get(self.header.vox_offset as usize..)
+            .ok_or(VolumeError::Truncated {
+                what: "the file",
+                needed: self.header.vox_offset,
+                found: self.bytes.len() as u64,
+            })
     }
 }
 
@@ -259,12 +299,18 @@ pub fn read_labels_path(
 #[cfg(not(target_arch = "wasm32"))]
 fn open_path(path: &std::path::Path) -> Result<(Vec<u8>, Option<Vec<u8>>), VolumeError> {
     let open = |path: &std::path::Path| {
-        std::fs::read(path)
-            .map_err(|source| VolumeError::Io { path: path.display().to_string(), source })
+        std::fs::read(path).map_err(|source| VolumeError::Io {
+            path: path.display().to_string(),
+            source,
+        })
     };
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let sibling = |from: &str, to: &str| {
-        name.strip_suffix(from).map(|stem| path.with_file_name(format!("{stem}{to}")))
+        name.strip_suffix(from)
+            .map(|stem| path.with_file_name(format!("{stem}{to}")))
     };
     let header = sibling(".img", ".hdr").or_else(|| sibling(".img.gz", ".hdr.gz"));
     let bytes = open(header.as_deref().unwrap_or(path))?;
@@ -276,6 +322,9 @@ fn open_path(path: &std::path::Path) -> Result<(Vec<u8>, Option<Vec<u8>>), Volum
     } else {
         sibling(".hdr", ".img").or_else(|| sibling(".hdr.gz", ".img.gz"))
     };
-    let image = image.filter(|image| image.exists()).map(|image| open(&image)).transpose()?;
+    let image = image
+        .filter(|image| image.exists())
+        .map(|image| open(&image))
+        .transpose()?;
     Ok((bytes, image))
 }

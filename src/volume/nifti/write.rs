@@ -77,8 +77,13 @@ pub fn write_volume(
     volume: &Volume,
     options: &WriteOptions<'_>,
 ) -> Result<(), VolumeError> {
-    let header =
-        new_header(&volume.affine, volume.dims, volume.channels, Datatype::F32, options)?;
+    let header = new_header(
+        &volume.affine,
+        volume.dims,
+        volume.channels,
+        Datatype::F32,
+        options,
+    )?;
     encode(out, header, options, |emit| {
         for c in 0..volume.channels {
             each_on_disk(volume.channel(c), volume.dims, |row| {
@@ -161,12 +166,10 @@ fn new_header(
 
 /// sform and qform codes: the scan's, each standing in for the other. A scan without codes gets a
 /// label map without codes, so that every viewer treats both alike.
-fn codes(
-    like: Option<&Header>,
-    affine: &crate::volume::Affine,
-    dims: [usize; 3],
-) -> (i32, i32) {
-    let Some(like) = like else { return (ALIGNED, ALIGNED) };
+fn codes(like: Option<&Header>, affine: &crate::volume::Affine, dims: [usize; 3]) -> (i32, i32) {
+    let Some(like) = like else {
+        return (ALIGNED, ALIGNED);
+    };
     let valid = |code: i32| (1..=5).contains(&code).then_some(code);
     match (valid(like.sform_code), valid(like.qform_code)) {
         (Some(s), Some(q)) => (s, q),
@@ -193,7 +196,10 @@ fn encode(
         extensions.extend(label_table(options.label_names).encode()?);
     }
     if let Some(text) = options.comment {
-        let comment = Extension { code: COMMENT, data: text.as_bytes().to_vec() };
+        let comment = Extension {
+            code: COMMENT,
+            data: text.as_bytes().to_vec(),
+        };
         extensions.extend(comment.encode()?);
     }
     let head = header.version.header_size() + 4;
@@ -217,7 +223,10 @@ fn encode(
     } else {
         write(&mut out)
     };
-    done.map_err(|source| VolumeError::Io { path: "NIfTI output".into(), source })
+    done.map_err(|source| VolumeError::Io {
+        path: "NIfTI output".into(),
+        source,
+    })
 }
 
 impl Header {
@@ -243,7 +252,10 @@ impl Header {
                 let mut float = |offset: usize, v: f64| put(offset, &(v as f32).to_le_bytes());
                 (0..8).for_each(|n| float(76 + 4 * n, self.pixdim[n]));
                 float(108, self.vox_offset as f64);
-                [slope, inter].iter().enumerate().for_each(|(n, &v)| float(112 + 4 * n, v));
+                [slope, inter]
+                    .iter()
+                    .enumerate()
+                    .for_each(|(n, &v)| float(112 + 4 * n, v));
                 float(124, self.cal_max);
                 float(128, self.cal_min);
                 place.enumerate().for_each(|(n, &v)| float(256 + 4 * n, v));
@@ -258,7 +270,14 @@ impl Header {
             }
             Version::Two => {
                 put(0, &540_i32.to_le_bytes());
-                put(4, if self.pair { b"ni2\0\r\n\x1a\n" } else { b"n+2\0\r\n\x1a\n" });
+                put(
+                    4,
+                    if self.pair {
+                        b"ni2\0\r\n\x1a\n"
+                    } else {
+                        b"n+2\0\r\n\x1a\n"
+                    },
+                );
                 put(12, &code.to_le_bytes());
                 put(14, &bits.to_le_bytes());
                 for (n, &d) in self.dim.iter().enumerate() {
@@ -266,7 +285,10 @@ impl Header {
                 }
                 let mut float = |offset: usize, v: f64| put(offset, &v.to_le_bytes());
                 (0..8).for_each(|n| float(104 + 8 * n, self.pixdim[n]));
-                [slope, inter].iter().enumerate().for_each(|(n, &v)| float(176 + 8 * n, v));
+                [slope, inter]
+                    .iter()
+                    .enumerate()
+                    .for_each(|(n, &v)| float(176 + 8 * n, v));
                 float(192, self.cal_max);
                 float(200, self.cal_min);
                 place.enumerate().for_each(|(n, &v)| float(352 + 8 * n, v));

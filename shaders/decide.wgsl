@@ -1,0 +1,106 @@
+// From class probabilities on the model's grid to labels on the scan's, one part of the classes at a time: the
+// probabilities are interpolated (trilinear, border clamp) at each voxel of the scan and the label is decided there, so
+// that classes x scan is never stored.
+//   coordinate = clamp(matrix (i, j, k, 1), 0, grid - 1) on the model's grid before its crop
+//   p        (classes, RX, VY, VZ), a ring along X over the cropped, padded grid; outside the crop all are zero
+//   channel  (classes) of (label, rank)
+//   best     (box of the scan) of (probability or rank, label); FIRST starts it
+// Softmax: the first class of the greatest probability. REGIONS: the one of the highest rank above 0.5.
+// A value that is not finite gives NOT_FINITE, found by its bits: comparisons with NaN are not reliable in WGSL.
+#import index
+
+const NOT_FINITE: f32 = 65535.0;
+
+struct Params {
+    xx: f32, xy: f32, xz: f32, xw: f32,
+    yx: f32, yy: f32, yz: f32, yw: f32,
+    zx: f32, zy: f32, zz: f32, zw: f32,
+    grid_x: u32, grid_y: u32, grid_z: u32, classes: u32,
+    crop_x: i32, crop_y: i32, crop_z: i32, ring: u32,
+    size_x: i32, size_y: i32, size_z: i32, volume_y: u32,
+    shift_x: i32, shift_y: i32, shift_z: i32, volume_z: u32,
+    begin_x: u32, begin_y: u32, begin_z: u32, pad_0: u32,
+    box_x: u32, box_y: u32, box_z: u32, pad_1: u32,
+}
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> p: array<f32>;
+@group(0) @binding(#) var<storage, read> channel: array<vec2<f32>>;
+@group(0) @binding(#) var<storage, read_write> best: array<vec2<f32>>;
+
+// The ring position of a grid voxel, or -1 outside the crop.
+fn position(g: vec3<i32>) -> i32 {
+    let q = g - vec3<i32>(params.crop_x, params.crop_y, params.crop_z);
+    let size = vec3<i32>(params.size_x, params.size_y, params.size_z);
+    if (any(q < vec3<i32>()) || any(q >= size)) {
+        return -1;
+    }
+    let s = q + vec3<i32>(params.shift_x, params.shift_y, params.shift_z);
+    return (s.x % i32(params.ring) * i32(params.volume_y) + s.y) * i32(params.volume_z) + s.z;
+}
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(wid, counts) * 64u + lane;
+    if (index >= params.box_x * params.box_y * params.box_z) {
+        return;
+    }
+    let v = vec3<f32>(
+        f32(params.begin_x + index / params.box_z / params.box_y),
+        f32(params.begin_y + index / params.box_z % params.box_y),
+        f32(params.begin_z + index % params.box_z),
+    );
+    let top = vec3<f32>(f32(params.grid_x - 1u), f32(params.grid_y - 1u), f32(params.grid_z - 1u));
+    let c = clamp(vec3<f32>(
+        dot(vec3<f32>(params.xx, params.xy, params.xz), v) + params.xw,
+        dot(vec3<f32>(params.yx, params.yy, params.yz), v) + params.yw,
+        dot(vec3<f32>(params.zx, params.zy, params.zz), v) + params.zw,
+    ), vec3<f32>(), top);
+    let low = floor(c);
+    let t = c - low;
+    let g = vec3<i32>(low);
+#unroll i in 0..8
+    // Neighbours of no weight are not looked at: they may lie outside the ring's planes.
+    let offset_$i = vec3<i32>($i / 4, $i / 2 % 2, $i % 2);
+    let part_$i = select(1.0 - t, t, offset_$i == vec3<i32>(1));
+    var weight_$i = part_$i.x * part_$i.y * part_$i.z;
+    var at_$i = -1;
+    if (weight_$i > 0.0) {
+        at_$i = position(g + offset_$i);
+    }
+    weight_$i = select(0.0, weight_$i, at_$i >= 0);
+    at_$i = max(at_$i, 0);
+#end
+#if FIRST
+    var winner = vec2<f32>();
+#else
+    var winner = best[index];
+#end
+    if (weight_0 + weight_1 + weight_2 + weight_3 + weight_4 + weight_5 + weight_6 + weight_7 > 0.0) {
+        let stride = params.ring * params.volume_y * params.volume_z;
+        for (var k = 0u; k < params.classes; k += 1u) {
+            var value = 0.0;
+#unroll i in 0..8
+            if (weight_$i > 0.0) {
+                value = fma(weight_$i, p[k * stride + u32(at_$i)], value);
+            }
+#end
+            if ((bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u) {
+                winner = vec2<f32>(NOT_FINITE, NOT_FINITE);
+            }
+#if REGIONS
+            if (value > 0.5 && channel[k].y > winner.x) {
+                winner = vec2<f32>(channel[k].y, channel[k].x);
+            }
+#else
+            if (value > winner.x) {
+                winner = vec2<f32>(value, channel[k].x);
+            }
+#end
+        }
+    }
+    best[index] = winner;
+}

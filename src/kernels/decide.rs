@@ -1,0 +1,226 @@
+//! From class probabilities on the model's grid to labels on the scan's grid: interpolation and decision in one, so
+//! that classes x scan is never stored; and the labels packed for reading back.
+//!
+//! The coordinate of scan voxel `(i, j, k)` is `clamp(matrix (i, j, k, 1), 0, grid - 1)` on the model's grid before its
+//! foreground crop; probabilities are trilinear between its eight neighbours, zero outside the crop. Softmax models
+//! take the first class of the greatest probability; region models the region of the highest rank above 0.5.
+//! Source: MONAI `Invertd` with `nearest_interp=False`, `AsDiscrete`.
+
+use super::{bind_read, bind_write, constant, kernel_name};
+use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Target};
+use crate::graph::{groups, params};
+use crate::tensor::{HostTensor, Shape};
+
+/// The label that stands for a value that is not finite.
+pub const NOT_FINITE: u16 = u16::MAX;
+
+params!(Params {
+    xx: f32, xy: f32, xz: f32, xw: f32,
+    yx: f32, yy: f32, yz: f32, yw: f32,
+    zx: f32, zy: f32, zz: f32, zw: f32,
+    grid_x: u32, grid_y: u32, grid_z: u32, classes: u32,
+    crop_x: i32, crop_y: i32, crop_z: i32, ring: u32,
+    size_x: i32, size_y: i32, size_z: i32, volume_y: u32,
+    shift_x: i32, shift_y: i32, shift_z: i32, volume_z: u32,
+    begin_x: u32, begin_y: u32, begin_z: u32, pad_0: u32,
+    box_x: u32, box_y: u32, box_z: u32, pad_1: u32,
+});
+params!(PackParams { voxels: u32 });
+
+/// Decides one part of the classes in a box of the scan; arguments `p, channel, best`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decide {
+    /// Whether this is the first part.
+    pub first: bool,
+    /// Regions by rank instead of the greatest probability.
+    pub regions: bool,
+    /// Scan voxel to grid coordinate.
+    pub matrix: [[f32; 4]; 3],
+    /// The model's grid before its crop.
+    pub grid: [usize; 3],
+    /// First grid voxel of the crop.
+    pub crop: [usize; 3],
+    /// Size of the crop.
+    pub size: [usize; 3],
+    /// Where the crop begins in the padded volume of the ring.
+    pub shift: [usize; 3],
+    /// First voxel of the box.
+    pub begin: [usize; 3],
+    /// Size of the box.
+    pub extent: [usize; 3],
+}
+
+/// Labels as 16-bit numbers, two to a word; argument `best`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PackLabels {
+    /// Voxels to pack.
+    pub voxels: usize,
+}
+
+impl Kernel for Decide {
+    kernel_name!("decide");
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        match inputs {
+            [p, channel, best]
+                if p.rank() == 4
+                    && channel.elements() == 2 * p.dims()[0]
+                    && best.elements() >= 2 * self.extent.iter().product::<usize>() =>
+            {
+                Ok(vec![best.clone()])
+            }
+            _ => Err(GraphError::new(format!("probabilities and labels do not fit: {inputs:?}"))),
+        }
+    }
+
+    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+        let d = io.input(0).dims();
+        let [[xx, xy, xz, xw], [yx, yy, yz, yw], [zx, zy, zz, zw]] = self.matrix;
+        let unsigned = |v: [usize; 3]| v.map(|x| x as u32);
+        let signed = |v: [usize; 3]| v.map(|x| x as i32);
+        let ([grid_x, grid_y, grid_z], [crop_x, crop_y, crop_z]) = (unsigned(self.grid), signed(self.crop));
+        let ([size_x, size_y, size_z], [shift_x, shift_y, shift_z]) = (signed(self.size), signed(self.shift));
+        let ([begin_x, begin_y, begin_z], [box_x, box_y, box_z]) = (unsigned(self.begin), unsigned(self.extent));
+        let params = Params {
+            xx, xy, xz, xw, yx, yy, yz, yw, zx, zy, zz, zw,
+            grid_x, grid_y, grid_z, crop_x, crop_y, crop_z, size_x, size_y, size_z,
+            shift_x, shift_y, shift_z, begin_x, begin_y, begin_z, box_x, box_y, box_z,
+            classes: d[0] as u32,
+            ring: d[1] as u32,
+            volume_y: d[2] as u32,
+            volume_z: d[3] as u32,
+            ..Params::default()
+        };
+        vec![Dispatch {
+            shader: "decide",
+            entry: "forward",
+            constants: vec![("FIRST", constant(self.first)), ("REGIONS", constant(self.regions))],
+            params: params.block(),
+            bindings: vec![bind_read(0), bind_read(1), bind_write(0)],
+            groups: groups(self.extent.iter().product::<usize>().div_ceil(64)),
+        }]
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
+        let (p, channel, mut best) = (inputs[0], inputs[1], inputs[2].clone());
+        let d = p.shape.dims().to_vec();
+        let e = self.extent;
+        for index in 0..e.iter().product() {
+            let v = [index / e[2] / e[1], index / e[2] % e[1], index % e[2]];
+            let corners = self.corners([0, 1, 2].map(|a| v[a] + self.begin[a]), &d);
+            let mut winner = if self.first { (0.0, 0.0) } else { (best.data[2 * index], best.data[2 * index + 1]) };
+            for k in (0..d[0]).filter(|_| !corners.is_empty()) {
+                let value: f64 = corners.iter().map(|(at, w)| w * p.data[k * d[1] * d[2] * d[3] + at]).sum();
+                let (label, rank) = (channel.data[2 * k], channel.data[2 * k + 1]);
+                if self.regions && value > 0.5 && rank > winner.0 {
+                    winner = (rank, label);
+                } else if !self.regions && value > winner.0 {
+                    winner = (value, label);
+                }
+            }
+            best.data[2 * index..][..2].copy_from_slice(&[winner.0, winner.1]);
+        }
+        vec![best]
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        let voxels = self.extent.iter().product::<usize>() as f64;
+        Cost { flops: 16.0 * voxels * io.input(0).dims()[0] as f64, bytes: io.bytes() }
+    }
+}
+
+impl Decide {
+    /// Ring positions and weights of the neighbours that count for a scan voxel.
+    fn corners(&self, voxel: [usize; 3], ring: &[usize]) -> Vec<(usize, f64)> {
+        let c = [0, 1, 2].map(|a| {
+            let m = self.matrix[a].map(f64::from);
+            let value = m[0] * voxel[0] as f64 + m[1] * voxel[1] as f64 + m[2] * voxel[2] as f64 + m[3];
+            value.clamp(0.0, (self.grid[a] - 1) as f64)
+        });
+        (0..8)
+            .filter_map(|i| {
+                let offset = [i / 4, i / 2 % 2, i % 2];
+                let mut weight = 1.0;
+                let mut s = [0; 3];
+                for a in 0..3 {
+                    let t = c[a] - c[a].floor();
+                    weight *= if offset[a] == 1 { t } else { 1.0 - t };
+                    let q = (c[a].floor() as usize + offset[a]).checked_sub(self.crop[a]);
+                    s[a] = q.filter(|&q| q < self.size[a])? + self.shift[a];
+                }
+                (weight > 0.0).then_some(((s[0] % ring[1] * ring[2] + s[1]) * ring[3] + s[2], weight))
+            })
+            .collect()
+    }
+}
+
+impl Kernel for PackLabels {
+    kernel_name!("pack_labels");
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        match inputs {
+            [best] if best.elements() >= 2 * self.voxels => Ok(vec![Shape::from([best.elements().div_ceil(4)])]),
+            _ => Err(GraphError::new(format!("{inputs:?} for {} voxels", self.voxels))),
+        }
+    }
+
+    fn dispatches(&self, _io: &Io, _target: &Target) -> Vec<Dispatch> {
+        vec![Dispatch {
+            shader: "pack_labels",
+            entry: "forward",
+            constants: Vec::new(),
+            params: PackParams { voxels: self.voxels as u32 }.block(),
+            bindings: vec![bind_read(0), bind_write(0)],
+            groups: groups(self.voxels.div_ceil(2).div_ceil(64)),
+        }]
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
+        let best = inputs[0];
+        let label = |i: usize| best.data[2 * i.min(self.voxels - 1) + 1] as u32;
+        let mut y = HostTensor::zeros([best.data.len().div_ceil(4)]);
+        for (i, word) in y.data.iter_mut().enumerate().take(self.voxels.div_ceil(2)) {
+            *word = f64::from(f32::from_bits(label(2 * i) | (label(2 * i + 1) << 16)));
+        }
+        vec![y]
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        Cost { flops: 0.0, bytes: io.bytes() }
+    }
+}
+
+/// A tilted grid with crop, padding and ring; the identity; both rules; a second part.
+pub fn cases() -> Vec<Case> {
+    let tilted = Decide {
+        first: true,
+        regions: false,
+        matrix: [[0.0, 0.61, 0.0, 0.4], [-0.83, 0.0, 0.0, 6.2], [0.0, 0.0, 1.37, -0.5]],
+        grid: [7, 8, 9],
+        crop: [1, 2, 1],
+        size: [5, 5, 6],
+        shift: [2, 0, 1],
+        begin: [1, 0, 2],
+        extent: [6, 8, 5],
+    };
+    let identity = Decide {
+        matrix: [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
+        crop: [0; 3],
+        size: [7, 6, 8],
+        shift: [0; 3],
+        begin: [0; 3],
+        extent: [7, 6, 8],
+        ..tilted
+    };
+    let p = |seed| HostTensor::noise([4, 7, 6, 8], seed).map(|v| v.abs());
+    let channel = HostTensor::new([4, 2], vec![0.0, 1.0, 7.0, 3.0, 2.0, 2.0, 300.0, 4.0]);
+    let best = HostTensor::noise([400, 2], 9).map(|v| (v.abs() * 3.0).floor());
+    let case = |name: &str, op: Decide, seed| Case::new(name, op, vec![p(seed), channel.clone(), best.clone()]).updating();
+    vec![
+        case("tilted", tilted, 1),
+        case("identity", identity, 2),
+        case("second part", Decide { first: false, ..tilted }, 3),
+        case("regions", Decide { regions: true, ..tilted }, 4),
+        Case::new("pack", PackLabels { voxels: 399 }, vec![best]),
+    ]
+}
