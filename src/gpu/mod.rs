@@ -15,3 +15,6 @@ pub use error::GpuError;
 pub use pipeline::{Access, PipelineKey};
 pub use profile::{KernelTime, Profiler};
 pub use shader::{SHADERS, ShaderError, expand};
+
+/// WebGPU limits, as wgpu counts them.
+pub use wgpu::Limits;

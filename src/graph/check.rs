@@ -1,7 +1,7 @@
 //! WebGPU's rules, checked on every target: native wgpu accepts what a browser refuses.
 
 use super::kernel::Dispatch;
-use crate::gpu::Access;
+use crate::gpu::{Access, Limits};
 
 /// A dispatch that a browser would refuse, or that exceeds the limits: a fault in a kernel.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -27,7 +27,7 @@ pub fn check_webgpu(
     node: &str,
     dispatch: &Dispatch,
     buffers: &[(u64, u64)],
-    limits: &wgpu::Limits,
+    limits: &Limits,
 ) -> Result<(), CheckError> {
     let fail = |reason: String| {
         Err(CheckError {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     fn reason(d: &Dispatch, buffers: &[(u64, u64)]) -> String {
-        match check_webgpu("n", d, buffers, &wgpu::Limits::default()) {
+        match check_webgpu("n", d, buffers, &Limits::default()) {
             Ok(()) => String::new(),
             Err(e) => e.reason,
         }

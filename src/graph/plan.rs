@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::check::{CheckError, check_webgpu};
 use super::kernel::{Cost, Dispatch, Io, Kernel, Operand, Target, TensorKind};
 use super::memory::{Lifetime, assign_slots};
-use super::{DType, Graph, GraphError, Layout, NodeId, Role, TensorId};
+use super::{DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
 use crate::gpu::{AdapterClass, Gpu, GpuError, PipelineKey, Profiler};
 use crate::tensor::Shape;
 
@@ -61,6 +61,43 @@ pub struct PlanOptions {
 /// Buffers that outlive a plan and that several plans share, by tensor name: weights and states.
 #[derive(Clone, Default)]
 pub struct Residents(HashMap<String, wgpu::Buffer>);
+
+impl Residents {
+    /// Uploads a weight and waits for it: the host never holds more than one of them twice.
+    ///
+    /// # Errors
+    /// [`PlanError::Count`], or what the device says.
+    pub async fn load(&mut self, gpu: &Gpu, info: &TensorInfo, values: &[f32]) -> Result<(), PlanError> {
+        let bytes = encode(&info.name, &info.shape, info.dtype, info.layout, values)?;
+        let what = format!("weight {}", info.name);
+        let buffer = gpu
+            .scoped(&what, || {
+                let buffer = gpu.buffer(&info.name, bytes.len() as u64);
+                gpu.queue.write_buffer(&buffer, 0, &bytes);
+                Ok::<_, PlanError>(buffer)
+            })
+            .await?;
+        gpu.queue.submit([]);
+        gpu.finish().await?;
+        self.0.insert(info.name.clone(), buffer);
+        Ok(())
+    }
+}
+
+/// Values in natural order as they are stored, in whole words.
+fn encode(name: &str, shape: &Shape, dtype: DType, layout: Layout, values: &[f32]) -> Result<Vec<u8>, PlanError> {
+    if values.len() != shape.elements() {
+        return Err(PlanError::Count { tensor: name.to_owned(), shape: shape.clone(), got: values.len() });
+    }
+    let stored = layout.pack(shape, values);
+    Ok(match dtype {
+        DType::F32 => bytemuck::cast_slice(&stored).to_vec(),
+        DType::F16 => {
+            let halves: Vec<half::f16> = stored.into_iter().map(half::f16::from_f32).collect();
+            bytemuck::cast_slice(&halves).to_vec()
+        }
+    })
+}
 
 /// GPU memory by purpose, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -434,36 +471,9 @@ impl Plan {
     /// [`PlanError::Count`].
     pub fn write(&self, tensor: TensorId, values: &[f32]) -> Result<(), PlanError> {
         let (name, shape, dtype, layout, _) = &self.layouted.kinds[tensor.index()];
-        if values.len() != shape.elements() {
-            return Err(PlanError::Count {
-                tensor: name.clone(),
-                shape: shape.clone(),
-                got: values.len(),
-            });
-        }
-        let buffer = self.buffer(tensor);
-        match (layout, dtype) {
-            (Layout::Natural, DType::F32) => self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values)),
-            (_, DType::F32) => {
-                let stored = layout.pack(shape, values);
-                self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&stored));
-            }
-            (_, DType::F16) => {
-                let stored: Vec<half::f16> =
-                    layout.pack(shape, values).into_iter().map(half::f16::from_f32).collect();
-                self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&stored));
-            }
-        }
+        let bytes = encode(name, shape, *dtype, *layout, values)?;
+        self.gpu.queue.write_buffer(self.buffer(tensor), 0, &bytes);
         Ok(())
-    }
-
-    /// Hands pending writes to the GPU and waits for them: bounds the memory that uploads take on the host.
-    ///
-    /// # Errors
-    /// The first fault of the device.
-    pub async fn flush(&self) -> Result<(), PlanError> {
-        self.gpu.queue.submit([]);
-        Ok(self.gpu.finish().await?)
     }
 
     /// Sets a state to zero.

@@ -110,8 +110,11 @@ type Bad = (&'static str, Vec<u8>, &'static str);
 pub fn bad_nifti() -> Vec<Bad> {
     let mut all = identity();
     all.extend(sizes());
-    all.extend(voxels());
-    all.extend(geometry());
+    all.extend(datatypes());
+    all.extend(offsets());
+    all.extend(scaling_and_extensions());
+    all.extend(sforms());
+    all.extend(qforms());
     all.extend(container());
     all
 }
@@ -246,10 +249,8 @@ fn sizes() -> Vec<Bad> {
     ]
 }
 
-fn voxels() -> Vec<Bad> {
+fn datatypes() -> Vec<Bad> {
     let datatype = |code: i16, bits: i16| with(sound(), &[(70, &short(code)), (72, &short(bits))]);
-    let offset = |value: f32| with(sound(), &[(108, &real(value))]);
-    let slope = |a: f32, b: f32| with(sound(), &[(112, &real(a)), (116, &real(b))]);
     vec![
         ("datatype 0", datatype(0, 16), "no NIfTI type has this code"),
         ("datatype 3", datatype(3, 16), "no NIfTI type has this code"),
@@ -287,6 +288,12 @@ fn voxels() -> Vec<Bad> {
         ("i16 of 8 bits", datatype(4, 8), "bitpix is 8"),
         ("u8 of 16 bits", datatype(2, 16), "bitpix is 16"),
         ("-16 bits", datatype(4, -16), "bitpix is -16"),
+    ]
+}
+
+fn offsets() -> Vec<Bad> {
+    let offset = |value: f32| with(sound(), &[(108, &real(value))]);
+    vec![
         ("vox_offset 0", offset(0.0), "vox_offset is 0"),
         (
             "vox_offset 351",
@@ -317,6 +324,12 @@ fn voxels() -> Vec<Bad> {
             with(sound_2(), &[(168, &(1_i64 << 62).to_le_bytes())]),
             "cut short",
         ),
+    ]
+}
+
+fn scaling_and_extensions() -> Vec<Bad> {
+    let slope = |a: f32, b: f32| with(sound(), &[(112, &real(a)), (116, &real(b))]);
+    vec![
         ("intercept NaN", slope(2.0, f32::NAN), "scl_inter is NaN"),
         (
             "intercept infinite",
@@ -351,13 +364,7 @@ fn voxels() -> Vec<Bad> {
     ]
 }
 
-fn geometry() -> Vec<Bad> {
-    let quatern = |b: f32, c: f32, d: f32| {
-        with(
-            qform_only(),
-            &[(256, &real(b)), (260, &real(c)), (264, &real(d))],
-        )
-    };
+fn sforms() -> Vec<Bad> {
     let both_flipped = with(sound(), &[(252, &short(1)), (76, &real(-1.0))]);
     let turned = with(
         sound(),
@@ -402,6 +409,17 @@ fn geometry() -> Vec<Bad> {
             turned,
             "the sides of this scan are not known",
         ),
+    ]
+}
+
+fn qforms() -> Vec<Bad> {
+    let quatern = |b: f32, c: f32, d: f32| {
+        with(
+            qform_only(),
+            &[(256, &real(b)), (260, &real(c)), (264, &real(d))],
+        )
+    };
+    vec![
         (
             "quaternion too long",
             quatern(1.0, 0.5, 0.0),

@@ -4,6 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::volume::Intensity;
+use crate::volume::Preprocess;
+
 use super::super::error::WeightsError;
 use super::json::Fields;
 
@@ -22,36 +25,17 @@ pub struct InputSection {
     pub intensity: Option<Intensity>,
 }
 
-/// Intensity transforms, with MONAI's parameter names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Intensity {
-    /// `y = (x - a_min) / (a_max - a_min) * (b_max - b_min) + b_min`.
-    ScaleRange {
-        /// Value that becomes `b_min`.
-        a_min: f64,
-        /// Value that becomes `b_max`.
-        a_max: f64,
-        /// Lower end of the result.
-        b_min: f64,
-        /// Upper end of the result.
-        b_max: f64,
-        /// Whether values beyond the ends are moved to them.
-        #[serde(default)]
-        clip: bool,
-    },
-    /// `y = (x - mean) / standard deviation`.
-    Normalize {
-        /// Whether zeros are left out of the statistics and kept.
-        #[serde(default)]
-        nonzero: bool,
-        /// Whether each channel has its own statistics.
-        #[serde(default)]
-        channel_wise: bool,
-    },
-}
-
 impl InputSection {
+    /// The steps that make a scan ready for the network.
+    pub fn preprocess(&self) -> Preprocess {
+        Preprocess {
+            orientation: self.orientation.clone(),
+            spacing: self.spacing,
+            crop_foreground: self.crop_foreground,
+            intensity: self.intensity.clone(),
+        }
+    }
+
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, WeightsError> {
         Ok(Self {
             channels: fields.required("channels")?,

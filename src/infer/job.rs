@@ -1,0 +1,219 @@
+//! What one scan asks of the GPU: the graphs of a window, of finished planes and of the decision, and their memory.
+//!
+//! The sums of all windows lie in rings of planes along X, no longer than one window and one plane: as soon as no later
+//! window reaches a plane, its labels are decided and the plane is used again. Classes are spread over as many buffers
+//! as the binding limit asks for.
+
+use std::ops::Range;
+
+use super::InferError;
+use super::windows::WindowGrid;
+use crate::gpu::Limits;
+use crate::graph::{Graph, Layouted, MemoryReport, NodeId, Target, TensorId};
+use crate::kernels::blend::{Activation, BlendNormalise, BlendStatistics, BlendWeights, ClearPlanes, Planes};
+use crate::kernels::decide::{Decide, PackLabels};
+use crate::kernels::head::Placement;
+use crate::kernels::residual::Shortcut;
+use crate::model::{UnetrConfig, unetr};
+
+/// Scan voxels decided at once, at most: bounds the memory of the decision.
+const BOX_VOXELS: usize = 4 << 20;
+
+/// GPU memory of a run, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The network: weights, activations, input.
+    pub network: MemoryReport,
+    /// Sums of overlapping windows and the decision.
+    pub stitching: u64,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.network.total() + self.stitching
+    }
+}
+
+/// A window's network with its sums.
+pub(super) struct WindowGraph {
+    pub graph: Graph,
+    pub input: TensorId,
+    pub axes: TensorId,
+    pub heads: Vec<NodeId>,
+    pub shortcut: Shortcut,
+    pub weights: NodeId,
+}
+
+/// What is done with planes that no later window reaches.
+pub(super) struct FinishGraph {
+    pub graph: Graph,
+    pub statistics: Vec<NodeId>,
+    pub normalise: Vec<NodeId>,
+}
+
+/// The decision in a box of the scan.
+pub(super) struct DecideGraph {
+    pub graph: Graph,
+    pub channels: Vec<TensorId>,
+    pub decide: Vec<NodeId>,
+    pub pack: NodeId,
+    pub labels: TensorId,
+}
+
+/// Planes made ready for later windows.
+pub(super) struct ClearGraph {
+    pub graph: Graph,
+    pub nodes: Vec<NodeId>,
+}
+
+/// Sizes of one scan's run.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub config: UnetrConfig,
+    pub grid: WindowGrid,
+    pub half_weights: bool,
+    pub activation: Activation,
+    /// Classes of each buffer.
+    pub parts: Vec<Range<usize>>,
+    /// Planes in a ring.
+    pub ring: usize,
+    /// Scan voxels of the largest box.
+    pub box_voxels: usize,
+}
+
+impl Job {
+    pub fn new(
+        config: &UnetrConfig,
+        grid: WindowGrid,
+        half_weights: bool,
+        activation: Activation,
+        largest_slice: usize,
+        limit: u64,
+    ) -> Result<Self, InferError> {
+        let ring = grid.padded[0].min(grid.roi[0] + 1);
+        let class_bytes = 4 * (ring * grid.padded[1] * grid.padded[2]) as u64;
+        let classes = (limit / class_bytes.max(1)).min(config.out_channels as u64) as usize;
+        if classes == 0 {
+            return Err(InferError::Option {
+                option: "scan",
+                value: format!("{}x{}x{} on the model's grid", grid.image[0], grid.image[1], grid.image[2]),
+                rule: format!("one class of {ring} planes needs {class_bytes} bytes in one buffer, this adapter binds {limit}"),
+            });
+        }
+        let starts = (0..config.out_channels).step_by(classes);
+        Ok(Self {
+            config: config.clone(),
+            parts: starts.map(|s| s..(s + classes).min(config.out_channels)).collect(),
+            box_voxels: BOX_VOXELS.min((limit / 8) as usize).max(largest_slice),
+            grid,
+            half_weights,
+            activation,
+            ring,
+        })
+    }
+
+    fn acc(&self, g: &mut Graph, part: usize) -> TensorId {
+        let [_, y, z] = self.grid.padded;
+        g.state(&format!("sums.{part}"), [self.parts[part].len(), self.ring, y, z])
+    }
+
+    fn count(&self, g: &mut Graph) -> TensorId {
+        let [_, y, z] = self.grid.padded;
+        g.state("weights", [self.ring, y, z])
+    }
+
+    pub fn placement(&self, part: usize, start: [usize; 3], floor: f32) -> Placement {
+        Placement { start, floor, first_class: self.parts[part].start }
+    }
+
+    pub fn window_graph(&self) -> Result<WindowGraph, InferError> {
+        let mut g = Graph::new().with_half_weights(self.half_weights);
+        let network = unetr(&mut g, &self.config, 1)?;
+        let axes = g.input("importance", [self.grid.roi.iter().sum()]);
+        let mut heads = Vec::new();
+        for part in 0..self.parts.len() {
+            let acc = self.acc(&mut g, part);
+            let at = self.placement(part, [0; 3], 0.0);
+            let name = format!("out.{part}");
+            heads.push(g.head_accumulate(&name, &network.end, network.out.0, network.out.1, axes, acc, at)?);
+        }
+        let count = self.count(&mut g);
+        let op = BlendWeights { size: self.grid.roi, at: Placement::default() };
+        let weights = g.update("weights", op, &[axes, count])?;
+        Ok(WindowGraph { graph: g, input: network.input, axes, heads, shortcut: network.end.shortcut(), weights })
+    }
+
+    pub fn finish_graph(&self) -> Result<FinishGraph, InferError> {
+        let mut g = Graph::new();
+        let [_, y, z] = self.grid.padded;
+        let count = self.count(&mut g);
+        let parts: Vec<TensorId> = (0..self.parts.len()).map(|p| self.acc(&mut g, p)).collect();
+        let planes = Planes::default();
+        let softmax = self.activation == Activation::Softmax;
+        let statistics = softmax.then(|| g.state("statistics", [self.ring, y, z, 2]));
+        let mut made = FinishGraph { graph: Graph::new(), statistics: Vec::new(), normalise: Vec::new() };
+        for (i, &acc) in parts.iter().enumerate() {
+            if let Some(s) = statistics {
+                let op = BlendStatistics { first: i == 0, planes };
+                made.statistics.push(g.update(&format!("statistics.{i}"), op, &[acc, count, s])?);
+            }
+        }
+        for (i, &acc) in parts.iter().enumerate() {
+            let op = BlendNormalise { activation: self.activation, planes };
+            let inputs: Vec<TensorId> = [Some(count), statistics, Some(acc)].into_iter().flatten().collect();
+            made.normalise.push(g.update(&format!("normalise.{i}"), op, &inputs)?);
+        }
+        made.graph = g;
+        Ok(made)
+    }
+
+    pub fn decide_graph(&self, op: &Decide) -> Result<DecideGraph, InferError> {
+        let mut g = Graph::new();
+        let best = g.state("best", [self.box_voxels, 2]);
+        let mut channels = Vec::new();
+        let mut decide = Vec::new();
+        for (i, part) in self.parts.iter().enumerate() {
+            let channel = g.input(&format!("channels.{i}"), [part.len(), 2]);
+            let acc = self.acc(&mut g, i);
+            let op = Decide { first: i == 0, extent: [0; 3], ..*op };
+            decide.push(g.update(&format!("decide.{i}"), op, &[acc, channel, best])?);
+            channels.push(channel);
+        }
+        let pack = NodeId(g.nodes().len() as u32);
+        let labels = g.add_one("labels", PackLabels { voxels: 1 }, &[best])?;
+        g.output(labels);
+        Ok(DecideGraph { graph: g, channels, decide, pack, labels })
+    }
+
+    pub fn clear_graph(&self) -> Result<ClearGraph, InferError> {
+        let mut g = Graph::new();
+        let count = self.count(&mut g);
+        let mut states: Vec<TensorId> = (0..self.parts.len()).map(|p| self.acc(&mut g, p)).collect();
+        states.push(count);
+        let op = ClearPlanes { planes: Planes::default() };
+        let nodes = states
+            .into_iter()
+            .enumerate()
+            .map(|(i, s)| g.update(&format!("clear.{i}"), op, &[s]))
+            .collect::<Result<_, _>>()?;
+        Ok(ClearGraph { graph: g, nodes })
+    }
+
+    /// GPU memory of the whole run on this target, planned without a device.
+    pub fn memory(&self, op: Option<&Decide>, target: &Target, limits: &Limits) -> Result<Memory, InferError> {
+        let place = |g: &Graph| Layouted::new(g, target, limits, false);
+        let network = place(&self.window_graph()?.graph)?.memory().clone();
+        let finish = place(&self.finish_graph()?.graph)?.memory().clone();
+        let statistics = match self.activation {
+            Activation::Softmax => 8 * (self.ring * self.grid.padded[1] * self.grid.padded[2]) as u64,
+            Activation::None | Activation::Sigmoid => 0,
+        };
+        let mut stitching = network.states + statistics + finish.uniforms;
+        if let Some(op) = op {
+            let decide = place(&self.decide_graph(op)?.graph)?.memory().clone();
+            stitching += 8 * self.box_voxels as u64 + decide.activations + decide.inputs + decide.uniforms;
+        }
+        Ok(Memory { network: MemoryReport { states: 0, ..network }, stitching })
+    }
+}

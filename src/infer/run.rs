@@ -1,0 +1,249 @@
+//! One scan through the network: windows in, sums on the GPU, finished planes out.
+
+use std::ops::ControlFlow;
+
+use super::InferError;
+use super::decision::Decision;
+use super::job::{ClearGraph, DecideGraph, FinishGraph, Job, WindowGraph};
+use super::segmenter::{Prepared, Progress};
+use super::windows::Importance;
+use crate::gpu::Gpu;
+use crate::graph::{Plan, PlanOptions, Residents, TensorId};
+use crate::kernels::blend::{BlendNormalise, BlendStatistics, BlendWeights, ClearPlanes, Planes};
+use crate::kernels::decide::{Decide, NOT_FINITE, PackLabels};
+use crate::kernels::head::HeadAccumulate;
+use crate::volume::Volume;
+
+/// The plans of one scan and what they have given so far.
+pub(super) struct Run {
+    job: Job,
+    importance: Importance,
+    window: (Plan, WindowGraph),
+    finish: (Plan, FinishGraph),
+    clear: (Plan, ClearGraph),
+    decide: Option<(Plan, DecideGraph, Decision)>,
+    sums: Vec<TensorId>,
+    count: TensorId,
+    keep: (bool, bool),
+    result: Finished,
+}
+
+/// Labels in the decision's grid, logits and probabilities on the model's grid, the latter two if kept.
+#[derive(Default)]
+pub(super) struct Finished {
+    pub labels: Vec<u16>,
+    pub logits: Vec<f32>,
+    pub probabilities: Vec<f32>,
+}
+
+impl Run {
+    pub async fn new(
+        gpu: &Gpu,
+        prepared: &Prepared,
+        weights: &Residents,
+        table: &[[f32; 2]],
+        importance: Importance,
+        keep: (bool, bool),
+    ) -> Result<Self, InferError> {
+        let job = prepared.job.clone();
+        // The sums are this run's own; only the weights are shared.
+        let mut residents = weights.clone();
+        let options = PlanOptions::default();
+        let w = job.window_graph()?;
+        let f = job.finish_graph()?;
+        let c = job.clear_graph()?;
+        let window = Plan::new(gpu, &w.graph, &options, &mut residents).await?;
+        let finish = Plan::new(gpu, &f.graph, &options, &mut residents).await?;
+        let clear = Plan::new(gpu, &c.graph, &options, &mut residents).await?;
+        let decide = match prepared.decision {
+            Some(decision) => {
+                let d = job.decide_graph(&decision.op)?;
+                let plan = Plan::new(gpu, &d.graph, &options, &mut residents).await?;
+                for (&id, part) in d.channels.iter().zip(&job.parts) {
+                    plan.write(id, table[part.clone()].as_flattened())?;
+                }
+                Some((plan, d, decision))
+            }
+            None => None,
+        };
+        window.write(w.axes, &importance.axes)?;
+        let sums = (0..job.parts.len()).filter_map(|p| w.graph.named(&format!("sums.{p}"))).collect();
+        let count = w.graph.named("weights").ok_or_else(|| InferError::Reference("no window weights".to_owned()))?;
+        let voxels = job.grid.image.iter().product::<usize>() * table.len();
+        let room = |keep: bool| vec![0.0; if keep { voxels } else { 0 }];
+        let labels = prepared.decision.map_or(0, |d| d.dims.iter().product());
+        Ok(Self {
+            importance,
+            window: (window, w),
+            finish: (finish, f),
+            clear: (clear, c),
+            decide,
+            sums,
+            count,
+            result: Finished { labels: vec![0; labels], logits: room(keep.0), probabilities: room(keep.1) },
+            keep,
+            job,
+        })
+    }
+
+    /// All windows, in MONAI's order.
+    pub async fn windows(
+        &mut self,
+        prepared: &Prepared,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), InferError> {
+        let [xs, ys, zs] = self.job.grid.starts.clone();
+        let total = self.job.grid.count();
+        let mut done = 0;
+        let mut finished = 0;
+        for (i, &x) in xs.iter().enumerate() {
+            for start in ys.iter().flat_map(|&y| zs.iter().map(move |&z| [x, y, z])) {
+                let input = gather(&prepared.volume, &self.job, start);
+                self.window(&input, start)?;
+                self.window.0.finish().await?;
+                done += 1;
+                if progress(Progress { done, total }).is_break() {
+                    return Err(InferError::Cancelled { done, total });
+                }
+            }
+            let next = xs.get(i + 1).copied().unwrap_or(self.job.grid.padded[0]);
+            self.planes(finished, next).await?;
+            finished = next;
+        }
+        Ok(())
+    }
+
+    fn window(&mut self, input: &[f32], start: [usize; 3]) -> Result<(), InferError> {
+        let (plan, graph) = &mut self.window;
+        plan.write(graph.input, input)?;
+        for (part, &node) in graph.heads.iter().enumerate() {
+            let at = self.job.placement(part, start, self.importance.floor);
+            plan.set_kernel(node, &HeadAccumulate { shortcut: graph.shortcut, at })?;
+        }
+        let at = self.job.placement(0, start, self.importance.floor);
+        plan.set_kernel(graph.weights, &BlendWeights { size: self.job.grid.roi, at })?;
+        Ok(plan.run()?)
+    }
+
+    /// Planes `from..to` get no more windows: probabilities, labels, and room for the planes to come. The last plane is
+    /// kept, because the first scan voxels of the next planes may lie between the two.
+    async fn planes(&mut self, from: usize, to: usize) -> Result<(), InferError> {
+        let planes = Planes { start: from, count: to - from };
+        if self.keep.0 {
+            let means = self.read(planes, true).await?;
+            scatter(&self.job, planes, &means, &mut self.result.logits);
+        }
+        let (plan, graph) = &mut self.finish;
+        for (i, &node) in graph.statistics.iter().enumerate() {
+            plan.set_kernel(node, &BlendStatistics { first: i == 0, planes })?;
+        }
+        for &node in &graph.normalise {
+            plan.set_kernel(node, &BlendNormalise { activation: self.job.activation, planes })?;
+        }
+        plan.run()?;
+        if self.keep.1 {
+            let probabilities = self.read(planes, false).await?;
+            scatter(&self.job, planes, &probabilities, &mut self.result.probabilities);
+        }
+        self.decide(to).await?;
+        let old = Planes { start: from.saturating_sub(1), count: to - 1 - from.saturating_sub(1) };
+        let (plan, graph) = &mut self.clear;
+        for &node in &graph.nodes {
+            plan.set_kernel(node, &ClearPlanes { planes: old })?;
+        }
+        Ok(plan.run()?)
+    }
+
+    async fn decide(&mut self, planes: usize) -> Result<(), InferError> {
+        let Some((plan, graph, decision)) = &mut self.decide else {
+            return Ok(());
+        };
+        for (begin, extent) in decision.boxes(planes, self.job.box_voxels) {
+            let voxels: usize = extent.iter().product();
+            for (i, &node) in graph.decide.iter().enumerate() {
+                plan.set_kernel(node, &Decide { first: i == 0, begin, extent, ..decision.op })?;
+            }
+            plan.set_kernel(graph.pack, &PackLabels { voxels })?;
+            plan.run()?;
+            let bytes = plan.read_raw(graph.labels, 2 * voxels as u64).await?;
+            let labels: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
+            let bad = labels.iter().filter(|&&l| l == NOT_FINITE).count();
+            if bad > 0 {
+                return Err(InferError::NotFinite { count: bad });
+            }
+            let d = decision.dims;
+            for (row, values) in labels.chunks_exact(extent[2]).enumerate() {
+                let (x, y) = (begin[0] + row / extent[1], begin[1] + row % extent[1]);
+                self.result.labels[(x * d[1] + y) * d[2] + begin[2]..][..extent[2]].copy_from_slice(values);
+            }
+        }
+        Ok(())
+    }
+
+    /// The sums of some planes as `(classes, planes, VY, VZ)`, divided by the weights if they are not yet.
+    async fn read(&self, planes: Planes, divide: bool) -> Result<Vec<f32>, InferError> {
+        let [_, y, z] = self.job.grid.padded;
+        let (ring, plane) = (self.job.ring, y * z);
+        let weights = if divide { self.window.0.read(self.count).await? } else { Vec::new() };
+        let mut values = Vec::with_capacity(self.job.config.out_channels * planes.count * plane);
+        for &sums in &self.sums {
+            let part = self.window.0.read(sums).await?;
+            for class in part.chunks_exact(ring * plane) {
+                for p in planes.start..planes.start + planes.count {
+                    let at = p % ring * plane;
+                    let row = &class[at..at + plane];
+                    if divide {
+                        values.extend(row.iter().zip(&weights[at..at + plane]).map(|(v, w)| v / w));
+                    } else {
+                        values.extend(row);
+                    }
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    pub fn into_result(self) -> Result<Finished, InferError> {
+        let kept = self.result.logits.iter().chain(&self.result.probabilities);
+        match kept.filter(|v| !v.is_finite()).count() {
+            0 => Ok(self.result),
+            count => Err(InferError::NotFinite { count }),
+        }
+    }
+}
+
+/// The window at `start` of the padded volume, `(C, X, Y, Z)`; padding is zero.
+fn gather(volume: &Volume, job: &Job, start: [usize; 3]) -> Vec<f32> {
+    let (grid, d) = (&job.grid, volume.dims);
+    let [rx, ry, rz] = grid.roi;
+    let mut window = vec![0.0; volume.channels * rx * ry * rz];
+    // Along Z: the part of the window that lies in the volume.
+    let from = grid.before[2].saturating_sub(start[2]);
+    let to = (grid.before[2] + d[2]).saturating_sub(start[2]).min(rz);
+    let inside = |v: usize, a: usize| (start[a] + v).checked_sub(grid.before[a]).filter(|&q| q < d[a]);
+    for row in 0..volume.channels * rx * ry {
+        let (c, x, y) = (row / ry / rx, row / ry % rx, row % ry);
+        if let (Some(qx), Some(qy), true) = (inside(x, 0), inside(y, 1), from < to) {
+            let source = ((c * d[0] + qx) * d[1] + qy) * d[2] + start[2] + from - grid.before[2];
+            window[row * rz + from..row * rz + to].copy_from_slice(&volume.data[source..source + to - from]);
+        }
+    }
+    window
+}
+
+/// Planes `(classes, planes, VY, VZ)` of the padded volume into `(classes, X, Y, Z)` without the padding.
+fn scatter(job: &Job, planes: Planes, values: &[f32], out: &mut [f32]) {
+    let (grid, d) = (&job.grid, job.grid.image);
+    let [_, vy, vz] = grid.padded;
+    for (i, plane) in values.chunks_exact(vy * vz).enumerate() {
+        let (class, p) = (i / planes.count, planes.start + i % planes.count);
+        let Some(x) = p.checked_sub(grid.before[0]).filter(|&x| x < d[0]) else {
+            continue;
+        };
+        for y in 0..d[1] {
+            let source = (grid.before[1] + y) * vz + grid.before[2];
+            let target = ((class * d[0] + x) * d[1] + y) * d[2];
+            out[target..target + d[2]].copy_from_slice(&plane[source..source + d[2]]);
+        }
+    }
+}

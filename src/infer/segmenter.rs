@@ -1,0 +1,228 @@
+//! A model on a device, ready for scans.
+
+use std::ops::ControlFlow;
+
+use super::InferError;
+use super::decision::{Decision, channel_table, label};
+use super::job::{Job, Memory};
+use super::run::Run;
+use super::windows::{WindowGrid, importance};
+use crate::gpu::Gpu;
+use crate::graph::{Graph, Residents, Target};
+use crate::kernels::blend::Activation;
+use crate::model::unetr;
+use crate::volume::{Geometry, LabelMap, Volume};
+use crate::weights::package::{self, Blend, Metadata, Package};
+
+/// How the result is brought back to the scan's grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resample {
+    /// Class probabilities are interpolated and the label decided on the scan's grid.
+    #[default]
+    Probabilities,
+    /// The label is decided on the model's grid and brought back by nearest neighbour.
+    Labels,
+}
+
+/// What a run is asked to do; `None` takes the package's value.
+#[derive(Clone, Debug, Default)]
+pub struct SegmentOptions {
+    /// Window size; must be the model's image size, because its position table is fixed.
+    pub roi_size: Option<[usize; 3]>,
+    /// Fraction of a window shared with its neighbour, `0 <= overlap < 1`.
+    pub overlap: Option<f64>,
+    /// Weighting of overlapping windows.
+    pub blend: Option<Blend>,
+    /// The way back to the scan's grid.
+    pub resample: Resample,
+    /// Keep the weights in 16 bits on the GPU.
+    pub half_weights: bool,
+    /// Give class probabilities on the scan's grid too.
+    pub keep_probabilities: bool,
+    /// Give logits on the model's grid too.
+    pub keep_logits: bool,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Windows finished.
+    pub done: usize,
+    /// Windows in all.
+    pub total: usize,
+}
+
+/// A segmented scan.
+#[derive(Clone, Debug)]
+pub struct Segmentation {
+    /// Labels on the scan's grid.
+    pub labels: LabelMap,
+    /// Class probabilities on the scan's grid, if asked for.
+    pub probabilities: Option<Volume>,
+    /// Mean logits on the model's grid, if asked for.
+    pub logits: Option<Volume>,
+}
+
+/// A scan made ready: preprocessed, with its windows and its memory planned.
+pub struct Prepared {
+    /// The scan on the model's grid.
+    pub volume: Volume,
+    /// The way back.
+    pub geometry: Geometry,
+    /// What the user should know about how the scan was treated.
+    pub warnings: Vec<String>,
+    pub(super) job: Job,
+    pub(super) decision: Option<Decision>,
+    memory: Memory,
+}
+
+impl Prepared {
+    /// Number of windows.
+    pub fn windows(&self) -> usize {
+        self.job.grid.count()
+    }
+
+    /// Where they lie.
+    pub fn grid(&self) -> &WindowGrid {
+        &self.job.grid
+    }
+
+    /// GPU memory of the run.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+/// A model on a device.
+pub struct Segmenter {
+    gpu: Gpu,
+    metadata: Metadata,
+    options: SegmentOptions,
+    weights: Residents,
+}
+
+impl Segmenter {
+    /// Checks the options and uploads the weights; `package` may be dropped afterwards.
+    ///
+    /// # Errors
+    /// [`InferError`] if an option is out of range, a weight is missing, or the device has not the memory.
+    pub async fn new(gpu: &Gpu, package: &Package, options: SegmentOptions) -> Result<Self, InferError> {
+        let metadata = package.metadata().clone();
+        let size = metadata.network.img_size;
+        if let Some(roi) = options.roi_size.filter(|&roi| roi != size) {
+            return Err(InferError::Option {
+                option: "roi",
+                value: format!("{},{},{}", roi[0], roi[1], roi[2]),
+                rule: format!(
+                    "this model was trained on windows of {},{},{} and its position table fits no other size",
+                    size[0], size[1], size[2]
+                ),
+            });
+        }
+        WindowGrid::new(size, size, options.overlap.unwrap_or(metadata.inference.overlap))?;
+        let mut graph = Graph::new().with_half_weights(options.half_weights);
+        unetr(&mut graph, &metadata.network, 1)?;
+        let mut weights = Residents::default();
+        for (_, info) in graph.parameters() {
+            let values = package.tensors().to_f32(&info.name).ok_or_else(|| {
+                InferError::Reference(format!("the model has no tensor '{}'", info.name))
+            })?;
+            weights.load(gpu, info, &values).await?;
+        }
+        Ok(Self { gpu: gpu.clone(), metadata, options, weights })
+    }
+
+    /// What the package says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Preprocesses a scan and plans its run; nothing is asked of the device.
+    ///
+    /// # Errors
+    /// [`InferError`] if the channels do not fit, preprocessing fails, or a buffer would be too large.
+    pub fn prepare(&self, scan: &Volume) -> Result<Prepared, InferError> {
+        let input = &self.metadata.input;
+        if scan.channels != self.metadata.network.in_channels {
+            return Err(InferError::Channels {
+                got: scan.channels,
+                want: self.metadata.network.in_channels,
+                names: input.channels.join(", "),
+            });
+        }
+        let made = input.preprocess().apply(scan)?;
+        let roi = self.metadata.network.img_size;
+        let overlap = self.options.overlap.unwrap_or(self.metadata.inference.overlap);
+        let grid = WindowGrid::new(made.volume.dims, roi, overlap)?;
+        let regions = self.metadata.output.activation == package::Activation::Sigmoid;
+        let decision = match self.options.resample {
+            Resample::Labels => Some(Decision::on_model_grid(made.volume.dims, grid.before, regions)),
+            Resample::Probabilities => Decision::on_scan(&made.geometry.scan_to_grid(), grid.before, regions),
+        };
+        let limits = self.gpu.limits();
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let activation = if regions { Activation::Sigmoid } else { Activation::Softmax };
+        let slice = decision.map_or(1, |d| d.slice_voxels());
+        let job = Job::new(&self.metadata.network, grid, self.options.half_weights, activation, slice, limit)?;
+        let target = Target {
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            ..Target::new(self.gpu.class())
+        };
+        let memory = job.memory(decision.as_ref().map(|d| &d.op), &target, limits)?;
+        Ok(Prepared { volume: made.volume, geometry: made.geometry, warnings: made.warnings, job, decision, memory })
+    }
+
+    /// Runs a prepared scan; `progress` is called after each window and may stop the run.
+    ///
+    /// # Errors
+    /// [`InferError`]; nothing of the run is left behind.
+    pub async fn run(
+        &mut self,
+        prepared: &Prepared,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Segmentation, InferError> {
+        let blend = self.options.blend.unwrap_or(self.metadata.inference.blend);
+        let importance = importance(prepared.job.grid.roi, blend, self.metadata.inference.sigma_scale);
+        let table = channel_table(&self.metadata.output, self.metadata.network.out_channels);
+        let on_host = prepared.decision.is_none();
+        let keep = (self.options.keep_logits, self.options.keep_probabilities || on_host);
+        let mut run = Run::new(&self.gpu, prepared, &self.weights, &table, importance, keep).await?;
+        run.windows(prepared, progress).await?;
+        let result = run.into_result()?;
+        let geometry = &prepared.geometry;
+        let regions = prepared.job.activation == Activation::Sigmoid;
+        let labels = match (prepared.decision, self.options.resample) {
+            (None, _) => geometry.invert_probabilities(&result.probabilities, table.len(), |p| label(&table, regions, p))?,
+            (Some(d), Resample::Labels) => {
+                geometry.invert_labels(&LabelMap::new(result.labels, d.dims, geometry.model_affine())?)?
+            }
+            (Some(d), Resample::Probabilities) => LabelMap::new(result.labels, d.dims, geometry.scan_affine)?,
+        };
+        let probabilities = self
+            .options
+            .keep_probabilities
+            .then(|| on_scan(geometry, &result.probabilities, table.len()))
+            .transpose()?;
+        let logits = self
+            .options
+            .keep_logits
+            .then(|| Volume::new(result.logits, table.len(), geometry.model_dims(), geometry.model_affine()))
+            .transpose()?;
+        Ok(Segmentation { labels, probabilities, logits })
+    }
+}
+
+/// Class probabilities of the model's grid on the scan's, class by class.
+fn on_scan(geometry: &Geometry, probabilities: &[f32], classes: usize) -> Result<Volume, InferError> {
+    let voxels = probabilities.len() / classes.max(1);
+    let mut data = Vec::new();
+    for class in probabilities.chunks(voxels.max(1)) {
+        data.extend(geometry.invert_channel(class)?);
+    }
+    Ok(Volume::new(data, classes, geometry.scan_dims, geometry.scan_affine)?)
+}

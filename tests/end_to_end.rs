@@ -1,0 +1,143 @@
+//! Real scans through the whole pipeline against MONAI's labels and logits.
+//!
+//! `UNETR_GOLDEN` may name a folder with the full set of reference values (`end-to-end/`, and `data/` beside it); the
+//! cases that are too large for the repository run only then, and are reported as not run otherwise.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use unetr_wgpu::gpu::{Gpu, GpuOptions};
+use unetr_wgpu::infer::{Resample, SegmentOptions, Segmentation, Segmenter};
+use unetr_wgpu::metrics;
+use unetr_wgpu::volume::{LabelMap, Volume, nifti};
+use unetr_wgpu::weights::Tensors;
+use unetr_wgpu::weights::package::Package;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn gpu() -> Gpu {
+    let adapter = std::env::var("UNETR_ADAPTER").ok();
+    let options = GpuOptions { adapter, default_limits: true, ..GpuOptions::default() };
+    pollster::block_on(Gpu::open(&options)).expect("an adapter: see README, 'tests'")
+}
+
+fn package(path: &Path) -> Package {
+    Package::read(std::fs::read(path).expect("the package")).expect("a good package")
+}
+
+fn scan(paths: &[PathBuf]) -> Volume {
+    let read = |p: &PathBuf| nifti::read_path(p, &nifti::ReadOptions::default()).expect("a scan").volume;
+    Volume::stack(paths.iter().map(read).collect()).expect("channels on one grid")
+}
+
+fn labels(path: &Path) -> LabelMap {
+    nifti::read_labels_path(path, &nifti::ReadOptions::default()).expect("labels").labels
+}
+
+fn segment(gpu: &Gpu, package: &Package, scan: &Volume, options: SegmentOptions) -> Segmentation {
+    let mut segmenter = pollster::block_on(Segmenter::new(gpu, package, options)).expect("a segmenter");
+    let prepared = segmenter.prepare(scan).expect("prepared");
+    pollster::block_on(segmenter.run(&prepared, &mut |_| ControlFlow::Continue(()))).expect("a segmentation")
+}
+
+/// Fraction of voxels with equal labels.
+fn agreement(a: &LabelMap, b: &LabelMap) -> f64 {
+    assert!(a.same_grid(b), "grids differ: {:?} and {:?}", a.dims, b.dims);
+    let equal = a.data.iter().zip(&b.data).filter(|(x, y)| x == y).count();
+    equal as f64 / a.data.len() as f64
+}
+
+fn whole_pipeline(gpu: &Gpu, folder: &Path, name: &str, scans: &[PathBuf]) {
+    let model = package(&folder.join(format!("{name}.model.safetensors")));
+    let scan = scan(scans);
+    for (resample, file) in [(Resample::Probabilities, "probabilities"), (Resample::Labels, "labels")] {
+        let options = SegmentOptions { resample, keep_logits: true, ..SegmentOptions::default() };
+        let result = segment(gpu, &model, &scan, options);
+        let want = labels(&folder.join(format!("{name}.labels-{file}.nii.gz")));
+        let equal = agreement(&result.labels, &want);
+        println!("{name}, {file}: {:.4} % of voxels equal", 100.0 * equal);
+        assert!(equal >= 0.999, "{name}, {file}: {equal}");
+        logits_equal(&folder.join(format!("{name}.logits.safetensors")), result.logits.as_ref().expect("kept"));
+    }
+}
+
+fn logits_equal(path: &Path, logits: &Volume) {
+    let file = Tensors::read(std::fs::read(path).expect("the logits")).expect("safetensors");
+    let names: Vec<String> = file.iter().map(|t| format!("{} {:?}", t.name, t.shape)).collect();
+    let affine = file.to_f32("affine").unwrap_or_else(|| panic!("no affine in {names:?}"));
+    for (a, b) in affine.iter().zip(logits.affine.0.as_flattened()) {
+        assert!((f64::from(*a) - b).abs() < 1e-4, "affine {affine:?} and {:?}", logits.affine);
+    }
+    let shape: Vec<f32> = file.to_f32("shape").unwrap_or_default();
+    if !shape.is_empty() {
+        let ours = [logits.channels, logits.dims[0], logits.dims[1], logits.dims[2]].map(|v| v as f32);
+        assert!(shape.ends_with(&ours[1..]), "grid {shape:?} and {ours:?}");
+    }
+    let index = file.get("index").unwrap_or_else(|| panic!("no index in {names:?}")).to_f64().expect("numbers");
+    let want = file.to_f32("logits").unwrap_or_else(|| panic!("no logits in {names:?}"));
+    let voxels = logits.voxels();
+    let mut worst = 0.0f32;
+    for (i, &at) in index.iter().enumerate() {
+        for k in 0..logits.channels {
+            let got = logits.data[k * voxels + at as usize];
+            worst = worst.max((got - want[k * index.len() + i]).abs());
+        }
+    }
+    println!("  {} logits, largest error {worst:.2e}", want.len());
+    assert!(worst <= 1e-3, "logits differ by {worst}");
+}
+
+#[test]
+fn ct_equals_monai() {
+    let scans = [root().join("tests/data/ct-multiorgan/image.nii.gz")];
+    whole_pipeline(&gpu(), &root().join("tests/golden/end-to-end"), "ct", &scans);
+}
+
+#[test]
+fn four_channel_mr_equals_monai() {
+    let Some(golden) = std::env::var_os("UNETR_GOLDEN").map(PathBuf::from) else {
+        println!("not run: UNETR_GOLDEN names no folder with the full reference values");
+        return;
+    };
+    let data = golden.join("../data/tcga-glioma-4ch/TCGA-FG-6692");
+    let scans = ["t1", "t1ce", "t2", "flair"].map(|c| data.join(format!("{c}.nii.gz")));
+    whole_pipeline(&gpu(), &golden.join("end-to-end"), "mr4", &scans);
+}
+
+#[test]
+fn a_trained_model_gives_monais_labels_and_dice() {
+    let gpu = gpu();
+    let model = package(&root().join("models/hippocampus.safetensors"));
+    let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &model, SegmentOptions::default())).expect("a segmenter");
+    let dice: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(root().join("tests/golden/hippocampus-monai/dice.json")).expect("dice"))
+            .expect("JSON");
+    let mut names: Vec<String> = std::fs::read_dir(root().join("tests/data/hippocampus/images"))
+        .expect("scans")
+        .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 26);
+    let (mut voxels, mut equal) = (0, 0.0);
+    let mut sums = [0.0; 2];
+    for name in &names {
+        let scan = scan(&[root().join("tests/data/hippocampus/images").join(name)]);
+        let prepared = segmenter.prepare(&scan).expect("prepared");
+        let result = pollster::block_on(segmenter.run(&prepared, &mut |_| ControlFlow::Continue(()))).expect("labels");
+        let monai = labels(&root().join("tests/golden/hippocampus-monai/labels").join(name));
+        let truth = labels(&root().join("tests/data/hippocampus/labels").join(name));
+        let n = monai.data.len();
+        equal += agreement(&result.labels, &monai) * n as f64;
+        voxels += n;
+        for class in [1, 2] {
+            let ours = metrics::dice(&result.labels.data, &truth.data, class);
+            let theirs = metrics::dice(&monai.data, &truth.data, class);
+            assert!((ours - theirs).abs() <= 1e-3, "{name}, class {class}: {ours} and {theirs}");
+            sums[class as usize - 1] += ours / 26.0;
+        }
+    }
+    println!("{:.4} % of voxels equal; mean Dice {:.4}, {:.4}; MONAI's {dice}", 100.0 * equal / voxels as f64, sums[0], sums[1]);
+    assert!(equal / voxels as f64 >= 0.999, "{} of {voxels} voxels", equal);
+}
