@@ -70,12 +70,10 @@ fn logits_equal(path: &Path, logits: &Volume) {
     for (a, b) in affine.iter().zip(logits.affine.0.as_flattened()) {
         assert!((f64::from(*a) - b).abs() < 1e-4, "affine {affine:?} and {:?}", logits.affine);
     }
-    let shape: Vec<f32> = file.to_f32("shape").unwrap_or_default();
-    if !shape.is_empty() {
-        let ours = [logits.channels, logits.dims[0], logits.dims[1], logits.dims[2]].map(|v| v as f32);
-        assert!(shape.ends_with(&ours[1..]), "grid {shape:?} and {ours:?}");
-    }
-    let index = file.get("index").unwrap_or_else(|| panic!("no index in {names:?}")).to_f64().expect("numbers");
+    let shape = file.get("shape").unwrap_or_else(|| panic!("no shape in {names:?}")).to_f64();
+    let ours = [logits.channels, logits.dims[0], logits.dims[1], logits.dims[2]].map(|v| v as f64);
+    assert_eq!(shape, ours, "model grid");
+    let index = file.get("voxel").unwrap_or_else(|| panic!("no voxel in {names:?}")).to_f64();
     let want = file.to_f32("logits").unwrap_or_else(|| panic!("no logits in {names:?}"));
     let voxels = logits.voxels();
     let mut worst = 0.0f32;
