@@ -19,6 +19,7 @@ use crate::graph::{Binding, Case, Operand};
 kernels![
     attention,
     blend,
+    ceiling,
     conv3d,
     conv_transpose3d,
     decide,
