@@ -280,7 +280,10 @@ impl Graph {
     }
 }
 
-fn case(name: &str, n: usize, sources: &[(usize, bool)], k: usize, size: [usize; 3], shortcut: bool, side: usize, dtype: DType) -> Case {
+/// What a case is made of: samples, (channels, norm) of each source, output channels, size, shortcut, kernel, storage.
+type Form<'a> = (usize, &'a [(usize, bool)], usize, [usize; 3], bool, usize, DType);
+
+fn case(name: &str, (n, sources, k, size, shortcut, side, dtype): Form<'_>) -> Case {
     let seed = (n + k * 7 + size[0] * 31 + size[2] * 101 + sources.len() * 1009) as u64;
     let [x, y, z] = size;
     let mut inputs = Vec::new();
@@ -310,17 +313,17 @@ fn case(name: &str, n: usize, sources: &[(usize, bool)], k: usize, size: [usize;
 pub fn cases() -> Vec<Case> {
     use DType::{F16, F32};
     vec![
-        case("one voxel", 1, &[(1, false)], 1, [1, 1, 1], false, 3, F32),
-        case("odd", 2, &[(3, false)], 5, [3, 5, 7], false, 3, F32),
-        case("norm", 1, &[(4, true)], 8, [6, 4, 8], false, 3, F32),
-        case("shortcut", 2, &[(2, false)], 9, [4, 3, 6], true, 3, F32),
-        case("two sources", 1, &[(3, false), (5, false)], 16, [5, 6, 9], true, 3, F32),
-        case("two sources with norms", 2, &[(2, true), (3, true)], 7, [2, 3, 5], true, 3, F32),
-        case("second norm only", 1, &[(2, false), (3, true)], 17, [4, 4, 4], false, 3, F32),
-        case("pointwise", 1, &[(6, true)], 3, [3, 3, 5], false, 1, F32),
-        case("pointwise, two sources", 1, &[(2, false), (2, false)], 6, [2, 2, 2], false, 1, F32),
-        case("many channels", 1, &[(33, false)], 34, [3, 2, 4], true, 3, F32),
-        case("f16", 1, &[(3, true), (2, false)], 10, [4, 3, 5], true, 3, F16),
-        case("many groups", 1, &[(1, false)], 1, [257, 256, 256], false, 1, F32),
+        case("one voxel", (1, &[(1, false)], 1, [1, 1, 1], false, 3, F32)),
+        case("odd", (2, &[(3, false)], 5, [3, 5, 7], false, 3, F32)),
+        case("norm", (1, &[(4, true)], 8, [6, 4, 8], false, 3, F32)),
+        case("shortcut", (2, &[(2, false)], 9, [4, 3, 6], true, 3, F32)),
+        case("two sources", (1, &[(3, false), (5, false)], 16, [5, 6, 9], true, 3, F32)),
+        case("two sources with norms", (2, &[(2, true), (3, true)], 7, [2, 3, 5], true, 3, F32)),
+        case("second norm only", (1, &[(2, false), (3, true)], 17, [4, 4, 4], false, 3, F32)),
+        case("pointwise", (1, &[(6, true)], 3, [3, 3, 5], false, 1, F32)),
+        case("pointwise, two sources", (1, &[(2, false), (2, false)], 6, [2, 2, 2], false, 1, F32)),
+        case("many channels", (1, &[(33, false)], 34, [3, 2, 4], true, 3, F32)),
+        case("f16", (1, &[(3, true), (2, false)], 10, [4, 3, 5], true, 3, F16)),
+        case("many groups", (1, &[(1, false)], 1, [257, 256, 256], false, 1, F32)),
     ]
 }

@@ -192,13 +192,13 @@ fn intensity(channel: String, mut values: Vec<f32>) -> Intensity {
 }
 
 fn median(values: &mut [f32]) -> Option<f64> {
-    let half = values.len() / 2;
+    let (half, odd) = (values.len() / 2, values.len() % 2 == 1);
     if values.is_empty() {
         return None;
     }
     let (below, &mut middle, _) = values.select_nth_unstable_by(half, f32::total_cmp);
     let upper = f64::from(middle);
-    if values.len() % 2 == 1 {
+    if odd {
         return Some(upper);
     }
     let lower = below.iter().copied().fold(f32::NEG_INFINITY, f32::max);
