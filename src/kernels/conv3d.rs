@@ -53,9 +53,16 @@ pub struct Conv3d {
     pub shortcut: bool,
 }
 
-/// Blocks of four output channels per invocation: many on software adapters, whose loads cost more than arithmetic;
-/// few on GPUs, whose registers are few.
-const QUADS: &[u32] = &[4, 2, 1];
+/// Voxels along Z and blocks of four output channels per invocation: many on software adapters, whose loads cost more
+/// than arithmetic; few on GPUs, whose registers are few.
+const BLOCKS: &[(u32, u32)] = &[(12, 4), (4, 2), (4, 4), (4, 1)];
+
+/// The block of this variant for rows of `z` voxels: a long one only where it fits the row.
+fn block(target: &Target, z: usize) -> (u32, u32) {
+    let (voxels, quads) = *target.choose(BLOCKS);
+    let fits = [voxels, 8, 6].into_iter().find(|&v| v <= voxels && z.is_multiple_of(v as usize));
+    (fits.unwrap_or(4), quads)
+}
 
 impl Conv3d {
     /// Argument positions of each source's values, and of the first weight.
@@ -84,8 +91,9 @@ impl Conv3d {
         let taps = io.input(weight).dims()[2].pow(3);
         let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
         let channels = self.channels(&shapes);
-        let quads = (*target.choose(QUADS)).min(k.div_ceil(4) as u32);
-        let tiles = x * y * z.div_ceil(4);
+        let (voxels, quads) = block(target, z);
+        let quads = quads.min(k.div_ceil(4) as u32);
+        let tiles = x * y * z.div_ceil(voxels as usize);
         let spatial = tiles.div_ceil(64);
         let second = self.sources.len() > 1;
         let norm = |s: usize| constant(self.sources.get(s) == Some(&true));
@@ -95,6 +103,8 @@ impl Conv3d {
             shader: "conv3d",
             entry: "forward",
             constants: vec![
+                ("VOX", voxels),
+                ("SPAN", voxels + 2),
                 ("QUADS", quads),
                 ("TAPS", taps as u32),
                 ("CUBE", constant(taps == 27)),
@@ -313,6 +323,9 @@ fn case(name: &str, (n, sources, k, size, shortcut, side, dtype): Form<'_>) -> C
 pub fn cases() -> Vec<Case> {
     use DType::{F16, F32};
     vec![
+        case("long rows", (1, &[(2, true)], 6, [2, 3, 24], true, 3, F32)),
+        case("rows of eight", (1, &[(2, false)], 5, [3, 2, 16], false, 3, F32)),
+        case("rows of six", (1, &[(3, true), (1, false)], 18, [2, 2, 6], true, 3, F32)),
         case("one voxel", (1, &[(1, false)], 1, [1, 1, 1], false, 3, F32)),
         case("odd", (2, &[(3, false)], 5, [3, 5, 7], false, 3, F32)),
         case("norm", (1, &[(4, true)], 8, [6, 4, 8], false, 3, F32)),
