@@ -20,6 +20,7 @@ mod progress;
 mod scans;
 mod scores;
 mod segment;
+mod segment_files;
 mod table;
 mod verify;
 
