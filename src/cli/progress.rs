@@ -42,7 +42,10 @@ impl WindowProgress {
     }
 
     pub fn update(&mut self, Progress { done, total }: Progress) {
-        let left = format!("about {} left", duration(self.left(done, total)));
+        let left = match total.saturating_sub(done) {
+            0 => "all".to_owned(),
+            _ => format!("about {} left", duration(self.left(done, total))),
+        };
         self.first.get_or_insert_with(Instant::now);
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
