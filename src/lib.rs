@@ -26,6 +26,7 @@
 //! | [`infer`] | windows, stitching, the way back to the scan |
 //! | [`kernels`], [`graph`], [`gpu`] | ops with their WGSL and f64 twins; plans; the device |
 //! | [`report`] | statistics, preview, provenance |
+//! | `web` | the same for JavaScript, on wasm32 only |
 //!
 //! Research use only. Not a medical device.
 
@@ -41,3 +42,5 @@ pub mod report;
 pub mod tensor;
 pub mod volume;
 pub mod weights;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
