@@ -72,7 +72,9 @@ impl Info {
         let limits = Limits::default();
         let memory = plan_memory(&network, self.size, half, AdapterClass::Discrete, &limits);
         if self.json {
-            let package = package.as_ref().map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
+            let package = package
+                .as_ref()
+                .map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
             return print_json(&json!({
                 "model": package, "network": network, "complexity": complexity, "layers": layers,
                 "window_memory": memory_json(window.memory()),
@@ -105,7 +107,12 @@ fn lay_out(network: &UnetrConfig, half: bool) -> Result<Layouted, CliError> {
         max_buffer_size: u64::MAX,
         ..Limits::default()
     };
-    Ok(Layouted::new(&graph, &Target::new(AdapterClass::Discrete), &limits, false)?)
+    Ok(Layouted::new(
+        &graph,
+        &Target::new(AdapterClass::Discrete),
+        &limits,
+        false,
+    )?)
 }
 
 fn node(n: &NodeReport) -> Layer {
@@ -131,16 +138,35 @@ fn modules(nodes: &[NodeReport]) -> Vec<Layer> {
             Some(layer) => {
                 layer.gflop += n.cost.flops * 1e-9;
                 layer.megabytes += n.cost.bytes * 1e-6;
-                layer.op = format!("{} ops", layer.op.split(' ').next().and_then(|c| c.parse::<usize>().ok()).unwrap_or(1) + 1);
+                layer.op = format!(
+                    "{} ops",
+                    layer
+                        .op
+                        .split(' ')
+                        .next()
+                        .and_then(|c| c.parse::<usize>().ok())
+                        .unwrap_or(1)
+                        + 1
+                );
             }
-            None => all.push(Layer { name, op: "1 op".to_owned(), ..node(n) }),
+            None => all.push(Layer {
+                name,
+                op: "1 op".to_owned(),
+                ..node(n)
+            }),
         }
     }
     all
 }
 
 fn complexity(network: &UnetrConfig, nodes: &[NodeReport]) -> Complexity {
-    let of = |op: &str| -> f64 { nodes.iter().filter(|n| n.op == op).map(|n| n.cost.flops / 2.0).sum() };
+    let of = |op: &str| -> f64 {
+        nodes
+            .iter()
+            .filter(|n| n.op == op)
+            .map(|n| n.cost.flops / 2.0)
+            .sum()
+    };
     let voxels: usize = network.img_size.iter().product();
     let out = (voxels * network.feature_size * network.out_channels) as f64;
     let dense = of("linear") + of("conv3d") + out;
@@ -150,7 +176,11 @@ fn complexity(network: &UnetrConfig, nodes: &[NodeReport]) -> Complexity {
         parameters: parameter_count(network),
         flops: nodes.iter().map(|n| n.cost.flops).sum(),
         multiply_adds: dense + of("conv_transpose3d") + of("attention"),
-        parameters_of_convolutions_and_linears: specs.iter().filter(|s| is_seen(&s.name)).map(|s| s.len()).sum(),
+        parameters_of_convolutions_and_linears: specs
+            .iter()
+            .filter(|s| is_seen(&s.name))
+            .map(|s| s.len())
+            .sum(),
         multiply_adds_of_such_counters: dense + 8.0 * of("conv_transpose3d"),
     }
 }
@@ -169,7 +199,11 @@ fn describe(package: &Package, m: &Metadata) -> String {
         or_none(i.orientation.clone()),
         or_none(i.spacing.map(|s| format!("{} mm", sizes(s)))),
         or_none(i.intensity.as_ref().map(|v| json!(v).to_string())),
-        if i.crop_foreground { "to the voxels above 0" } else { "none" },
+        if i.crop_foreground {
+            "to the voxels above 0"
+        } else {
+            "none"
+        },
         sizes(m.inference.roi_size),
         m.inference.overlap,
         json!(m.inference.blend).as_str().unwrap_or_default(),
@@ -179,15 +213,29 @@ fn describe(package: &Package, m: &Metadata) -> String {
     }
     let mut labels = Table::new(&["label", "value", "colour"]);
     for label in &m.output.labels {
-        labels.row([label.name.clone(), label.value.to_string(), label.color.to_string()]);
+        labels.row([
+            label.name.clone(),
+            label.value.to_string(),
+            label.color.to_string(),
+        ]);
     }
     let activation = json!(m.output.activation);
-    text.push_str(&format!("activation   {}\n\n{}", activation.as_str().unwrap_or_default(), labels.render()));
+    text.push_str(&format!(
+        "activation   {}\n\n{}",
+        activation.as_str().unwrap_or_default(),
+        labels.render()
+    ));
     for region in &m.output.regions {
-        text.push_str(&format!("channel {} paints {}\n", region.channel, region.value));
+        text.push_str(&format!(
+            "channel {} paints {}\n",
+            region.channel, region.value
+        ));
     }
     if !m.training.is_empty() {
-        text.push_str(&format!("\ntraining     {}\n", Value::Object(m.training.clone())));
+        text.push_str(&format!(
+            "\ntraining     {}\n",
+            Value::Object(m.training.clone())
+        ));
     }
     super::console::printable(&text) + "\n"
 }
@@ -211,10 +259,20 @@ fn network_text(n: &UnetrConfig) -> String {
 fn layer_table(layers: &[Layer]) -> String {
     let mut table = Table::new(&["layer", "op", "GFLOP", "MB moved"]);
     for l in layers {
-        table.row([l.name.clone(), l.op.clone(), format!("{:.3}", l.gflop), format!("{:.1}", l.megabytes)]);
+        table.row([
+            l.name.clone(),
+            l.op.clone(),
+            format!("{:.3}", l.gflop),
+            format!("{:.1}", l.megabytes),
+        ]);
     }
     let sum = |f: fn(&Layer) -> f64| layers.iter().map(f).sum::<f64>();
-    table.row(["all".into(), String::new(), format!("{:.3}", sum(|l| l.gflop)), format!("{:.1}", sum(|l| l.megabytes))]);
+    table.row([
+        "all".into(),
+        String::new(),
+        format!("{:.3}", sum(|l| l.gflop)),
+        format!("{:.1}", sum(|l| l.megabytes)),
+    ]);
     table.render()
 }
 
@@ -222,16 +280,33 @@ fn complexity_text(network: &UnetrConfig, c: &Complexity) -> String {
     let giga = |v: f64| format!("{:.2} G", v * 1e-9);
     let million = |v: usize| format!("{:.2} M", v as f64 * 1e-6);
     let mut table = Table::new(&["complexity of one window", "parameters", "multiply-adds"]);
-    table.row(["all of the network".into(), million(c.parameters), giga(c.multiply_adds)]);
+    table.row([
+        "all of the network".into(),
+        million(c.parameters),
+        giga(c.multiply_adds),
+    ]);
     table.row([
         "as counters of convolutions and linear layers see it".into(),
         million(c.parameters_of_convolutions_and_linears),
         giga(c.multiply_adds_of_such_counters),
     ]);
-    table.row(["half of that".into(), String::new(), giga(c.multiply_adds_of_such_counters / 2.0)]);
+    table.row([
+        "half of that".into(),
+        String::new(),
+        giga(c.multiply_adds_of_such_counters / 2.0),
+    ]);
     let mut text = format!("\n{}", table.render());
-    let standard = UnetrConfig { in_channels: 1, ..UnetrConfig::default() };
-    if *network == (UnetrConfig { out_channels: network.out_channels, proj_type: network.proj_type, ..standard }) {
+    let standard = UnetrConfig {
+        in_channels: 1,
+        ..UnetrConfig::default()
+    };
+    if *network
+        == (UnetrConfig {
+            out_channels: network.out_channels,
+            proj_type: network.proj_type,
+            ..standard
+        })
+    {
         text.push_str(&format!(
             "The paper's table says 92.58 M and 41.19 GFLOPs for this network. Its parameters are those of convolutions and\n\
              linear layers: {} of {}, without position table and norms. Its GFLOPs are half of what counters give that\n\
@@ -280,7 +355,9 @@ fn memory_json(m: &MemoryReport) -> Value {
 
 fn volume_json(size: [usize; 3], memory: &Result<Memory, InferError>) -> Value {
     match memory {
-        Ok(m) => json!({"size": size, "network": memory_json(&m.network), "stitching": m.stitching, "total": m.total()}),
+        Ok(m) => {
+            json!({"size": size, "network": memory_json(&m.network), "stitching": m.stitching, "total": m.total()})
+        }
         Err(e) => json!({"size": size, "error": e.to_string()}),
     }
 }
@@ -296,9 +373,17 @@ mod tests {
         let c = complexity(&network, window.nodes());
         assert_eq!(c.parameters, 92_784_046);
         assert_eq!(c.parameters_of_convolutions_and_linears, 92_579_758);
-        assert!((c.multiply_adds * 1e-9 - 73.22).abs() < 0.01, "{}", c.multiply_adds);
+        assert!(
+            (c.multiply_adds * 1e-9 - 73.22).abs() < 0.01,
+            "{}",
+            c.multiply_adds
+        );
         // Rounded as in the paper's table, but for the classes it was counted with.
-        assert!((c.multiply_adds_of_such_counters * 0.5e-9 - 41.19).abs() < 0.1, "{}", c.multiply_adds_of_such_counters);
+        assert!(
+            (c.multiply_adds_of_such_counters * 0.5e-9 - 41.19).abs() < 0.1,
+            "{}",
+            c.multiply_adds_of_such_counters
+        );
     }
 
     #[test]

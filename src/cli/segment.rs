@@ -19,7 +19,10 @@ use super::table::Table;
 use crate::gpu::{AdapterClass, AdapterReport, Gpu};
 use crate::infer::{Prepared, Segmentation, Segmenter};
 use crate::model::parameter_count;
-use crate::report::provenance::{self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord, ToolRecord};
+use crate::report::provenance::{
+    self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord,
+    ToolRecord,
+};
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
 use crate::volume::nifti::{AffineFrom, LabelName};
 use crate::weights::package::Blend;
@@ -79,7 +82,12 @@ impl Segment {
         let (clock, started) = (Instant::now(), SystemTime::now());
         let paths = Paths::new(
             &self.output,
-            [&self.statistics, &self.preview, &self.save_probabilities, &self.save_logits],
+            [
+                &self.statistics,
+                &self.preview,
+                &self.save_probabilities,
+                &self.save_logits,
+            ],
         )?;
         let mut inputs: Vec<&Path> = self.scans.iter().map(PathBuf::as_path).collect();
         inputs.push(&self.model);
@@ -100,9 +108,16 @@ impl Segment {
         let segmentation = run_windows(&mut segmenter, &prepared)?;
 
         let names = label_names(&metadata.output, metadata.network.out_channels);
-        let numbers = statistics(&segmentation.labels, &scans.volume, &names, &metadata.input.channels)?;
+        let numbers = statistics(
+            &segmentation.labels,
+            &scans.volume,
+            &names,
+            &metadata.input.channels,
+        )?;
         let mut record = self.provenance(&package, &scans, &prepared, gpu.adapter(), &names);
-        let since = started.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let since = started
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs());
         record.time = Some(TimeRecord {
             started: provenance::rfc3339(since),
             seconds: clock.elapsed().as_secs_f64(),
@@ -117,7 +132,11 @@ impl Segment {
         };
         let record = segment_files::write(&mut outputs, &paths, &sidecar, &made)?;
         outputs.commit()?;
-        note(format!("done       {} in {}", self.output.display(), duration(clock.elapsed().as_secs_f64())));
+        note(format!(
+            "done       {} in {}",
+            self.output.display(),
+            duration(clock.elapsed().as_secs_f64())
+        ));
         note(NOTICE);
         if self.json {
             let output = self.output.display().to_string();
@@ -134,32 +153,56 @@ impl Segment {
         fact("adapter", gpu.adapter().to_string());
         let parameters = grouped(parameter_count(&m.network));
         let hash = package.sha256();
-        fact("model", format!("{} {}, {parameters} parameters, SHA-256 {}...", m.name, m.version, &hash[..16]));
-        fact("scan", format!(
-            "{} voxels of {} mm, {}, {} channel(s)",
-            sizes(v.dims),
-            sizes(v.affine.spacing().map(|s| format!("{s:.3}"))),
-            v.affine.axis_codes(),
-            v.channels
-        ));
+        fact(
+            "model",
+            format!(
+                "{} {}, {parameters} parameters, SHA-256 {}...",
+                m.name,
+                m.version,
+                &hash[..16]
+            ),
+        );
+        fact(
+            "scan",
+            format!(
+                "{} voxels of {} mm, {}, {} channel(s)",
+                sizes(v.dims),
+                sizes(v.affine.spacing().map(|s| format!("{s:.3}"))),
+                v.affine.axis_codes(),
+                v.channels
+            ),
+        );
         let model = &prepared.volume;
-        fact("grid", format!(
-            "{} voxels of {} mm, {}",
-            sizes(model.dims),
-            sizes(model.affine.spacing().map(|s| format!("{s:.3}"))),
-            model.affine.axis_codes()
-        ));
+        fact(
+            "grid",
+            format!(
+                "{} voxels of {} mm, {}",
+                sizes(model.dims),
+                sizes(model.affine.spacing().map(|s| format!("{s:.3}"))),
+                model.affine.axis_codes()
+            ),
+        );
         let (overlap, blend) = self.blending(m);
-        fact("windows", format!("{} of {}, overlap {overlap}, {blend}", prepared.windows(), sizes(m.network.img_size)));
+        fact(
+            "windows",
+            format!(
+                "{} of {}, overlap {overlap}, {blend}",
+                prepared.windows(),
+                sizes(m.network.img_size)
+            ),
+        );
         let memory = prepared.memory();
-        fact("memory", format!(
-            "{} on the device: weights {}, network {}, stitching {}; weights as {}",
-            bytes(memory.total()),
-            bytes(memory.network.weights),
-            bytes(memory.network.total() - memory.network.weights),
-            bytes(memory.stitching),
-            self.inference.precision.name()
-        ));
+        fact(
+            "memory",
+            format!(
+                "{} on the device: weights {}, network {}, stitching {}; weights as {}",
+                bytes(memory.total()),
+                bytes(memory.network.weights),
+                bytes(memory.network.total() - memory.network.weights),
+                bytes(memory.stitching),
+                self.inference.precision.name()
+            ),
+        );
         warn_all("preprocessing", &prepared.warnings);
     }
 
@@ -220,7 +263,13 @@ impl Segment {
                 resample: format!("{:?}", self.inference.resample).to_lowercase(),
                 precision: self.inference.precision.name().to_owned(),
             },
-            labels: names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
+            labels: names
+                .iter()
+                .map(|n| LabelRecord {
+                    value: n.value,
+                    name: n.name.clone(),
+                })
+                .collect(),
             device: DeviceRecord {
                 adapter: adapter.name.clone(),
                 backend: adapter.backend.clone(),
@@ -234,7 +283,10 @@ impl Segment {
 }
 
 /// All windows of a scan, with their progress on stderr.
-pub(super) fn run_windows(segmenter: &mut Segmenter, prepared: &Prepared) -> Result<Segmentation, CliError> {
+pub(super) fn run_windows(
+    segmenter: &mut Segmenter,
+    prepared: &Prepared,
+) -> Result<Segmentation, CliError> {
     let mut progress = WindowProgress::new(prepared.windows());
     let result = pollster::block_on(segmenter.run(prepared, &mut |p| {
         progress.update(p);
