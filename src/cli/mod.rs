@@ -5,6 +5,7 @@
 //! none replaces a file without `--force`.
 
 mod bench;
+mod complexity;
 mod console;
 mod dataset;
 mod devices;
@@ -21,6 +22,7 @@ mod scans;
 mod scores;
 mod segment;
 mod segment_files;
+mod segment_plan;
 mod table;
 mod verify;
 

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use unetr_wgpu::volume::nifti::{self, ReadOptions};
+use unetr_wgpu::volume::{LabelMap, Volume};
+
 /// What a run left behind.
 pub struct Ran {
     pub code: Option<i32>,
@@ -117,4 +120,43 @@ fn finish(folder: &Folder, mut command: Command) -> Ran {
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         peak_kib: None,
     }
+}
+
+/// The scan most tests use.
+pub const CASE: &str = "hippocampus_057";
+
+/// A path as an argument.
+pub fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// That scan and the model for it.
+pub fn hippocampus() -> (String, String) {
+    let scan = repository(&format!("tests/data/hippocampus/images/{CASE}.nii.gz"));
+    (
+        text(&scan),
+        text(&repository("models/hippocampus.safetensors")),
+    )
+}
+
+/// The program with these arguments and the tests' adapter.
+pub fn on_device(folder: &Folder, arguments: &[&str]) -> Ran {
+    let device = device();
+    let mut all = arguments.to_vec();
+    all.extend(device.iter().map(String::as_str));
+    unetr(folder, &all)
+}
+
+/// A label file.
+pub fn labels(path: &Path) -> LabelMap {
+    nifti::read_labels_path(path, &ReadOptions::default())
+        .expect("labels")
+        .labels
+}
+
+/// A scan.
+pub fn volume(path: &Path) -> Volume {
+    nifti::read_path(path, &ReadOptions::default())
+        .expect("a scan")
+        .volume
 }
