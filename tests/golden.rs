@@ -24,7 +24,8 @@ fn golden(name: &str) -> Vec<u8> {
 #[test]
 fn stages_and_logits_equal_monai() {
     let gpu = gpu();
-    for name in ["unetr-cubic-1to3", "unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14"] {
+    let names = ["unetr-cubic-1to3", "unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14", "unetr-affine-noconv", "unetr-group-nores"];
+    for name in names {
         let report = pollster::block_on(verify_reference(&gpu, golden(name))).expect(name);
         assert!(report.rows.len() >= if name.contains("cubic") { 14 } else { 1 }, "{name}: {} stages compared", report.rows.len());
         for row in &report.rows {
