@@ -19,7 +19,7 @@ fn variants() -> Vec<Dispatch> {
         for case in cases.into_iter().map(Arc::new) {
             let built = selftest::case_graph(&case).expect("a case fits its kernel");
             for class in CLASSES {
-                for variant in [None, Some(0), Some(1), Some(2), Some(3)] {
+                for variant in std::iter::once(None).chain((0..selftest::VARIANTS).map(Some)) {
                     let target = Target { variant, ..Target::new(class) };
                     let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false)
                         .unwrap_or_else(|e| panic!("{}: {e}", case.name));

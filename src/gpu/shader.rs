@@ -23,6 +23,7 @@ macro_rules! shaders {
 shaders![
     "common/activation",
     "common/index",
+    "common/linear_end",
     "common/weights",
     "attention",
     "blend_denominator",
@@ -37,6 +38,8 @@ shaders![
     "head",
     "layer_norm",
     "linear",
+    "linear_merge",
+    "linear_tiled",
     "moments",
     "norm_parameters",
     "pack_labels",
