@@ -33,6 +33,7 @@ shaders![
     "ceiling",
     "clear_planes",
     "conv3d",
+    "conv3d_tiled",
     "conv_transpose3d",
     "decide",
     "head",
