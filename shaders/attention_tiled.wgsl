@@ -28,9 +28,18 @@ var<workgroup> sh_weights: array<f32, QUERY_TILE * WEIGHT_STRIDE>;
 
 // Brings the tile of keys or values from token `first` on; tokens beyond the last repeat it.
 fn stage(lane: u32, base: u32, first: u32) {
-    for (var i = lane; i < KEY_TILE * D4; i += 64u) {
-        let token = min(first + i / D4, params.tokens - 1u);
-        sh_kv[i / D4 * STRIDE + i % D4] = qkv[base + token * 3u * params.heads * D4 + i % D4];
+    // Several loads at once.
+    for (var i = lane; i < KEY_TILE * D4; i += 256u) {
+#unroll u in 0..4
+        let at_$u = min(i + $uu * 64u, KEY_TILE * D4 - 1u);
+        let token_$u = min(first + at_$u / D4, params.tokens - 1u);
+        let v_$u = qkv[base + token_$u * 3u * params.heads * D4 + at_$u % D4];
+#end
+#unroll u in 0..4
+        if (i + $uu * 64u < KEY_TILE * D4) {
+            sh_kv[at_$u / D4 * STRIDE + at_$u % D4] = v_$u;
+        }
+#end
     }
 }
 

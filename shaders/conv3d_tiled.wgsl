@@ -39,11 +39,12 @@ const AREA = 6u * PLANE;
 // Lanes that share output channels, and channels of a group in blocks of four.
 const LANES = 4u * EXTENT;
 const GROUP_QUADS = QUADS * 64u / LANES;
+const WEIGHTS = DEPTH * 27u * GROUP_QUADS;
 const OUTSIDE = 0xffffffffu;
 
 var<workgroup> sh_x: array<f32, DEPTH * AREA>;
 // Also what the moments are summed up in.
-var<workgroup> sh_w: array<vec4<f32>, max(DEPTH * 27u * GROUP_QUADS, 32u * QUADS)>;
+var<workgroup> sh_w: array<vec4<f32>, max(WEIGHTS, 32u * QUADS)>;
 #if SHORTCUT
 var<workgroup> sh_r: array<vec4<f32>, DEPTH * GROUP_QUADS>;
 #end
@@ -115,8 +116,14 @@ fn forward(
     let lane_x = lane / EXTENT % 4u;
     let lane_z = lane % EXTENT;
     let lane_quad = lane / LANES * QUADS;
+    // Loads outside the volume go to its first voxel and are replaced by zeros: without branches they run at once.
+    var outside = 0u;
 #unroll i in 0..LOADS
-    let at_$i = place(lane + $iu * 64u, tile);
+    var at_$i = place(lane + $iu * 64u, tile);
+    if (at_$i == OUTSIDE) {
+        at_$i = 0u;
+        outside |= 1u << $iu;
+    }
 #end
 #unroll b in 0..BRANCHES
 #unroll v in 0..4
@@ -138,13 +145,12 @@ fn forward(
                 let norm = norm_0[n * params.channels_0 + channel];
 #end
 #unroll i in 0..LOADS
-                if (at_$i != OUTSIDE) {
-#if NORM_0
-                    a_$i = leaky_relu(fma(x_0[base + at_$i], norm.z, norm.w));
-#else
-                    a_$i = x_0[base + at_$i];
+                a_$i = x_0[base + at_$i];
 #end
-                }
+#if NORM_0
+#unroll i in 0..LOADS
+                a_$i = leaky_relu(fma(a_$i, norm.z, norm.w));
+#end
 #end
             }
 #if SECOND
@@ -154,26 +160,32 @@ fn forward(
                 let norm = norm_1[n * params.channels_1 + channel - params.channels_0];
 #end
 #unroll i in 0..LOADS
-                if (at_$i != OUTSIDE) {
-#if NORM_1
-                    a_$i = leaky_relu(fma(x_1[base + at_$i], norm.z, norm.w));
-#else
-                    a_$i = x_1[base + at_$i];
+                a_$i = x_1[base + at_$i];
 #end
-                }
+#if NORM_1
+#unroll i in 0..LOADS
+                a_$i = leaky_relu(fma(a_$i, norm.z, norm.w));
+#end
 #end
             }
 #end
 #unroll i in 0..LOADS
             if (lane + $iu * 64u < AREA) {
-                sh_x[j * AREA + lane + $iu * 64u] = a_$i;
+                sh_x[j * AREA + lane + $iu * 64u] = select(a_$i, 0.0, (outside & (1u << $iu)) != 0u);
             }
 #end
         }
         // Channels and output channels beyond the last repeat it: the former meet zeros, the latter are not stored.
-        for (var i = lane; i < DEPTH * 27u * GROUP_QUADS; i += 64u) {
-            let row = min(first * 27u + i / GROUP_QUADS, channels * 27u - 1u);
-            sh_w[i] = weight4(row * k4 + min(block * GROUP_QUADS + i % GROUP_QUADS, k4 - 1u));
+        for (var i = lane; i < WEIGHTS; i += 256u) {
+#unroll u in 0..4
+            let row_$u = min(first * 27u + (i + $uu * 64u) / GROUP_QUADS, channels * 27u - 1u);
+            let w_$u = weight4(row_$u * k4 + min(block * GROUP_QUADS + (i + $uu * 64u) % GROUP_QUADS, k4 - 1u));
+#end
+#unroll u in 0..4
+            if (i + $uu * 64u < WEIGHTS) {
+                sh_w[i + $uu * 64u] = w_$u;
+            }
+#end
         }
 #if SHORTCUT
         for (var i = lane; i < DEPTH * GROUP_QUADS; i += 64u) {

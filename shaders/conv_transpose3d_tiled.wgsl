@@ -66,14 +66,29 @@ fn forward(
     for (var first = 0u; first < params.channels; first += DEPTH) {
         let depth = min(DEPTH, params.channels - first);
         workgroupBarrier();
-        for (var i = lane; i < depth * WIDTH; i += 64u) {
-            // Voxels and output channels beyond the last repeat it and are not stored.
-            let channel = n * params.channels + first + i / WIDTH;
-            sh_x[i] = x[channel * voxels + min(voxel + i % WIDTH, voxels - 1u)];
+        // Several loads at once. Voxels and output channels beyond the last repeat it and are not stored.
+        for (var i = lane; i < depth * WIDTH; i += 512u) {
+#unroll u in 0..8
+            let at_$u = min(i + $uu * 64u, depth * WIDTH - 1u);
+            let channel_$u = n * params.channels + first + at_$u / WIDTH;
+            let x_$u = x[channel_$u * voxels + min(voxel + at_$u % WIDTH, voxels - 1u)];
+#end
+#unroll u in 0..8
+            if (i + $uu * 64u < depth * WIDTH) {
+                sh_x[i + $uu * 64u] = x_$u;
+            }
+#end
         }
-        for (var i = lane; i < depth * GROUP_QUADS; i += 64u) {
-            let row = (first + i / GROUP_QUADS) * params.k * 2u;
-            sh_w[i] = weight4(row + min(k * 2u + i % GROUP_QUADS, params.k * 2u - 1u));
+        for (var i = lane; i < depth * GROUP_QUADS; i += 128u) {
+#unroll u in 0..2
+            let row_$u = (first + min((i + $uu * 64u) / GROUP_QUADS, depth - 1u)) * params.k * 2u;
+            let w_$u = weight4(row_$u + min(k * 2u + (i + $uu * 64u) % GROUP_QUADS, params.k * 2u - 1u));
+#end
+#unroll u in 0..2
+            if (i + $uu * 64u < depth * GROUP_QUADS) {
+                sh_w[i + $uu * 64u] = w_$u;
+            }
+#end
         }
         workgroupBarrier();
         for (var c = 0u; c < depth; c += 1u) {

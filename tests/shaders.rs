@@ -97,6 +97,22 @@ fn limits_hold() {
     }
 }
 
+/// Barriers and workgroup memory are slow where a CPU plays the GPU.
+#[test]
+fn software_adapters_get_kernels_without_workgroup_memory() {
+    for (_, cases) in all_cases() {
+        for case in cases.into_iter().map(Arc::new) {
+            let built = selftest::case_graph(&case).expect("a case fits its kernel");
+            let target = Target::new(AdapterClass::Software);
+            let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false).expect("it fits");
+            for (_, dispatch) in layouted.dispatches() {
+                let source = expand(dispatch.shader, &dispatch.constants).expect("the shader expands");
+                assert!(!source.contains("var<workgroup>"), "{}: {}", dispatch.shader, case.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_backend_can_translate() {
     for dispatch in variants() {

@@ -54,6 +54,8 @@ pub enum PlanError {
 pub struct PlanOptions {
     /// Forces the kernel variant of this number everywhere (for tests and tuning).
     pub variant: Option<usize>,
+    /// Chooses kernels as for this kind of adapter instead of the device's own (for tests and tuning).
+    pub class: Option<AdapterClass>,
     /// Keeps every intermediate readable: no two share memory.
     pub keep_all: bool,
 }
@@ -367,7 +369,7 @@ impl Plan {
         residents: &mut Residents,
     ) -> Result<Self, PlanError> {
         let target = Target {
-            class: gpu.class(),
+            class: options.class.unwrap_or(gpu.class()),
             workgroup_bytes: gpu.limits().max_compute_workgroup_storage_size,
             variant: options.variant,
         };

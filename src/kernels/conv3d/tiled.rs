@@ -13,7 +13,7 @@ params!(Params { x: u32, y: u32, z: u32, n: u32, channels_0: u32, channels_1: u3
 const SIDE: usize = 4;
 const LANES: usize = 64;
 /// Groups that keep a large GPU busy.
-const ENOUGH_GROUPS: usize = 512;
+const ENOUGH_GROUPS: usize = 400;
 
 /// A group's 4 x 4 x `extent` voxels; its 64 invocations each have 4 voxels of 4 `quads` output channels, of the
 /// shortcut too if it is `fused`.
