@@ -7,7 +7,7 @@ use std::sync::Arc;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use unetr_wgpu::gpu::{Access, AdapterClass, SHADERS, expand};
-use unetr_wgpu::graph::{Dispatch, Layouted, Target};
+use unetr_wgpu::graph::{Dispatch, Layouted, Target, VARIANTS};
 use unetr_wgpu::kernels::{all_cases, selftest};
 
 const CLASSES: [AdapterClass; 3] = [AdapterClass::Software, AdapterClass::Integrated, AdapterClass::Discrete];
@@ -19,7 +19,7 @@ fn variants() -> Vec<Dispatch> {
         for case in cases.into_iter().map(Arc::new) {
             let built = selftest::case_graph(&case).expect("a case fits its kernel");
             for class in CLASSES {
-                for variant in std::iter::once(None).chain((0..selftest::VARIANTS).map(Some)) {
+                for variant in std::iter::once(None).chain((0..VARIANTS).map(Some)) {
                     let target = Target { variant, ..Target::new(class) };
                     let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false)
                         .unwrap_or_else(|e| panic!("{}: {e}", case.name));

@@ -9,9 +9,6 @@ use crate::tensor::{Difference, HostTensor, Shape};
 /// Every kernel must stay below this normalised mean squared error.
 pub const MAX_NMSE: f64 = 1e-7;
 
-/// Kernels have at most this many variants; a number beyond a kernel's last one means its last one.
-pub const VARIANTS: usize = 10;
-
 /// A case's kernel borrowed by a graph.
 #[derive(Debug)]
 struct Borrowed(std::sync::Arc<Case>);
