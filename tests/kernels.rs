@@ -55,7 +55,8 @@ fn check(gpu: &Gpu, variants: impl Fn(&Arc<Case>) -> Vec<Option<usize>>) {
 
 #[test]
 fn chosen_variant_with_guards() {
-    check(&gpu(true), |_| vec![None]);
+    // The second is what GPUs get; browsers always guard.
+    check(&gpu(true), |_| vec![None, Some(1)]);
 }
 
 #[test]

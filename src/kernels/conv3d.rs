@@ -57,8 +57,8 @@ pub struct Conv3d {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Variant {
-    /// Without workgroup memory: blocks of four output channels per invocation.
-    Registers(u32),
+    /// Without workgroup memory: voxels along Z and blocks of four output channels per invocation.
+    Registers(u32, u32),
     /// With workgroup memory, as [`tiled::choose`] finds best for the shape.
     ByShape,
     /// With workgroup memory and this tile.
@@ -67,7 +67,7 @@ enum Variant {
 
 /// The first suits software adapters, whose loads cost more than arithmetic and whose barriers are slow.
 const VARIANTS: &[Variant] = &[
-    Variant::Registers(4),
+    Variant::Registers(12, 4),
     Variant::ByShape,
     Variant::Tiled(tiled::Tile { extent: 16, quads: 4, fused: true }),
     Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: true }),
@@ -76,8 +76,13 @@ const VARIANTS: &[Variant] = &[
     Variant::Tiled(tiled::Tile { extent: 8, quads: 2, fused: true }),
     Variant::Tiled(tiled::Tile { extent: 4, quads: 4, fused: true }),
     Variant::Tiled(tiled::Tile { extent: 4, quads: 1, fused: true }),
-    Variant::Registers(2),
+    Variant::Registers(4, 2),
 ];
+
+/// A long block only where it fits rows of `z` voxels.
+fn block(voxels: u32, z: usize) -> u32 {
+    [voxels, 8, 6].into_iter().find(|&v| v <= voxels && z.is_multiple_of(v as usize)).unwrap_or(4)
+}
 
 impl Conv3d {
     /// Argument positions of each source's values, and of the first weight.
@@ -100,11 +105,11 @@ impl Conv3d {
         first..first + 1 + usize::from(self.shortcut)
     }
 
-    /// The tile for this shape, or the blocks of output channels of the kernel without workgroup memory.
-    fn variant(&self, io: &Io, target: &Target) -> Result<tiled::Tile, u32> {
+    /// The tile for this shape, or the block of the kernel without workgroup memory.
+    fn variant(&self, io: &Io, target: &Target) -> Result<tiled::Tile, (u32, u32)> {
         match *target.choose(VARIANTS) {
-            Variant::Registers(quads) => Err(quads),
-            _ if io.input(self.positions().1).dims()[2] != 3 => Err(2),
+            Variant::Registers(voxels, quads) => Err((voxels, quads)),
+            _ if io.input(self.positions().1).dims()[2] != 3 => Err((4, 2)),
             Variant::ByShape => Ok(self.with_limits(tiled::choose(target.class, io.output(0), self.shortcut), io)),
             Variant::Tiled(tile) => Ok(self.with_limits(tile, io)),
         }
@@ -120,20 +125,21 @@ impl Conv3d {
     }
 
     /// A convolution without workgroup memory, and its moments.
-    fn separate(&self, io: &Io, target: &Target, index: usize, quads: u32) -> Vec<Dispatch> {
-        let mut work = vec![self.convolution(io, quads, index)];
+    fn separate(&self, io: &Io, target: &Target, index: usize, block: (u32, u32)) -> Vec<Dispatch> {
+        let mut work = vec![self.convolution(io, block, index)];
         work.extend(moments::dispatches(io.output(2 * index), 2 * index, 2 * index + 1, index, target));
         work
     }
 
-    fn convolution(&self, io: &Io, quads: u32, index: usize) -> Dispatch {
+    fn convolution(&self, io: &Io, (voxels, quads): (u32, u32), index: usize) -> Dispatch {
         let weight = self.positions().1 + index;
         let (n, k, [x, y, z]) = io.output(2 * index).volume().expect("checked by infer");
         let taps = io.input(weight).dims()[2].pow(3);
         let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
         let channels = self.channels(&shapes);
+        let voxels = block(voxels, z);
         let quads = quads.min(k.div_ceil(4) as u32);
-        let tiles = x * y * z.div_ceil(4);
+        let tiles = x * y * z.div_ceil(voxels as usize);
         let spatial = tiles.div_ceil(64);
         let second = self.sources.len() > 1;
         let norm = |s: usize| constant(self.sources.get(s) == Some(&true));
@@ -143,6 +149,8 @@ impl Conv3d {
             shader: "conv3d",
             entry: "forward",
             constants: vec![
+                ("VOX", voxels),
+                ("SPAN", voxels + 2),
                 ("QUADS", quads),
                 ("TAPS", taps as u32),
                 ("CUBE", constant(taps == 27)),
@@ -275,11 +283,11 @@ impl Kernel for Conv3d {
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (mut work, beside) = match self.variant(io, target) {
             Ok(tile) => (self.tiled(io, target, tile), tile.fused),
-            Err(quads) => (self.separate(io, target, 0, quads), false),
+            Err(block) => (self.separate(io, target, 0, block), false),
         };
         if self.shortcut && !beside {
-            let quads = self.variant(io, target).err().unwrap_or(2);
-            work.extend(self.separate(io, target, 1, quads));
+            let block = self.variant(io, target).err().unwrap_or((4, 2));
+            work.extend(self.separate(io, target, 1, block));
         }
         work
     }
@@ -370,6 +378,9 @@ fn case(name: &str, (n, sources, k, size, shortcut, side, dtype): Form<'_>) -> C
 pub fn cases() -> Vec<Case> {
     use DType::{F16, F32};
     vec![
+        case("long rows", (1, &[(2, true)], 6, [2, 3, 24], true, 3, F32)),
+        case("rows of eight", (1, &[(2, false)], 5, [3, 2, 16], false, 3, F32)),
+        case("rows of six", (1, &[(3, true), (1, false)], 18, [2, 2, 6], true, 3, F32)),
         case("one voxel", (1, &[(1, false)], 1, [1, 1, 1], false, 3, F32)),
         case("odd", (2, &[(3, false)], 5, [3, 5, 7], false, 3, F32)),
         case("norm", (1, &[(4, true)], 8, [6, 4, 8], false, 3, F32)),

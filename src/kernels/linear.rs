@@ -35,7 +35,7 @@ enum Variant {
 
 /// The first suits software adapters, whose loads cost more than arithmetic and whose barriers are slow.
 const VARIANTS: &[Variant] = &[
-    Variant::Registers(8, 8),
+    Variant::Registers(12, 12),
     Variant::ByShape,
     Variant::Tiled(tiled::T32X32, 1),
     Variant::Tiled(tiled::T32X64, 1),
