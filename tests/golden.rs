@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use unetr_wgpu::gpu::{Gpu, GpuOptions};
+use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions};
 use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents};
 use unetr_wgpu::infer::{SegmentOptions, Segmenter, verify_reference};
 use unetr_wgpu::model::unetr;
@@ -49,9 +49,19 @@ fn one_changed_weight_is_found() {
     assert!(!bad.contains(&"stage.decoder4"), "stages before it are untouched: {bad:?}");
 }
 
-/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
 #[test]
 fn the_full_size_network_equals_monai() {
+    full_size(None);
+}
+
+/// With the kernels that GPUs get, on whatever adapter there is.
+#[test]
+fn the_full_size_network_equals_monai_with_the_kernels_of_gpus() {
+    full_size(Some(AdapterClass::Discrete));
+}
+
+/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
+fn full_size(class: Option<AdapterClass>) {
     let gpu = gpu();
     let file = Tensors::read(golden("unetr-full")).expect("safetensors");
     let config = network_from_json(&file.metadata()["config"]).expect("a configuration");
@@ -68,7 +78,7 @@ fn the_full_size_network_equals_monai() {
         let values = procedural(&info.name, info.shape.elements(), seed, lo, hi);
         pollster::block_on(weights.load(&gpu, info, &values)).expect("uploaded");
     }
-    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut weights)).expect("a plan");
+    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions { class, ..Default::default() }, &mut weights)).expect("a plan");
     let input = procedural("input", graph.shape(network.input).elements(), seed, -1.0, 1.0);
     plan.write(network.input, &input).expect("written");
     plan.run().expect("runs");

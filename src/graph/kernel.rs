@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use super::{DType, GraphError};
+use super::{Choices, DType, GraphError};
 use crate::gpu::{Access, AdapterClass};
 use crate::tensor::{HostTensor, Shape};
 
@@ -83,6 +83,9 @@ impl Io {
     }
 }
 
+/// Kernels have at most this many variants; a number beyond a kernel's last one means its last one.
+pub const VARIANTS: usize = 10;
+
 /// What kernels may use and choose their variant by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -92,6 +95,8 @@ pub struct Target {
     pub workgroup_bytes: u32,
     /// Overrides the choice by class: the variant of this number, for tests and tuning.
     pub variant: Option<usize>,
+    /// Variants found best by measurement; they come before the choice by class.
+    pub choices: Choices,
 }
 
 impl Target {
@@ -101,6 +106,16 @@ impl Target {
             class,
             workgroup_bytes: 16 << 10,
             variant: None,
+            choices: Choices::default(),
+        }
+    }
+
+    /// This target for one op of one shape: with the variant that measurement chose for it.
+    pub(super) fn for_op(&self, op: &str, io: &Io) -> Self {
+        Self {
+            variant: self.variant.or_else(|| self.choices.get(op, io)),
+            choices: Choices::default(),
+            ..*self
         }
     }
 

@@ -9,16 +9,18 @@ mod kernel;
 mod memory;
 mod parameter;
 mod plan;
+mod tune;
 
 use crate::tensor::Shape;
 
 pub use check::{CheckError, check_webgpu};
 pub use interpret::interpret;
 pub(crate) use kernel::{groups, params};
-pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind};
+pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind, VARIANTS};
 pub use memory::{Assignment, Lifetime, assign_slots};
 pub use parameter::{DType, Layout};
 pub use plan::{Layouted, MemoryReport, NodeReport, Plan, PlanError, PlanOptions, Residents};
+pub use tune::{Choices, TunedOp, choices, tune};
 
 /// A tensor of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
