@@ -1,0 +1,152 @@
+// First stage of a convolution's weight gradient, for one source: each part takes every parts-th row of voxels along Z.
+//   dw[c, t, k] = sum over n, p of a[n, c, p + t - 1] dy[n, k, p]; a = leaky_relu(scale x + shift) or x
+//   x         (N, C, X, Y, Z)     norm  (N, C) of (mean, 1/std, scale, shift)
+//   dy        (N, K, X, Y, Z)
+//   partials  (parts, total) of vec4: [first + c][tap][K padded to 4]
+// One invocation holds CHANNELS input channels x 4 QUADS output channels x three taps along Z (one if not CUBE).
+#import index
+#import activation
+
+struct Params { x: u32, y: u32, z: u32, channels: u32, k: u32, n: u32, parts: u32, first: u32, total: u32 }
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> x: array<f32>;
+#if NORM
+@group(0) @binding(#) var<storage, read> norm: array<vec4<f32>>;
+#end
+@group(0) @binding(#) var<storage, read> dy: array<f32>;
+@group(0) @binding(#) var<storage, read_write> partials: array<vec4<f32>>;
+
+#if NORM
+fn load(at: u32, n: vec4<f32>) -> f32 {
+    return leaky_relu(fma(x[at], n.z, n.w));
+}
+#end
+
+fn store(part: u32, c: u32, t: u32, quad: u32, v: vec4<f32>) {
+    let k4 = (params.k + 3u) / 4u;
+    if (c < params.channels && quad < k4) {
+        let k = vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+        let at = part * params.total + ((params.first + c) * TAPS + t) * k4 + quad;
+        partials[at] = select(vec4<f32>(), v, k < vec4<u32>(params.k));
+    }
+}
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(wid, counts) * 64u + lane;
+    let c_blocks = (params.channels + CHANNELS - 1u) / CHANNELS;
+    let k_blocks = (params.k + 4u * QUADS - 1u) / (4u * QUADS);
+    let k = index % k_blocks * 4u * QUADS;
+    let c = index / k_blocks % c_blocks * CHANNELS;
+    let plane = params.y * params.z;
+    let voxels = params.x * plane;
+#if CUBE
+    let t = index / k_blocks / c_blocks % 9u;
+    let part = index / k_blocks / c_blocks / 9u;
+#else
+    let part = index / k_blocks / c_blocks;
+#end
+    if (part >= params.parts) {
+        return;
+    }
+    // Channels beyond the last repeat it and are dropped at the end.
+#unroll i in 0..CHANNELS
+    let c_$i = min(c + $iu, params.channels - 1u);
+#unroll o in 0..QUADS
+#if CUBE
+    var low_$i_$o = vec4<f32>();
+    var high_$i_$o = vec4<f32>();
+#end
+    var sum_$i_$o = vec4<f32>();
+#end
+#end
+#unroll o in 0..QUADS
+#unroll j in 0..4
+    let k_$o_$j = min(k + $ou * 4u + $ju, params.k - 1u);
+#end
+#end
+    for (var r = part; r < params.n * params.x * params.y; r += params.parts) {
+        let n = r / (params.x * params.y);
+        let px = r / params.y % params.x;
+        let py = r % params.y;
+#if CUBE
+        let qx = px + t / 3u;
+        let qy = py + t % 3u;
+        if (qx < 1u || qx > params.x || qy < 1u || qy > params.y) {
+            continue;
+        }
+        let source = (qx - 1u) * plane + (qy - 1u) * params.z;
+#else
+        let source = px * plane + py * params.z;
+#end
+        let row = px * plane + py * params.z;
+#unroll o in 0..QUADS
+#unroll j in 0..4
+        let d_$o_$j = (n * params.k + k_$o_$j) * voxels + row;
+#end
+#end
+#unroll i in 0..CHANNELS
+        let x_$i = (n * params.channels + c_$i) * voxels + source;
+#if NORM
+        let norm_$i = norm[n * params.channels + c_$i];
+#end
+#if CUBE
+        var before_$i = 0.0;
+#if NORM
+        var here_$i = load(x_$i, norm_$i);
+#else
+        var here_$i = x[x_$i];
+#end
+#end
+#end
+        for (var z = 0u; z < params.z; z += 1u) {
+#unroll o in 0..QUADS
+            let v_$o = vec4<f32>(dy[d_$o_0 + z], dy[d_$o_1 + z], dy[d_$o_2 + z], dy[d_$o_3 + z]);
+#end
+#if CUBE
+            let next = min(z + 1u, params.z - 1u);
+            let inside = z + 1u < params.z;
+#unroll i in 0..CHANNELS
+#if NORM
+            let after_$i = select(0.0, load(x_$i + next, norm_$i), inside);
+#else
+            let after_$i = select(0.0, x[x_$i + next], inside);
+#end
+#unroll o in 0..QUADS
+            low_$i_$o = fma(vec4<f32>(before_$i), v_$o, low_$i_$o);
+            sum_$i_$o = fma(vec4<f32>(here_$i), v_$o, sum_$i_$o);
+            high_$i_$o = fma(vec4<f32>(after_$i), v_$o, high_$i_$o);
+#end
+            before_$i = here_$i;
+            here_$i = after_$i;
+#end
+#else
+#unroll i in 0..CHANNELS
+#if NORM
+            let here_$i = load(x_$i + z, norm_$i);
+#else
+            let here_$i = x[x_$i + z];
+#end
+#unroll o in 0..QUADS
+            sum_$i_$o = fma(vec4<f32>(here_$i), v_$o, sum_$i_$o);
+#end
+#end
+#end
+        }
+    }
+#unroll i in 0..CHANNELS
+#unroll o in 0..QUADS
+#if CUBE
+    store(part, c + $iu, 3u * t, k / 4u + $ou, low_$i_$o);
+    store(part, c + $iu, 3u * t + 1u, k / 4u + $ou, sum_$i_$o);
+    store(part, c + $iu, 3u * t + 2u, k / 4u + $ou, high_$i_$o);
+#else
+    store(part, c + $iu, 0u, k / 4u + $ou, sum_$i_$o);
+#end
+#end
+#end
+}
