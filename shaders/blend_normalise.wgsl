@@ -1,13 +1,13 @@
 // Sums of weighted logits to means, and on to class probabilities, in place.
-//   mean = acc / count;  SOFTMAX: exp(mean - maximum) / sum;  SIGMOID: 1 / (1 + exp(-mean));  else the mean
-//   acc  (classes, RX, plane)   count (RX, plane)   statistics (RX, plane) of (maximum, sum)
+//   mean = acc / count;  SOFTMAX: exp(mean - lse);  SIGMOID: 1 / (1 + exp(-mean));  else the mean
+//   acc  (classes, RX, plane)   count (RX, plane)   lse (RX, plane)
 #import index
 
 struct Params { classes: u32, plane: u32, ring: u32, start: u32, planes: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> count: array<f32>;
 #if SOFTMAX
-@group(0) @binding(#) var<storage, read> statistics: array<vec2<f32>>;
+@group(0) @binding(#) var<storage, read> lse: array<f32>;
 #end
 @group(0) @binding(#) var<storage, read_write> acc: array<f32>;
 
@@ -28,7 +28,7 @@ fn forward(
     let i = c * params.ring * params.plane + at;
     var v = acc[i] / count[at];
 #if SOFTMAX
-    v = exp(v - statistics[at].x) / statistics[at].y;
+    v = exp(v - lse[at]);
 #end
 #if SIGMOID
     v = 1.0 / (1.0 + exp(-clamp(v, -80.0, 80.0)));

@@ -1,5 +1,5 @@
-// 3x3x3 or 1x1x1 convolution (each source its own), stride 1, zero padding, no bias; without workgroup memory: one invocation holds
-// 4 voxels along Z x 4 QUADS output channels.
+// 3x3x3 or 1x1x1 convolution (each source its own), stride 1, zero padding, no bias; without workgroup memory: one
+// invocation holds VOX voxels along Z x 4 QUADS output channels.
 //   y[n, k, p] = sum over sources, c, t of w[k, c, t] a[n, c, p + t - 1]
 //   x_s     (N, C_s, X, Y, Z)   sources, their channels one after the other: the concatenation is never stored
 //   norm_s  (N, C_s) of (mean, 1/std, scale, shift): a = leaky_relu(scale x + shift); without it a = x
@@ -53,15 +53,15 @@ fn forward(
     if (tile >= params.tiles || n >= params.n) {
         return;
     }
-    let z_tiles = (params.z + 3u) / 4u;
-    let z = tile % z_tiles * 4u;
+    let z_tiles = (params.z + VOX - 1u) / VOX;
+    let z = tile % z_tiles * VOX;
     let py = tile / z_tiles % params.y;
     let px = tile / z_tiles / params.y;
     let plane = params.y * params.z;
     let voxels = params.x * plane;
     let k4 = (params.k + 3u) / 4u;
     let quad = block * QUADS;
-#unroll v in 0..4
+#unroll v in 0..VOX
 #unroll o in 0..QUADS
     var sum_$v_$o = vec4<f32>();
 #end
@@ -89,7 +89,7 @@ fn forward(
                 continue;
             }
             let row = channel + u32(qx) * plane + u32(qy) * params.z;
-#unroll i in 0..6
+#unroll i in 0..SPAN
 #if NORM_$s
             let a_$i = load_$s(row, i32(z) + $i - 1, norm);
 #else
@@ -102,16 +102,15 @@ fn forward(
                 let w0 = weight4(at);
                 let w1 = weight4(at + k4);
                 let w2 = weight4(at + 2u * k4);
-                sum_0_$o = fma(vec4<f32>(a_2), w2, fma(vec4<f32>(a_1), w1, fma(vec4<f32>(a_0), w0, sum_0_$o)));
-                sum_1_$o = fma(vec4<f32>(a_3), w2, fma(vec4<f32>(a_2), w1, fma(vec4<f32>(a_1), w0, sum_1_$o)));
-                sum_2_$o = fma(vec4<f32>(a_4), w2, fma(vec4<f32>(a_3), w1, fma(vec4<f32>(a_2), w0, sum_2_$o)));
-                sum_3_$o = fma(vec4<f32>(a_5), w2, fma(vec4<f32>(a_4), w1, fma(vec4<f32>(a_3), w0, sum_3_$o)));
+#unroll v in 0..VOX
+                sum_$v_$o = fma(vec4<f32>(a_$(v+2)), w2, fma(vec4<f32>(a_$(v+1)), w1, fma(vec4<f32>(a_$v), w0, sum_$v_$o)));
+#end
             }
 #end
         }
 #else
         let row = channel + px * plane + py * params.z;
-#unroll v in 0..4
+#unroll v in 0..VOX
 #if NORM_$s
         let a_$v = load_$s(row, i32(z) + $v, norm);
 #else
@@ -121,7 +120,7 @@ fn forward(
 #unroll o in 0..QUADS
         {
             let w0 = weight4(weights + q_$o);
-#unroll v in 0..4
+#unroll v in 0..VOX
             sum_$v_$o = fma(vec4<f32>(a_$v), w0, sum_$v_$o);
 #end
         }
@@ -136,7 +135,7 @@ fn forward(
         let k = (quad + $ou) * 4u + $ju;
         if (k < params.k) {
             let out = (n * params.k + k) * voxels + at;
-#unroll v in 0..4
+#unroll v in 0..VOX
             if (z + $vu < params.z) {
                 y[out + $vu] = sum_$v_$o[$j];
             }

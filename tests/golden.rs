@@ -1,7 +1,14 @@
-//! The network against MONAI's values: every stage and the logits of three small networks.
+//! The network against MONAI's values: stages and logits of small networks, the full-size one, and stitched windows.
+
+use std::ops::ControlFlow;
 
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
-use unetr_wgpu::infer::verify_reference;
+use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents};
+use unetr_wgpu::infer::{SegmentOptions, Segmenter, verify_reference};
+use unetr_wgpu::model::unetr;
+use unetr_wgpu::volume::{Affine, Volume};
+use unetr_wgpu::weights::package::{Blend, Metadata, Package, network_from_json};
+use unetr_wgpu::weights::{FloatType, Tensors, TensorsBuilder};
 
 fn gpu() -> Gpu {
     let adapter = std::env::var("UNETR_ADAPTER").ok();
@@ -39,4 +46,111 @@ fn one_changed_weight_is_found() {
     let bad: Vec<&str> = report.rows.iter().filter(|r| !r.ok).map(|r| r.name.as_str()).collect();
     assert!(bad.contains(&"stage.decoder3") && bad.contains(&"logits"), "{bad:?}");
     assert!(!bad.contains(&"stage.decoder4"), "stages before it are untouched: {bad:?}");
+}
+
+/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
+#[test]
+fn the_full_size_network_equals_monai() {
+    let gpu = gpu();
+    let file = Tensors::read(golden("unetr-full")).expect("safetensors");
+    let config = network_from_json(&file.metadata()["config"]).expect("a configuration");
+    let ranges: serde_json::Value = serde_json::from_str(&file.metadata()["parameters"]).expect("JSON");
+    let seed: u64 = file.metadata()["seed"].parse().expect("a number");
+    let mut graph = Graph::new();
+    let network = unetr(&mut graph, &config, 1).expect("a graph");
+    let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
+    graph.output(logits);
+    let mut weights = Residents::default();
+    for (_, info) in graph.parameters() {
+        let range = &ranges[&info.name];
+        let (lo, hi) = (range[1].as_f64().expect("a bound"), range[2].as_f64().expect("a bound"));
+        let values = procedural(&info.name, info.shape.elements(), seed, lo, hi);
+        pollster::block_on(weights.load(&gpu, info, &values)).expect("uploaded");
+    }
+    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut weights)).expect("a plan");
+    let input = procedural("input", graph.shape(network.input).elements(), seed, -1.0, 1.0);
+    plan.write(network.input, &input).expect("written");
+    plan.run().expect("runs");
+    let got = pollster::block_on(plan.read(logits)).expect("read");
+
+    let voxels = got.len() / config.out_channels;
+    let names: Vec<&str> = file.iter().map(|t| t.name).collect();
+    let sampled = file.get("voxel").or_else(|| file.get("index")).unwrap_or_else(|| panic!("{names:?}")).to_f64();
+    let want = file.to_f32("logits").unwrap_or_else(|| panic!("{names:?}"));
+    let most = want.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let mut worst = 0.0f32;
+    for (i, &v) in sampled.iter().enumerate() {
+        for k in 0..config.out_channels {
+            worst = worst.max((got[k * voxels + v as usize] - want[k * sampled.len() + i]).abs());
+        }
+    }
+    println!("{} voxels x {} logits: largest error {worst:.2e}, largest logit {most:.2}", sampled.len(), config.out_channels);
+    assert!(worst <= 1e-4 * most.max(1.0), "largest error {worst}");
+    for (k, mean) in file.to_f32("mean").unwrap_or_else(|| panic!("{names:?}")).iter().enumerate() {
+        let ours: f64 = got[k * voxels..][..voxels].iter().map(|&v| f64::from(v)).sum::<f64>() / voxels as f64;
+        assert!((ours - f64::from(*mean)).abs() <= 1e-4, "mean of class {k}: {ours} and {mean}");
+    }
+}
+
+/// The formula in the file's metadata: splitmix64 of FNV-1a of the name.
+fn procedural(name: &str, count: usize, seed: u64, lo: f64, hi: f64) -> Vec<f32> {
+    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3));
+    (0..count as u64)
+        .map(|i| {
+            let mut z = hash.wrapping_add(seed).wrapping_add(i).wrapping_add(0x9E37_79B9_7F4A_7C15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^= z >> 31;
+            (lo + (hi - lo) * ((z >> 40) as f64 / (1u64 << 24) as f64)) as f32
+        })
+        .collect()
+}
+
+/// Stitched logits of a volume that no window divides, and of one smaller than a window.
+#[test]
+fn stitching_equals_monai() {
+    let gpu = gpu();
+    let file = Tensors::read(golden("sliding-window")).expect("safetensors");
+    let mut worst = 0.0f32;
+    for (volume, logits, blend, overlap) in [
+        ("volume", "logits.constant.0.25", Blend::Constant, 0.25),
+        ("volume", "logits.constant.0.5", Blend::Constant, 0.5),
+        ("volume", "logits.constant.0.8", Blend::Constant, 0.8),
+        ("volume", "logits.gaussian.0.25", Blend::Gaussian, 0.25),
+        ("volume", "logits.gaussian.0.5", Blend::Gaussian, 0.5),
+        ("volume", "logits.gaussian.0.8", Blend::Gaussian, 0.8),
+        ("volume_smaller_than_window", "logits.smaller.gaussian.0.5", Blend::Gaussian, 0.5),
+    ] {
+        let shape = file.get(volume).expect("a volume").shape.to_vec();
+        let data = file.to_f32(volume).expect("a volume");
+        let scan = Volume::new(data, 1, [shape[2], shape[3], shape[4]], Affine::IDENTITY).expect("a volume");
+        let options = SegmentOptions { overlap: Some(overlap), blend: Some(blend), keep_logits: true, ..SegmentOptions::default() };
+        let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &plain_package(&file), options)).expect("a segmenter");
+        let prepared = segmenter.prepare(&scan).expect("prepared");
+        let result = pollster::block_on(segmenter.run(&prepared, &mut |_| ControlFlow::Continue(()))).expect("stitched");
+        let want = file.to_f32(logits).expect("logits");
+        let got = result.logits.expect("kept").data;
+        assert_eq!(want.len(), got.len(), "{logits}");
+        worst = want.iter().zip(&got).fold(worst, |m, (a, b)| m.max((a - b).abs()));
+        assert!(worst <= 1e-4, "{logits}: {worst}");
+    }
+    println!("largest error {worst:.2e}");
+}
+
+/// A package around the file's weights, without preprocessing.
+fn plain_package(file: &Tensors) -> Package {
+    let network = network_from_json(&file.metadata()["config"]).expect("a configuration");
+    let labels = (1..network.out_channels).map(|i| serde_json::json!({"value": i, "name": format!("class_{i}"), "color": "#808080"}));
+    let metadata = serde_json::json!({
+        "format": "unetr/1", "name": "windows", "version": "1.0.0", "licence": "CC0-1.0", "network": network,
+        "input": {"channels": ["any"], "orientation": null, "spacing": null, "crop_foreground": false, "intensity": null},
+        "output": {"activation": "softmax", "labels": labels.collect::<Vec<_>>()},
+    });
+    let metadata = Metadata::from_json(&metadata.to_string()).expect("a good description");
+    let mut tensors = TensorsBuilder::new();
+    for spec in unetr_wgpu::model::parameters(&metadata.network) {
+        let values = file.to_f32(&format!("weight.{}", spec.name)).expect("a weight");
+        tensors.push_f32(&spec.name, &spec.shape, &values, FloatType::F32).expect("pushed");
+    }
+    Package::build(&metadata, tensors).expect("a package")
 }

@@ -184,3 +184,23 @@ fn refusals_name_the_node() {
     let error = g.backward(&[(y, seed)]).expect_err("16 bits");
     assert!(error.node == "w" && error.reason.contains("32 bits"), "{error}");
 }
+
+#[test]
+fn losses() {
+    use unetr_wgpu::kernels::dice_ce::DiceCe;
+    let plain = DiceCe::default();
+    let settings = [
+        plain,
+        DiceCe { squared: true, smooth_nr: 0.0, batch: true, ..plain },
+        DiceCe { background: false, ..plain },
+        DiceCe { sigmoid: true, ..plain },
+        DiceCe { dice: 0.0, ..plain },
+    ];
+    for loss in settings {
+        check(&format!("{loss:?}"), |g| {
+            let logits = volume(g, "logits", 3);
+            let label = g.input("label", [2, if loss.sigmoid { 3 } else { 1 }, 2, 3, 4]);
+            g.dice_ce("loss", logits, label, loss)
+        });
+    }
+}

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::adapter::{AdapterClass, AdapterReport, choose, class_of};
+use super::adapter::{AdapterClass, AdapterReport, choose};
 use super::canary::Canary;
 use super::pipeline::PipelineCache;
 use super::GpuError;
@@ -85,7 +85,7 @@ impl Gpu {
             name: info.name.clone(),
             backend: format!("{:?}", info.backend),
             driver: info.driver.clone(),
-            class: class_of(&info),
+            class: super::adapter::class_of(&info),
             shader_f16: false,
             subgroups: false,
             timestamps: false,
@@ -211,9 +211,11 @@ fn typed(error: wgpu::Error, what: &str) -> GpuError {
 
 /// WebGPU's defaults are enough for every kernel; more is asked for only where the adapter has it.
 fn limits_to_ask(adapter: &wgpu::Limits, default_only: bool) -> wgpu::Limits {
-    let mut limits = wgpu::Limits::default();
-    // Reserves system memory on some drivers; nothing here binds that much.
-    limits.max_non_sampler_bindings = adapter.max_non_sampler_bindings.min(10_000);
+    let mut limits = wgpu::Limits {
+        // Reserves system memory on some drivers; nothing here binds that much.
+        max_non_sampler_bindings: adapter.max_non_sampler_bindings.min(10_000),
+        ..wgpu::Limits::default()
+    };
     if default_only {
         return limits;
     }

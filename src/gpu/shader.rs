@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `#import name` | inserts `shaders/common/name.wgsl`, once per shader |
 //! | `#if NAME` / `#if !NAME` ... `#else` ... `#end` | keeps a part if the constant is (not) zero |
-//! | `#unroll i in 0..N` ... `#end` | repeats a part with `$i` replaced; `N` is a number or a constant |
+//! | `#unroll i in 0..N` ... `#end` | repeats a part with `$i`, and `$(i+1)`, replaced; `N` is a number or a constant |
 //! | `@binding(#)` | the next binding number, counted from 0 |
 //!
 //! Constants given by the kernel become `const NAME: u32 = value;` at the head. Inner loops are unrolled here because
@@ -25,10 +25,11 @@ shaders![
     "common/index",
     "common/weights",
     "attention",
+    "blend_denominator",
     "blend_normalise",
-    "blend_statistics",
     "blend_weights",
     "canary",
+    "ceiling",
     "clear_planes",
     "conv3d",
     "conv_transpose3d",
@@ -54,6 +55,12 @@ shaders![
     "conv3d_flip",
     #[cfg(feature = "train")]
     "conv_transpose3d_backward",
+    #[cfg(feature = "train")]
+    "dice_ce",
+    #[cfg(feature = "train")]
+    "dice_ce_backward",
+    #[cfg(feature = "train")]
+    "fill",
     #[cfg(feature = "train")]
     "gelu_backward",
     #[cfg(feature = "train")]
@@ -110,6 +117,25 @@ pub fn expand(shader: &str, constants: &[(&'static str, u32)]) -> Result<String,
 
 fn find(name: &str) -> Option<&'static str> {
     SHADERS.iter().find(|(n, _)| *n == name).map(|(_, s)| *s)
+}
+
+/// `line` with every `$(name+k)` replaced by `i + k`.
+fn shifted(line: &str, name: &str, i: u32) -> String {
+    let head = format!("$({name}+");
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once(&head) {
+        let Some((k, tail)) = after.split_once(')') else {
+            break;
+        };
+        out += before;
+        match k.parse::<u32>() {
+            Ok(k) => out += &(i + k).to_string(),
+            Err(_) => out = out + &head + k + ")",
+        }
+        rest = tail;
+    }
+    out + rest
 }
 
 struct Expander<'a> {
@@ -209,7 +235,7 @@ impl Expander<'_> {
         for i in 0..self.value(line, bound)? {
             let copy: Vec<Line> = body
                 .iter()
-                .map(|(n, l)| (*n, l.replace(&placeholder, &i.to_string())))
+                .map(|(n, l)| (*n, shifted(l, name, i).replace(&placeholder, &i.to_string())))
                 .collect();
             self.block(&copy)?;
         }

@@ -141,8 +141,8 @@ mod tests {
             let mut seen = vec![0; slices];
             for planes in 1..=16 {
                 for (begin, extent) in d.boxes(planes, 12) {
-                    for slice in begin[1]..begin[1] + extent[1] {
-                        seen[slice] += 1;
+                    for (slice, count) in seen.iter_mut().enumerate().skip(begin[1]).take(extent[1]) {
+                        *count += 1;
                         let c = (scale * slice as f64 + offset).clamp(0.0, 19.0);
                         let last = (c.ceil() as usize).min(16).saturating_sub(2) + 1;
                         assert!(c.ceil() < 2.0 || last < planes, "slice {slice} at {c} after {planes} planes");

@@ -10,7 +10,7 @@ use super::InferError;
 use super::windows::WindowGrid;
 use crate::gpu::Limits;
 use crate::graph::{Graph, Layouted, MemoryReport, NodeId, Target, TensorId};
-use crate::kernels::blend::{Activation, BlendNormalise, BlendStatistics, BlendWeights, ClearPlanes, Planes};
+use crate::kernels::blend::{Activation, BlendNormalise, BlendDenominator, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, PackLabels};
 use crate::kernels::head::Placement;
 use crate::kernels::residual::Shortcut;
@@ -48,7 +48,7 @@ pub(super) struct WindowGraph {
 /// What is done with planes that no later window reaches.
 pub(super) struct FinishGraph {
     pub graph: Graph,
-    pub statistics: Vec<NodeId>,
+    pub denominator: Vec<NodeId>,
     pub normalise: Vec<NodeId>,
 }
 
@@ -151,17 +151,17 @@ impl Job {
         let parts: Vec<TensorId> = (0..self.parts.len()).map(|p| self.acc(&mut g, p)).collect();
         let planes = Planes::default();
         let softmax = self.activation == Activation::Softmax;
-        let statistics = softmax.then(|| g.state("statistics", [self.ring, y, z, 2]));
-        let mut made = FinishGraph { graph: Graph::new(), statistics: Vec::new(), normalise: Vec::new() };
+        let lse = softmax.then(|| g.state("denominator", [self.ring, y, z]));
+        let mut made = FinishGraph { graph: Graph::new(), denominator: Vec::new(), normalise: Vec::new() };
         for (i, &acc) in parts.iter().enumerate() {
-            if let Some(s) = statistics {
-                let op = BlendStatistics { first: i == 0, planes };
-                made.statistics.push(g.update(&format!("statistics.{i}"), op, &[acc, count, s])?);
+            if let Some(s) = lse {
+                let op = BlendDenominator { first: i == 0, planes };
+                made.denominator.push(g.update(&format!("denominator.{i}"), op, &[acc, count, s])?);
             }
         }
         for (i, &acc) in parts.iter().enumerate() {
             let op = BlendNormalise { activation: self.activation, planes };
-            let inputs: Vec<TensorId> = [Some(count), statistics, Some(acc)].into_iter().flatten().collect();
+            let inputs: Vec<TensorId> = [Some(count), lse, Some(acc)].into_iter().flatten().collect();
             made.normalise.push(g.update(&format!("normalise.{i}"), op, &inputs)?);
         }
         made.graph = g;
@@ -205,11 +205,11 @@ impl Job {
         let place = |g: &Graph| Layouted::new(g, target, limits, false);
         let network = place(&self.window_graph()?.graph)?.memory().clone();
         let finish = place(&self.finish_graph()?.graph)?.memory().clone();
-        let statistics = match self.activation {
-            Activation::Softmax => 8 * (self.ring * self.grid.padded[1] * self.grid.padded[2]) as u64,
+        let lse = match self.activation {
+            Activation::Softmax => 4 * (self.ring * self.grid.padded[1] * self.grid.padded[2]) as u64,
             Activation::None | Activation::Sigmoid => 0,
         };
-        let mut stitching = network.states + statistics + finish.uniforms;
+        let mut stitching = network.states + lse + finish.uniforms;
         if let Some(op) = op {
             let decide = place(&self.decide_graph(op)?.graph)?.memory().clone();
             stitching += 8 * self.box_voxels as u64 + decide.activations + decide.inputs + decide.uniforms;

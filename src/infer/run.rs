@@ -9,7 +9,7 @@ use super::segmenter::{Prepared, Progress};
 use super::windows::Importance;
 use crate::gpu::Gpu;
 use crate::graph::{Plan, PlanOptions, Residents, TensorId};
-use crate::kernels::blend::{BlendNormalise, BlendStatistics, BlendWeights, ClearPlanes, Planes};
+use crate::kernels::blend::{BlendNormalise, BlendDenominator, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, NOT_FINITE, PackLabels};
 use crate::kernels::head::HeadAccumulate;
 use crate::volume::Volume;
@@ -134,8 +134,8 @@ impl Run {
             scatter(&self.job, planes, &means, &mut self.result.logits);
         }
         let (plan, graph) = &mut self.finish;
-        for (i, &node) in graph.statistics.iter().enumerate() {
-            plan.set_kernel(node, &BlendStatistics { first: i == 0, planes })?;
+        for (i, &node) in graph.denominator.iter().enumerate() {
+            plan.set_kernel(node, &BlendDenominator { first: i == 0, planes })?;
         }
         for &node in &graph.normalise {
             plan.set_kernel(node, &BlendNormalise { activation: self.job.activation, planes })?;

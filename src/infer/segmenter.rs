@@ -7,10 +7,10 @@ use super::decision::{Decision, channel_table, label};
 use super::job::{Job, Memory};
 use super::run::Run;
 use super::windows::{WindowGrid, importance};
-use crate::gpu::Gpu;
+use crate::gpu::{AdapterClass, Gpu, Limits};
 use crate::graph::{Graph, Residents, Target};
 use crate::kernels::blend::Activation;
-use crate::model::unetr;
+use crate::model::{UnetrConfig, unetr};
 use crate::volume::{Geometry, LabelMap, Volume};
 use crate::weights::package::{self, Blend, Metadata, Package};
 
@@ -215,6 +215,27 @@ impl Segmenter {
             .transpose()?;
         Ok(Segmentation { labels, probabilities, logits })
     }
+}
+
+/// GPU memory of segmenting a volume of `dims` voxels on the model's grid, planned without a device.
+///
+/// # Errors
+/// [`InferError`] if a buffer would exceed `limits`.
+pub fn plan_memory(
+    network: &UnetrConfig,
+    dims: [usize; 3],
+    half_weights: bool,
+    class: AdapterClass,
+    limits: &Limits,
+) -> Result<Memory, InferError> {
+    network.validate()?;
+    let grid = WindowGrid::new(dims, network.img_size, 0.5)?;
+    let decision = Decision::on_model_grid(dims, grid.before, false);
+    let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let slice = decision.slice_voxels();
+    let job = Job::new(network, grid, half_weights, Activation::Softmax, slice, limit)?;
+    let target = Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(class) };
+    job.memory(Some(&decision.op), &target, limits)
 }
 
 /// Class probabilities of the model's grid on the scan's, class by class.

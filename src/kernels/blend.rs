@@ -2,7 +2,7 @@
 //!
 //! `mean = Σ w logits / Σ w` over the windows that cover a voxel, then softmax or sigmoid. The sums lie in rings of
 //! planes along X: `acc (classes, ring, VY, VZ)`, `count (ring, VY, VZ)`. Classes may be spread over several buffers, so
-//! a softmax first takes its maximum and denominator over all of them: `statistics (ring, VY, VZ, 2)`.
+//! a softmax first takes the logarithm of its denominator over all of them: `lse (ring, VY, VZ)`.
 //! Source: MONAI `sliding_window_inference`.
 
 use super::head::Placement;
@@ -37,9 +37,9 @@ pub struct BlendWeights {
     pub at: Placement,
 }
 
-/// Maximum and denominator of a softmax, one part of the classes; arguments `acc, count, statistics`.
+/// Logarithm of a softmax's denominator, one part of the classes; arguments `acc, count, lse`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BlendStatistics {
+pub struct BlendDenominator {
     /// Whether this is the first part.
     pub first: bool,
     /// Which planes.
@@ -57,7 +57,7 @@ pub enum Activation {
     Sigmoid,
 }
 
-/// Sums to means and probabilities in place; arguments `count, [statistics], acc`.
+/// Sums to means and probabilities in place; arguments `count, [lse], acc`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BlendNormalise {
     /// What follows the mean.
@@ -156,7 +156,7 @@ impl Kernel for BlendWeights {
     }
 }
 
-impl Kernel for BlendStatistics {
+impl Kernel for BlendDenominator {
     kernel_name!("blend");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
@@ -167,20 +167,19 @@ impl Kernel for BlendStatistics {
         let constants = vec![("FIRST", constant(self.first))];
         let (_, _, plane) = ring(io.input(0));
         let params = plane_params(self.planes, io.input(0));
-        vec![dispatch("blend_statistics", constants, params, io, self.planes.count * plane)]
+        vec![dispatch("blend_denominator", constants, params, io, self.planes.count * plane)]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let (acc, count, mut statistics) = (inputs[0], inputs[1], inputs[2].clone());
+        let (acc, count, mut lse) = (inputs[0], inputs[1], inputs[2].clone());
         let (classes, ring, plane) = ring(&acc.shape);
         for at in positions(self.planes, ring, plane) {
-            let means: Vec<f64> = (0..classes).map(|c| acc.data[c * ring * plane + at] / count.data[at]).collect();
-            let old = if self.first { (f64::MIN, 0.0) } else { (statistics.data[2 * at], statistics.data[2 * at + 1]) };
-            let most = means.iter().copied().fold(old.0, f64::max);
-            let sum = old.1 * (old.0 - most).exp() + means.iter().map(|m| (m - most).exp()).sum::<f64>();
-            statistics.data[2 * at..][..2].copy_from_slice(&[most, sum]);
+            let mut terms: Vec<f64> = (0..classes).map(|c| acc.data[c * ring * plane + at] / count.data[at]).collect();
+            terms.extend((!self.first).then_some(lse.data[at]));
+            let most = terms.iter().copied().fold(f64::MIN, f64::max);
+            lse.data[at] = most + terms.iter().map(|t| (t - most).exp()).sum::<f64>().ln();
         }
-        vec![statistics]
+        vec![lse]
     }
 
     fn cost(&self, io: &Io) -> Cost {
@@ -214,7 +213,7 @@ impl Kernel for BlendNormalise {
                 *v /= count.data[at];
                 match self.activation {
                     Activation::None => {}
-                    Activation::Softmax => *v = (*v - inputs[1].data[2 * at]).exp() / inputs[1].data[2 * at + 1],
+                    Activation::Softmax => *v = (*v - inputs[1].data[at]).exp(),
                     Activation::Sigmoid => *v = 1.0 / (1.0 + (-*v).exp()),
                 }
             }
@@ -267,16 +266,16 @@ pub fn cases() -> Vec<Case> {
     let acc = |seed| HostTensor::noise([3, 5, 4, 3], seed).map(|v| v * 90.0);
     let count = HostTensor::noise([5, 4, 3], 1).map(|v| v.abs() + 0.5);
     let planes = Planes { start: 8, count: 4 };
-    let statistics = HostTensor::noise([5, 4, 3, 2], 2).map(|v| v + 2.0);
+    let lse = HostTensor::noise([5, 4, 3], 2).map(|v| v * 90.0);
     let at = Placement { start: [7, 1, 0], floor: 0.2, first_class: 0 };
     let axes = HostTensor::noise([8], 3).map(f64::abs);
     let normalise = |activation| BlendNormalise { activation, planes };
     vec![
         Case::new("weights", BlendWeights { size: [4, 2, 2], at }, vec![axes, count.clone()]).updating(),
-        Case::new("first part", BlendStatistics { first: true, planes }, vec![acc(4), count.clone(), statistics.clone()]).updating(),
-        Case::new("second part", BlendStatistics { first: false, planes }, vec![acc(5), count.clone(), statistics.clone()]).updating(),
+        Case::new("first part", BlendDenominator { first: true, planes }, vec![acc(4), count.clone(), lse.clone()]).updating(),
+        Case::new("second part", BlendDenominator { first: false, planes }, vec![acc(5), count.clone(), lse.clone()]).updating(),
         Case::new("mean", normalise(Activation::None), vec![count.clone(), acc(6)]).updating(),
-        Case::new("softmax", normalise(Activation::Softmax), vec![count.clone(), statistics.map(|v| v * 60.0), acc(7).map(|v| v / 9.0)]).updating(),
+        Case::new("softmax", normalise(Activation::Softmax), vec![count.clone(), lse.map(|v| v.abs() / 9.0 + 9.0), acc(7).map(|v| v / 9.0)]).updating(),
         Case::new("sigmoid", normalise(Activation::Sigmoid), vec![count, acc(8).map(|v| v / 9.0)]).updating(),
         Case::new("clear", ClearPlanes { planes }, vec![acc(9)]).updating(),
         Case::new("clear nothing", ClearPlanes { planes: Planes::default() }, vec![acc(10)]).updating(),

@@ -53,9 +53,16 @@ pub struct Conv3d {
     pub shortcut: bool,
 }
 
-/// Blocks of four output channels per invocation: many on software adapters, whose loads cost more than arithmetic;
-/// few on GPUs, whose registers are few.
-const QUADS: &[u32] = &[4, 2, 1];
+/// Voxels along Z and blocks of four output channels per invocation: many on software adapters, whose loads cost more
+/// than arithmetic; few on GPUs, whose registers are few.
+const BLOCKS: &[(u32, u32)] = &[(12, 4), (4, 2), (4, 4), (4, 1)];
+
+/// The block of this variant for rows of `z` voxels: a long one only where it fits the row.
+fn block(target: &Target, z: usize) -> (u32, u32) {
+    let (voxels, quads) = *target.choose(BLOCKS);
+    let fits = [voxels, 8, 6].into_iter().find(|&v| v <= voxels && z.is_multiple_of(v as usize));
+    (fits.unwrap_or(4), quads)
+}
 
 /// One source of the shader.
 pub(super) struct Side {
@@ -67,8 +74,9 @@ pub(super) struct Side {
 /// The shader for one or two sources and the result `y`.
 pub(super) fn dispatch(y: &Shape, sources: &[Side], half: u32, bindings: Vec<Binding>, target: &Target) -> Dispatch {
     let (n, k, [sx, sy, sz]) = y.volume().expect("a volume");
-    let quads = (*target.choose(QUADS)).min(k.div_ceil(4) as u32);
-    let tiles = sx * sy * sz.div_ceil(4);
+    let (voxels, quads) = block(target, sz);
+    let quads = quads.min(k.div_ceil(4) as u32);
+    let tiles = sx * sy * sz.div_ceil(voxels as usize);
     let spatial = tiles.div_ceil(64);
     let second = sources.get(1);
     let taps = |s: usize| sources.get(s).map_or(1, |s| s.taps as u32);
@@ -77,6 +85,8 @@ pub(super) fn dispatch(y: &Shape, sources: &[Side], half: u32, bindings: Vec<Bin
         shader: "conv3d",
         entry: "forward",
         constants: vec![
+            ("VOX", voxels),
+            ("SPAN", voxels + 2),
             ("QUADS", quads),
             ("TAPS_0", taps(0)),
             ("TAPS_1", taps(1)),
@@ -300,7 +310,10 @@ impl Graph {
     }
 }
 
-fn case(name: &str, n: usize, sources: &[(usize, bool)], k: usize, size: [usize; 3], shortcut: bool, side: usize, dtype: DType) -> Case {
+/// What a case is made of: samples, (channels, norm) of each source, output channels, size, shortcut, kernel, storage.
+type Form<'a> = (usize, &'a [(usize, bool)], usize, [usize; 3], bool, usize, DType);
+
+fn case(name: &str, (n, sources, k, size, shortcut, side, dtype): Form<'_>) -> Case {
     let seed = (n + k * 7 + size[0] * 31 + size[2] * 101 + sources.len() * 1009) as u64;
     let [x, y, z] = size;
     let mut inputs = Vec::new();
@@ -330,17 +343,20 @@ fn case(name: &str, n: usize, sources: &[(usize, bool)], k: usize, size: [usize;
 pub fn cases() -> Vec<Case> {
     use DType::{F16, F32};
     vec![
-        case("one voxel", 1, &[(1, false)], 1, [1, 1, 1], false, 3, F32),
-        case("odd", 2, &[(3, false)], 5, [3, 5, 7], false, 3, F32),
-        case("norm", 1, &[(4, true)], 8, [6, 4, 8], false, 3, F32),
-        case("shortcut", 2, &[(2, false)], 9, [4, 3, 6], true, 3, F32),
-        case("two sources", 1, &[(3, false), (5, false)], 16, [5, 6, 9], true, 3, F32),
-        case("two sources with norms", 2, &[(2, true), (3, true)], 7, [2, 3, 5], true, 3, F32),
-        case("second norm only", 1, &[(2, false), (3, true)], 17, [4, 4, 4], false, 3, F32),
-        case("pointwise", 1, &[(6, true)], 3, [3, 3, 5], false, 1, F32),
-        case("pointwise, two sources", 1, &[(2, false), (2, false)], 6, [2, 2, 2], false, 1, F32),
-        case("many channels", 1, &[(33, false)], 34, [3, 2, 4], true, 3, F32),
-        case("f16", 1, &[(3, true), (2, false)], 10, [4, 3, 5], true, 3, F16),
-        case("many groups", 1, &[(1, false)], 1, [257, 256, 256], false, 1, F32),
+        case("long rows", (1, &[(2, true)], 6, [2, 3, 24], true, 3, F32)),
+        case("rows of eight", (1, &[(2, false)], 5, [3, 2, 16], false, 3, F32)),
+        case("rows of six", (1, &[(3, true), (1, false)], 18, [2, 2, 6], true, 3, F32)),
+        case("one voxel", (1, &[(1, false)], 1, [1, 1, 1], false, 3, F32)),
+        case("odd", (2, &[(3, false)], 5, [3, 5, 7], false, 3, F32)),
+        case("norm", (1, &[(4, true)], 8, [6, 4, 8], false, 3, F32)),
+        case("shortcut", (2, &[(2, false)], 9, [4, 3, 6], true, 3, F32)),
+        case("two sources", (1, &[(3, false), (5, false)], 16, [5, 6, 9], true, 3, F32)),
+        case("two sources with norms", (2, &[(2, true), (3, true)], 7, [2, 3, 5], true, 3, F32)),
+        case("second norm only", (1, &[(2, false), (3, true)], 17, [4, 4, 4], false, 3, F32)),
+        case("pointwise", (1, &[(6, true)], 3, [3, 3, 5], false, 1, F32)),
+        case("pointwise, two sources", (1, &[(2, false), (2, false)], 6, [2, 2, 2], false, 1, F32)),
+        case("many channels", (1, &[(33, false)], 34, [3, 2, 4], true, 3, F32)),
+        case("f16", (1, &[(3, true), (2, false)], 10, [4, 3, 5], true, 3, F16)),
+        case("many groups", (1, &[(1, false)], 1, [257, 256, 256], false, 1, F32)),
     ]
 }

@@ -48,10 +48,10 @@ impl Kernel for Linear {
         if self.bias && rest[0].elements() != columns {
             return Err(GraphError::new(format!("bias {} for {columns} columns", rest[0])));
         }
-        if let (true, Some(r)) = (self.residual, rest.last()) {
-            if r.last() != columns || r.rows() == 0 || y.rows() % r.rows() != 0 {
-                return Err(GraphError::new(format!("residual {r} for result {y}")));
-            }
+        if let (true, Some(r)) = (self.residual, rest.last())
+            && (r.last() != columns || r.rows() == 0 || !y.rows().is_multiple_of(r.rows()))
+        {
+            return Err(GraphError::new(format!("residual {r} for result {y}")));
         }
         Ok(vec![y; 1 + usize::from(self.keep)])
     }

@@ -19,6 +19,7 @@ use crate::graph::{Binding, Case, Operand};
 kernels![
     attention,
     blend,
+    ceiling,
     conv3d,
     conv_transpose3d,
     decide,
@@ -39,6 +40,12 @@ kernels![
     conv3d_backward,
     #[cfg(feature = "train")]
     conv_transpose3d_backward,
+    #[cfg(feature = "train")]
+    dice_ce,
+    #[cfg(feature = "train")]
+    dice_ce_backward,
+    #[cfg(feature = "train")]
+    fill,
     #[cfg(feature = "train")]
     head_backward,
     #[cfg(feature = "train")]

@@ -32,7 +32,7 @@ impl InputSection {
             orientation: self.orientation.clone(),
             spacing: self.spacing,
             crop_foreground: self.crop_foreground,
-            intensity: self.intensity.clone(),
+            intensity: self.intensity,
         }
     }
 

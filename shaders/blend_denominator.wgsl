@@ -1,13 +1,13 @@
-// Before a softmax over classes that lie in several buffers: the running maximum and sum of one part's mean logits.
-//   acc         (classes, RX, plane)   count (RX, plane)
-//   statistics  (RX, plane) of (maximum, sum of exp(logit - maximum)); FIRST starts it
+// Before a softmax over classes that lie in several buffers: the logarithm of its denominator, part by part.
+//   acc  (classes, RX, plane)   count (RX, plane)
+//   lse  (RX, plane): log of the sum of exp(mean logit); FIRST starts it
 #import index
 
 struct Params { classes: u32, plane: u32, ring: u32, start: u32, planes: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> acc: array<f32>;
 @group(0) @binding(#) var<storage, read> count: array<f32>;
-@group(0) @binding(#) var<storage, read_write> statistics: array<vec2<f32>>;
+@group(0) @binding(#) var<storage, read_write> lse: array<f32>;
 
 @compute @workgroup_size(64)
 fn forward(
@@ -26,8 +26,8 @@ fn forward(
     var most = acc[at] / n;
     var sum = 0.0;
 #else
-    var most = statistics[at].x;
-    var sum = statistics[at].y;
+    var most = lse[at];
+    var sum = 1.0;
 #end
     for (var c = 0u; c < params.classes; c += 1u) {
         let v = acc[c * size + at] / n;
@@ -35,5 +35,5 @@ fn forward(
         sum = sum * exp(most - top) + exp(v - top);
         most = top;
     }
-    statistics[at] = vec2<f32>(most, sum);
+    lse[at] = most + log(sum);
 }

@@ -1,0 +1,96 @@
+//! The command line: files in, files out, words to the user.
+//!
+//! Data goes to stdout, messages and progress to stderr. Exit 0 is success, 1 failure, 2 a command line that cannot be
+//! right whatever the files hold. Outputs are written under a temporary name in their own folder and renamed at the end;
+//! none replaces a file without `--force`.
+
+mod bench;
+mod console;
+mod dataset;
+mod devices;
+mod error;
+mod evaluate;
+mod export;
+mod files;
+mod import;
+mod info;
+mod options;
+mod output;
+mod progress;
+mod scans;
+mod scores;
+mod segment;
+mod table;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+/// UNETR segmentation of 3-D medical scans on any GPU. Research use only, not a medical device.
+#[derive(Debug, Parser)]
+#[command(name = "unetr", version, about, max_term_width = 110, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Segment(segment::Segment),
+    Evaluate(evaluate::Evaluate),
+    Import(import::Import),
+    Export(export::Export),
+    Info(info::Info),
+    Verify(verify::Verify),
+    Bench(bench::Bench),
+    Devices(devices::Devices),
+}
+
+impl Command {
+    fn run(&self) -> Result<(), CliError> {
+        match self {
+            Self::Segment(c) => c.run(),
+            Self::Evaluate(c) => c.run(),
+            Self::Import(c) => c.run(),
+            Self::Export(c) => c.run(),
+            Self::Info(c) => c.run(),
+            Self::Verify(c) => c.run(),
+            Self::Bench(c) => c.run(),
+            Self::Devices(c) => c.run(),
+        }
+    }
+}
+
+/// Runs the program with its arguments and says how it ended.
+pub fn run() -> ExitCode {
+    // The drivers' messages, where RUST_LOG asks for them.
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version go to stdout, complaints to stderr; a closed pipe is nobody's fault.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match cli.command.run() {
+        Ok(()) | Err(CliError::BrokenPipe) => ExitCode::SUCCESS,
+        Err(e) => {
+            console::note(format!("error: {}", e.chain()));
+            ExitCode::from(e.code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

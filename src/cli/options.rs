@@ -1,0 +1,153 @@
+//! Options that several commands share.
+
+use clap::{Args, ValueEnum};
+
+use super::error::CliError;
+use crate::gpu::{Gpu, GpuOptions};
+use crate::infer::{Resample, SegmentOptions};
+use crate::volume::nifti;
+use crate::weights::FloatType;
+use crate::weights::package;
+
+/// Which adapter to run on.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DeviceArgs {
+    /// Adapter to run on: its index or a part of its name, as `unetr devices` lists them.
+    #[arg(long, value_name = "INDEX|NAME")]
+    pub device: Option<String>,
+    /// Keep the driver's bounds checks in shaders: slower, for finding faults.
+    #[arg(long)]
+    pub checked: bool,
+}
+
+impl DeviceArgs {
+    pub fn open(&self) -> Result<Gpu, CliError> {
+        let options = GpuOptions {
+            adapter: self.device.clone(),
+            default_limits: false,
+            checked: self.checked,
+        };
+        Ok(pollster::block_on(Gpu::open(&options))?)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum BlendArg {
+    Gaussian,
+    Constant,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ResampleArg {
+    #[default]
+    Probabilities,
+    Labels,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Precision {
+    #[default]
+    F32,
+    F16,
+}
+
+impl Precision {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
+    pub fn float_type(self) -> FloatType {
+        match self {
+            Self::F32 => FloatType::F32,
+            Self::F16 => FloatType::F16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormArg {
+    #[default]
+    Auto,
+    Sform,
+    Qform,
+    Pixdim,
+}
+
+impl FormArg {
+    pub fn read_options(self) -> nifti::ReadOptions {
+        let form = match self {
+            Self::Auto => nifti::Form::Auto,
+            Self::Sform => nifti::Form::Sform,
+            Self::Qform => nifti::Form::Qform,
+            Self::Pixdim => nifti::Form::Pixdim,
+        };
+        nifti::ReadOptions {
+            form,
+            ..nifti::ReadOptions::default()
+        }
+    }
+}
+
+/// How the model is run over a scan.
+#[derive(Clone, Debug, Args)]
+pub(super) struct InferenceArgs {
+    /// Fraction of a window shared with the next, from 0 to below 1 [default: the model's].
+    #[arg(long, value_name = "F", value_parser = overlap)]
+    pub overlap: Option<f64>,
+    /// Weighting of overlapping windows [default: the model's].
+    #[arg(long)]
+    pub blend: Option<BlendArg>,
+    /// Window size in voxels; only the model's own image size is possible.
+    #[arg(long, value_name = "X,Y,Z", value_parser = three_sizes)]
+    pub roi: Option<[usize; 3]>,
+    /// The way back to the scan's grid: interpolate class probabilities and decide there, or take the nearest label.
+    #[arg(long, default_value = "probabilities")]
+    pub resample: ResampleArg,
+    /// Storage of the weights on the device; arithmetic is f32.
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
+}
+
+impl InferenceArgs {
+    pub fn segment_options(&self) -> SegmentOptions {
+        SegmentOptions {
+            roi_size: self.roi,
+            overlap: self.overlap,
+            blend: self.blend.map(|b| match b {
+                BlendArg::Gaussian => package::Blend::Gaussian,
+                BlendArg::Constant => package::Blend::Constant,
+            }),
+            resample: match self.resample {
+                ResampleArg::Probabilities => Resample::Probabilities,
+                ResampleArg::Labels => Resample::Labels,
+            },
+            half_weights: self.precision == Precision::F16,
+            ..SegmentOptions::default()
+        }
+    }
+}
+
+fn overlap(text: &str) -> Result<f64, String> {
+    let value: f64 = text
+        .parse()
+        .map_err(|_| "a number is needed, such as 0.5".to_owned())?;
+    match (0.0..1.0).contains(&value) {
+        true => Ok(value),
+        false => Err("it must be at least 0 and less than 1".to_owned()),
+    }
+}
+
+/// `96,96,96` or `96x96x96`.
+pub(super) fn three_sizes(text: &str) -> Result<[usize; 3], String> {
+    let sizes: Vec<usize> = text
+        .split([',', 'x'])
+        .map(|part| part.trim().parse().unwrap_or(0))
+        .collect();
+    match sizes[..] {
+        [x, y, z] if x > 0 && y > 0 && z > 0 => Ok([x, y, z]),
+        _ => Err("three sizes are needed, such as 96,96,96".to_owned()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Output files: checked before any work, written under a temporary name, renamed together at the end.
+
+use std::fs::{File, Permissions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+use super::error::{CliError, Context};
+
+/// The files a command will write.
+pub(super) struct Outputs {
+    force: bool,
+    inputs: Vec<PathBuf>,
+    planned: Vec<(String, PathBuf)>,
+    staged: Vec<(NamedTempFile, PathBuf)>,
+}
+
+impl Outputs {
+    /// `inputs` are never overwritten, not even with `--force`.
+    pub fn new(force: bool, inputs: &[&Path]) -> Self {
+        let inputs = inputs.iter().filter_map(|p| p.canonicalize().ok());
+        Self {
+            force,
+            inputs: inputs.collect(),
+            planned: Vec::new(),
+            staged: Vec::new(),
+        }
+    }
+
+    /// Announces a file; `option` names it in messages.
+    ///
+    /// # Errors
+    /// It is an input or another output, it exists and `--force` is not given, or nothing can be written there.
+    pub fn plan(&mut self, option: &str, path: &Path) -> Result<(), CliError> {
+        let real = resolve(path)?;
+        if self.inputs.contains(&real) {
+            return Err(CliError::usage(format!(
+                "{option} {} is an input: choose another name",
+                path.display()
+            )));
+        }
+        if let Some((other, _)) = self.planned.iter().find(|(_, p)| *p == real) {
+            return Err(CliError::usage(format!(
+                "{option} and {other} name the same file {}",
+                path.display()
+            )));
+        }
+        if let Ok(found) = std::fs::metadata(path) {
+            if !found.is_file() {
+                return Err(CliError::failed(format!(
+                    "{option} {} is not a regular file",
+                    path.display()
+                )));
+            }
+            if !self.force {
+                return Err(CliError::failed(format!(
+                    "{option} {} exists; --force replaces it",
+                    path.display()
+                )));
+            }
+        }
+        // Better now than after an hour's work.
+        temporary(path).about(format!("cannot write {option} {}", path.display()))?;
+        self.planned.push((option.to_owned(), real));
+        Ok(())
+    }
+
+    /// Whether a file of this name is announced already.
+    pub fn is_planned(&self, path: &Path) -> bool {
+        resolve(path).is_ok_and(|real| self.planned.iter().any(|(_, p)| *p == real))
+    }
+
+    /// Writes a file under its temporary name.
+    pub fn stage<E: Into<CliError>>(
+        &mut self,
+        path: &Path,
+        write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), E>,
+    ) -> Result<(), CliError> {
+        let mut file = temporary(path).about(format!("cannot write {}", path.display()))?;
+        let mut out = BufWriter::with_capacity(1 << 16, file.as_file_mut());
+        write(&mut out).map_err(|e| about(e.into(), path))?;
+        out.flush().at(path)?;
+        drop(out);
+        // On the disk before the name is: after a power cut the file is whole or absent.
+        file.as_file().sync_all().at(path)?;
+        self.staged.push((file, path.to_owned()));
+        Ok(())
+    }
+
+    /// [`Outputs::stage`] for bytes at hand.
+    pub fn stage_bytes(&mut self, path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+        self.stage(path, |out| out.write_all(bytes))
+    }
+
+    /// Gives every file its name, the first staged last: where it is, the others are.
+    pub fn commit(self) -> Result<(), CliError> {
+        for (file, path) in self.staged.into_iter().rev() {
+            let done = match self.force {
+                true => file.persist(&path),
+                false => file.persist_noclobber(&path),
+            };
+            done.map_err(|e| e.error)
+                .about(format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn about(error: CliError, path: &Path) -> CliError {
+    match error {
+        CliError::Failed {
+            context: None,
+            cause,
+        } => CliError::Failed {
+            context: Some(path.display().to_string()),
+            cause,
+        },
+        other => other,
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A temporary file in the output's own folder, so that renaming is one step; readable as any new file is.
+fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(".unetr-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder(path))
+}
+
+/// The path without links and dots, whether the file exists or not.
+fn resolve(path: &Path) -> Result<PathBuf, CliError> {
+    if let Ok(real) = path.canonicalize() {
+        return Ok(real);
+    }
+    let Some(name) = path.file_name() else {
+        return Err(CliError::usage(format!(
+            "{} names no file",
+            path.display()
+        )));
+    };
+    let folder = folder(path);
+    let real = folder
+        .canonicalize()
+        .about(format!("output folder {}", folder.display()))?;
+    Ok(real.join(name))
+}

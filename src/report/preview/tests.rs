@@ -1,0 +1,109 @@
+use super::plane::{Plane, Section};
+use super::*;
+use crate::volume::Affine;
+
+/// A scan of 24 x 32 x 40 mm whose right half is 1 and whose left half is 0, in any of the 48 orientations: `axis[a]` is
+/// the world axis of voxel axis `a`, `flip[a]` whether it runs against it. A label lies at the right, front, top corner.
+fn scan(axis: [usize; 3], flip: [bool; 3], turn: f64) -> (LabelMap, Volume) {
+    let extent = [24.0, 32.0, 40.0];
+    let spacing = [1.0, 2.0, 4.0];
+    let mut m = [[0.0; 3]; 3];
+    let mut origin = [0.0; 3];
+    let mut dims = [0; 3];
+    for a in 0..3 {
+        let w = axis[a];
+        dims[a] = (extent[w] / spacing[a]) as usize;
+        m[w][a] = if flip[a] { -spacing[a] } else { spacing[a] };
+        origin[w] = if flip[a] { extent[w] / 2.0 - spacing[a] / 2.0 } else { -extent[w] / 2.0 + spacing[a] / 2.0 };
+    }
+    let upright = Affine::from_parts(m, origin);
+    let (s, c) = turn.sin_cos();
+    let rotation = Affine::from_parts([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]], [0.0; 3]);
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    for i in 0..dims[0] {
+        for j in 0..dims[1] {
+            for k in 0..dims[2] {
+                let [x, y, z] = upright.apply([i as f64, j as f64, k as f64]);
+                values.push(if x > 0.0 { 1.0 } else { 0.0 });
+                labels.push(u16::from(x > 6.0 && y > 9.0 && z > 8.0));
+            }
+        }
+    }
+    let affine = rotation.then_after(&upright);
+    let labels = LabelMap::new(labels, dims, affine).expect("labels");
+    (labels, Volume::new(values, 1, dims, affine).expect("scan"))
+}
+
+fn all_orientations() -> impl Iterator<Item = ([usize; 3], [bool; 3])> {
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    orders.into_iter().flat_map(|o| (0..8).map(move |f| (o, [f & 1 == 1, f & 2 == 2, f & 4 == 4])))
+}
+
+#[test]
+fn the_patients_right_is_on_the_left_in_all_48_orientations() {
+    for (axis, flip) in all_orientations() {
+        let (labels, scan) = scan(axis, flip, 0.0);
+        let section = Section::new(&labels, &scan, 0).expect("a section");
+        assert_eq!(section.extent_mm().map(f64::round), [24.0, 32.0, 40.0], "{axis:?} {flip:?}");
+        assert_eq!(section.letters(Plane::Axial), ["R", "L", "A", "P"]);
+        assert_eq!(section.letters(Plane::Coronal), ["R", "L", "S", "I"]);
+        assert_eq!(section.letters(Plane::Sagittal), ["A", "P", "S", "I"]);
+        let at = |plane, size: [i32; 2], u, v| section.view(plane, size, 2.0).sample(u, v).expect("inside");
+        assert!(at(Plane::Axial, [48, 64], 5, 32).intensity > 0.9, "right half of {axis:?} {flip:?}");
+        assert!(at(Plane::Axial, [48, 64], 42, 32).intensity < 0.1, "left half of {axis:?} {flip:?}");
+        // The label is right, front and top, so at the upper left of every plane through it.
+        for (plane, size) in [(Plane::Axial, [48, 64]), (Plane::Coronal, [48, 80]), (Plane::Sagittal, [64, 80])] {
+            assert_eq!(at(plane, size, 2, 2).label, 1, "{plane:?} of {axis:?} {flip:?}");
+            assert_eq!(at(plane, size, size[0] - 3, size[1] - 3).label, 0, "{plane:?} of {axis:?} {flip:?}");
+        }
+    }
+}
+
+#[test]
+fn oblique_scans_say_so_at_their_edges() {
+    for (axis, flip) in all_orientations() {
+        let (labels, scan) = scan(axis, flip, 0.35);
+        let section = Section::new(&labels, &scan, 0).expect("a section");
+        // Turned by 20 degrees about the body axis, from right to front.
+        assert_eq!(section.letters(Plane::Axial), ["RA", "LP", "AL", "PR"], "{axis:?} {flip:?}");
+        assert_eq!(section.letters(Plane::Coronal), ["RA", "LP", "S", "I"]);
+        assert_eq!(section.extent_mm().map(f64::round), [24.0, 32.0, 40.0]);
+    }
+}
+
+#[test]
+fn the_picture_has_the_scans_proportions() {
+    let (labels, scan) = scan([0, 1, 2], [true, false, false], 0.0);
+    let names = [LabelName { value: 1, name: "corner".into(), color: [200, 80, 60] }];
+    let options = PreviewOptions { title: "a scan", channel_name: "CT", names: &names, ..PreviewOptions::default() };
+    let bytes = preview(&labels, &scan, &options).expect("a picture");
+    let decoder = png::Decoder::new(std::io::Cursor::new(&bytes));
+    let mut reader = decoder.read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    let info = reader.next_frame(&mut pixels).expect("pixels");
+    // 40 mm are 540 pixels, so 24 are 324 and 32 are 432.
+    assert_eq!(info.width as i32, 324 + 432 + 3 * MARGIN);
+    assert_eq!(info.height as i32, HEADER + 432 + 540 + 2 * MARGIN + FOOTER);
+    // The label's corner in the axial panel is drawn in its colour.
+    let at = 3 * ((HEADER + 30) as usize * info.width as usize + MARGIN as usize + 40);
+    let [r, g, b] = [pixels[at], pixels[at + 1], pixels[at + 2]];
+    assert!(r > g && r > b, "{r} {g} {b}");
+}
+
+#[test]
+fn awkward_scans_make_pictures_too() {
+    let odd = [
+        ([1, 1, 1], vec![f32::NAN]),
+        ([200, 1, 1], vec![3.0; 200]),
+        ([2, 3, 4], (0..24).map(|v| v as f32).collect()),
+    ];
+    for (dims, data) in odd {
+        let count = data.len();
+        let scan = Volume::new(data, 1, dims, Affine::IDENTITY).expect("scan");
+        for value in [0, 900] {
+            let labels = LabelMap::new(vec![value; count], dims, Affine::IDENTITY).expect("labels");
+            let options = PreviewOptions { title: "näme \u{4e00}\n", ..PreviewOptions::default() };
+            assert!(preview(&labels, &scan, &options).is_ok(), "{dims:?}");
+        }
+    }
+}

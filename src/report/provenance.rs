@@ -1,0 +1,200 @@
+//! Where a segmentation comes from: enough to run it again and to see whether a file was changed since.
+//!
+//! The full record, with times and the hash of the output, is written beside the output. The copy inside the output
+//! ([`Provenance::for_embedding`]) has neither, so that equal runs give equal files. Only file names are kept, no folders.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::NOTICE;
+
+/// A file by its name and content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileRecord {
+    /// Name without folders.
+    pub file: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+/// The model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ModelRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Licence of its weights.
+    pub licence: String,
+    /// SHA-256 of its file.
+    pub sha256: String,
+}
+
+/// The scan's grid as it was read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GeometryRecord {
+    /// Voxels along i, j, k.
+    pub dims: [usize; 3],
+    /// Channels.
+    pub channels: usize,
+    /// Voxel size, mm.
+    pub spacing_mm: [f64; 3],
+    /// Where the voxel axes point.
+    pub axis_codes: String,
+    /// Voxel index to mm, RAS+.
+    pub affine: [[f64; 4]; 4],
+    /// `sform`, `qform` or `pixdim`.
+    pub affine_source: String,
+    /// Voxels of the model's grid, on which the network ran.
+    pub model_dims: [usize; 3],
+    /// What was repaired or is doubtful.
+    pub warnings: Vec<String>,
+}
+
+/// The sliding window and the way back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InferenceRecord {
+    /// Voxels of a window.
+    pub roi_size: [usize; 3],
+    /// Windows run.
+    pub windows: usize,
+    /// Fraction of a window shared with the next.
+    pub overlap: f64,
+    /// `gaussian` or `constant`.
+    pub blend: String,
+    /// Standard deviation of the gaussian as a fraction of the window.
+    pub sigma_scale: f64,
+    /// `probabilities` or `labels`.
+    pub resample: String,
+    /// Storage of the weights on the device: `f32` or `f16`; arithmetic is f32.
+    pub precision: String,
+}
+
+/// The device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceRecord {
+    /// The adapter's name.
+    pub adapter: String,
+    /// `Vulkan`, `Metal`, `Dx12`, ...
+    pub backend: String,
+    /// Name and version.
+    pub driver: String,
+    /// Whether it is a CPU that plays a GPU.
+    pub software: bool,
+}
+
+/// A label value and its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelRecord {
+    /// Its value.
+    pub value: u16,
+    /// Its name.
+    pub name: String,
+}
+
+/// When, and how long it took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TimeRecord {
+    /// Start, UTC, RFC 3339.
+    pub started: String,
+    /// From reading the first file to the last result.
+    pub seconds: f64,
+}
+
+/// The record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Provenance {
+    /// What it is for, and what not.
+    pub notice: String,
+    /// This program.
+    pub tool: ToolRecord,
+    /// The model.
+    pub model: ModelRecord,
+    /// The scans, in the order of the channels.
+    pub inputs: Vec<FileRecord>,
+    /// The scan's grid.
+    pub geometry: GeometryRecord,
+    /// The package's `input` section as it was applied.
+    pub preprocessing: Value,
+    /// Windows and the way back.
+    pub inference: InferenceRecord,
+    /// Meaning of the values.
+    pub labels: Vec<LabelRecord>,
+    /// The device.
+    pub device: DeviceRecord,
+    /// When; only beside the output.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeRecord>,
+    /// The output and its hash; only beside the output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<FileRecord>,
+}
+
+/// Name and version of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ToolRecord {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+}
+
+impl ToolRecord {
+    /// This program.
+    pub fn this() -> Self {
+        Self { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
+}
+
+impl Provenance {
+    /// The notice every record carries.
+    pub const NOTICE: &'static str = NOTICE;
+
+    /// The record without what differs between equal runs.
+    pub fn for_embedding(&self) -> Self {
+        Self { time: None, output: None, ..self.clone() }
+    }
+
+    /// Indented JSON text.
+    pub fn to_json(&self) -> String {
+        // Strings and numbers always serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+/// A moment as `2026-11-23T19:44:35Z`, from the seconds since 1970-01-01 UTC.
+pub fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days to a date of the Gregorian calendar, in eras of 400 years that begin on 1 March (Hinnant, "chrono-compatible
+    // low-level date algorithms").
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (h, m, s) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day_of_month:02}T{h:02}:{m:02}:{s:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_the_calendars() {
+        // `date -u -d @N +%FT%TZ`
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_200, "2024-03-01T00:00:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Two software adapters that share no code, lavapipe and SwiftShader, must give the same labels. The second comes with
+//! Debian's Chromium; each runs in a process of its own, because the Vulkan loader reads its driver list once.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use unetr_wgpu::volume::nifti::{ReadOptions, read_labels_path};
+
+const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
+
+fn lavapipe() -> Option<PathBuf> {
+    let drivers = std::fs::read_dir("/usr/share/vulkan/icd.d").ok()?;
+    drivers.flatten().map(|e| e.path()).find(|p| p.to_string_lossy().contains("lvp_icd") && !p.to_string_lossy().contains("i686"))
+}
+
+fn segment(driver: &Path, model: &Path, scan: &Path, folder: &Path, name: &str) -> Vec<u16> {
+    let out = folder.join(format!("{name}.nii.gz"));
+    let run = Command::new(env!("CARGO_BIN_EXE_unetr"))
+        .env("VK_DRIVER_FILES", driver)
+        .args(["segment".as_ref(), scan.as_os_str(), "-m".as_ref(), model.as_os_str(), "-o".as_ref(), out.as_os_str()])
+        .output()
+        .expect("unetr runs");
+    assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
+    read_labels_path(&out, &ReadOptions::default()).expect("labels").labels.data
+}
+
+#[test]
+fn lavapipe_and_swiftshader_agree() {
+    let (Some(lavapipe), true) = (lavapipe(), Path::new(SWIFTSHADER).exists()) else {
+        println!("not run: lavapipe or {SWIFTSHADER} is missing");
+        return;
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let scans = root.join("tests/data/hippocampus/images");
+    let cases = [
+        ("models/hippocampus.safetensors", scans.join("hippocampus_058.nii.gz")),
+        ("models/hippocampus.safetensors", scans.join("hippocampus_250.nii.gz")),
+        ("tests/golden/end-to-end/ct.model.safetensors", root.join("tests/data/ct-multiorgan/image.nii.gz")),
+    ];
+    let (mut voxels, mut different) = (0usize, 0usize);
+    for (i, (model, scan)) in cases.iter().enumerate() {
+        let model = root.join(model);
+        let a = segment(&lavapipe, &model, scan, folder.path(), &format!("lavapipe-{i}"));
+        let b = segment(Path::new(SWIFTSHADER), &model, scan, folder.path(), &format!("swiftshader-{i}"));
+        voxels += a.len();
+        different += a.iter().zip(&b).filter(|(x, y)| x != y).count();
+    }
+    println!("{different} of {voxels} voxels differ");
+    assert!((different as f64) <= 1e-4 * voxels as f64, "{different} of {voxels} voxels differ");
+}

@@ -1,0 +1,101 @@
+//! Plans without a GPU: memory budgets under WebGPU's default limits, the browser's rules, and wgpu's own validation on
+//! its noop backend.
+
+use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuError, Limits};
+use unetr_wgpu::graph::{Graph, Layouted, Plan, PlanError, PlanOptions, Residents, Target};
+use unetr_wgpu::infer::{InferError, plan_memory};
+use unetr_wgpu::model::{NormName, UnetrConfig, parameter_count, unetr};
+
+const MIB: u64 = 1 << 20;
+const CLASSES: [AdapterClass; 3] = [AdapterClass::Software, AdapterClass::Integrated, AdapterClass::Discrete];
+
+fn full() -> UnetrConfig {
+    UnetrConfig::default()
+}
+
+fn small() -> UnetrConfig {
+    UnetrConfig {
+        img_size: [48, 64, 48],
+        feature_size: 8,
+        hidden_size: 192,
+        mlp_dim: 768,
+        num_heads: 6,
+        out_channels: 3,
+        ..full()
+    }
+}
+
+#[test]
+fn the_full_network_fits_700_mib_within_default_limits() {
+    assert_eq!(parameter_count(&full()), 92_784_046);
+    for class in CLASSES {
+        let mut graph = Graph::new();
+        let network = unetr(&mut graph, &full(), 1).expect("a graph");
+        let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
+        graph.output(logits);
+        let plan = Layouted::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
+        let m = plan.memory();
+        println!("{class:?}: {} MiB: weights {}, activations {} (unshared {})", m.total() / MIB, m.weights / MIB, m.activations / MIB, m.activations_unshared / MIB);
+        assert!(m.total() <= 700 * MIB, "{class:?}: {} MiB", m.total() / MIB);
+        let flops: f64 = plan.nodes().iter().map(|n| n.cost.flops).sum();
+        assert!((flops * 1e-9 - 146.5).abs() < 2.0, "{:.1} GFLOP", flops * 1e-9);
+    }
+}
+
+#[test]
+fn large_scans_fit() {
+    let btcv = plan_memory(&full(), [314, 214, 234], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");
+    println!("314x214x234, 14 classes: {} MiB", btcv.total() / MIB);
+    assert!(btcv.total() <= 1228 * MIB, "{} MiB", btcv.total() / MIB);
+    let large = plan_memory(&full(), [512, 512, 400], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");
+    println!("512x512x400, 14 classes: {} MiB", large.total() / MIB);
+    let half = plan_memory(&full(), [314, 214, 234], true, AdapterClass::Discrete, &Limits::default()).expect("a plan");
+    println!("314x214x234, weights in 16 bits: {} MiB", half.total() / MIB);
+    assert!(btcv.total() - half.total() > 170 * MIB, "half weights save half the weights");
+}
+
+#[test]
+fn a_plane_larger_than_a_binding_is_named() {
+    let error = plan_memory(&full(), [96, 4096, 4096], false, AdapterClass::Discrete, &Limits::default()).expect_err("too large");
+    assert!(matches!(&error, InferError::Option { option: "scan", .. }), "{error}");
+    let wide = UnetrConfig { feature_size: 48, ..full() };
+    let error = plan_memory(&wide, [96; 3], false, AdapterClass::Discrete, &Limits::default()).expect_err("too large");
+    assert!(matches!(&error, InferError::Plan(PlanError::TooLarge { .. })), "{error}");
+    assert!(error.to_string().contains("bytes in one buffer"), "{error}");
+}
+
+#[test]
+fn unsupported_norms_are_named() {
+    let group = UnetrConfig { norm_name: NormName::Group { num_groups: 8, affine: true }, ..small() };
+    unetr(&mut Graph::new(), &group, 1).expect("group norm runs");
+    let batch = UnetrConfig { norm_name: NormName::Batch { affine: true }, ..small() };
+    let error = unetr(&mut Graph::new(), &batch, 1).err().expect("batch norm does not");
+    assert!(error.to_string().contains("batch"), "{error}");
+}
+
+#[test]
+fn the_plan_encodes_on_the_noop_backend() {
+    let gpu = Gpu::noop();
+    let mut graph = Graph::new();
+    let network = unetr(&mut graph, &small(), 1).expect("a graph");
+    let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
+    graph.output(logits);
+    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut Residents::default()));
+    let plan = plan.expect("wgpu accepts the plan");
+    plan.run().expect("and its commands");
+    // Nothing ran, which the submission counter must notice: zeros would be a plausible segmentation.
+    let read = pollster::block_on(plan.read(logits));
+    assert!(matches!(read, Err(PlanError::Gpu(GpuError::WorkDropped { done: 0, submitted: 1 }))), "{read:?}");
+}
+
+#[test]
+fn a_lost_device_is_an_error() {
+    let gpu = Gpu::noop();
+    gpu.destroy();
+    let mut graph = Graph::new();
+    let network = unetr(&mut graph, &small(), 1).expect("a graph");
+    graph.output(network.end.u.0);
+    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut Residents::default()));
+    let error = plan.err().expect("no plan on a lost device");
+    assert!(matches!(error, PlanError::Gpu(GpuError::DeviceLost { .. } | GpuError::Validation(_))), "{error}");
+}
