@@ -6,5 +6,7 @@ pub mod kernels;
 pub mod metrics;
 pub mod model;
 pub mod tensor;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod volume;
 pub mod weights;

@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 
-use unetr_wgpu::graph::{Graph, GraphError, Layout, TensorId, interpret};
+use unetr_wgpu::graph::{Graph, GraphError, Layout, Role, TensorId, interpret};
 use unetr_wgpu::kernels::conv3d::Source;
 use unetr_wgpu::kernels::residual::BlockEnd;
+use unetr_wgpu::kernels::sum_parts::SumRepeats;
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
 /// Differentiates what `build` makes of noise with respect to all of its parameters, by both ways.
@@ -14,11 +15,15 @@ fn check(name: &str, build: impl Fn(&mut Graph) -> Result<TensorId, GraphError>)
     let mut graph = Graph::new().for_training();
     let y = build(&mut graph).expect(name);
     let seed = graph.input("seed", graph.shape(y).clone());
-    let gradients = graph.backward(&[(y, seed)]).expect(name);
+    let gradients = graph.backward(&[(y, seed)], &[]).expect(name);
     let parameters: Vec<(TensorId, Shape)> = graph.parameters().map(|(id, t)| (id, t.shape.clone())).collect();
     let mut values: HashMap<TensorId, HostTensor> = HashMap::new();
     for (i, (id, shape)) in parameters.iter().enumerate() {
         values.insert(*id, HostTensor::noise(shape.clone(), 100 + i as u64));
+    }
+    for (id, info) in graph.tensors().filter(|(_, t)| t.role == Role::Input) {
+        // Labels: zeros and ones.
+        values.insert(id, HostTensor::noise(info.shape.clone(), 8).map(|v| v.ceil().abs()));
     }
     values.insert(seed, HostTensor::noise(graph.shape(y).clone(), 7));
     let mut forward = Graph::new();
@@ -76,6 +81,16 @@ fn layer_norm_and_transpose() {
         let y = g.layer_norm("norm", x, w, b)?;
         g.transpose("transpose", y, &[1, 2, 3])
     });
+}
+
+#[test]
+fn patchify() {
+    for channel_last in [false, true] {
+        check("patchify", |g| {
+            let x = g.parameter("x", [2, 3, 2, 4, 2]);
+            g.patchify("patches", x, 2, channel_last)
+        });
+    }
 }
 
 #[test]
@@ -163,17 +178,18 @@ fn fan_out() {
 #[test]
 fn refusals_name_the_node() {
     let mut g = Graph::new();
-    let x = g.parameter("image", [1, 1, 2, 2, 2]);
-    let y = g.scope("vit", |g| g.patchify("patches", x, 2, false)).expect("it fits");
+    let x = g.parameter("x", [4, 3]);
+    let sum = SumRepeats { shape: Shape::from([2, 3]) };
+    let y = g.scope("vit", |g| g.add_one("sum", sum, &[x])).expect("it fits");
     let seed = g.input("seed", g.shape(y).clone());
-    let error = g.backward(&[(y, seed)]).expect_err("not differentiable");
-    assert!(error.node == "vit.patches" && error.reason.contains("patchify"), "{error}");
+    let error = g.backward(&[(y, seed)], &[]).expect_err("not differentiable");
+    assert!(error.node == "vit.sum" && error.reason.contains("sum_parts"), "{error}");
 
     let mut g = Graph::new();
     let (x, w) = (g.input("x", [2, 3]), g.parameter("w", [4, 3]));
     let y = g.linear("mlp", x, w, None, true, None).expect("it fits");
     let seed = g.input("seed", g.shape(y).clone());
-    let error = g.backward(&[(y, seed)]).expect_err("nothing was kept");
+    let error = g.backward(&[(y, seed)], &[]).expect_err("nothing was kept");
     assert!(error.node.starts_with("mlp") && error.reason.contains("for training"), "{error}");
 
     let mut g = Graph::new().with_half_weights(true);
@@ -181,7 +197,7 @@ fn refusals_name_the_node() {
     let w = g.matrix_parameter("w", [4, 4], Layout::Natural);
     let y = g.linear("layer", x, w, None, false, None).expect("it fits");
     let seed = g.input("seed", g.shape(y).clone());
-    let error = g.backward(&[(y, seed)]).expect_err("16 bits");
+    let error = g.backward(&[(y, seed)], &[]).expect_err("16 bits");
     assert!(error.node == "w" && error.reason.contains("32 bits"), "{error}");
 }
 

@@ -9,17 +9,17 @@ use super::{Applied, DType, Graph, GraphError, Role, TensorId, Work};
 /// Most terms that one `add` node takes.
 const TERMS: usize = 4;
 
-/// The gradients of a graph's parameters.
+/// The gradients of a graph's parameters, and of what else was asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients(HashMap<TensorId, TensorId>);
 
 impl Gradients {
-    /// The gradient of a parameter; `None` if nothing differentiated depends on it.
-    pub fn of(&self, parameter: TensorId) -> Option<TensorId> {
-        self.0.get(&parameter).copied()
+    /// The gradient of a tensor; `None` if nothing differentiated depends on it.
+    pub fn of(&self, tensor: TensorId) -> Option<TensorId> {
+        self.0.get(&tensor).copied()
     }
 
-    /// (parameter, gradient), in the order the parameters were added.
+    /// (tensor, gradient), in the order the tensors were added.
     pub fn pairs(&self) -> Vec<(TensorId, TensorId)> {
         let mut pairs: Vec<_> = self.0.iter().map(|(p, g)| (*p, *g)).collect();
         pairs.sort_unstable();
@@ -28,13 +28,14 @@ impl Gradients {
 }
 
 impl Graph {
-    /// Adds the nodes that compute the gradient of `Σ seed · tensor` over all `seeds` with respect to every parameter.
+    /// Adds the nodes that compute the gradient of `Σ seed · tensor` over all `seeds` with respect to every parameter,
+    /// and to the inputs `also`.
     ///
     /// # Errors
     /// [`GraphError`] that names the node if a gradient would have to pass through one that is not differentiable, or the
     /// parameter if its weights are stored in 16 bits.
-    pub fn backward(&mut self, seeds: &[(TensorId, TensorId)]) -> Result<Gradients, GraphError> {
-        let varies = self.varying()?;
+    pub fn backward(&mut self, seeds: &[(TensorId, TensorId)], also: &[TensorId]) -> Result<Gradients, GraphError> {
+        let varies = self.varying(also)?;
         let mut terms: HashMap<TensorId, Vec<TensorId>> = HashMap::new();
         for &(tensor, seed) in seeds {
             if self.shape(tensor) != self.shape(seed) {
@@ -57,7 +58,7 @@ impl Graph {
             let (name, work) = (node.name.clone(), node.kernel.clone());
             self.through(&name, &work, &applied, &mut terms)?;
         }
-        let parameters: Vec<TensorId> = self.parameters().map(|(id, _)| id).collect();
+        let parameters: Vec<TensorId> = self.parameters().map(|(id, _)| id).chain(also.iter().copied()).collect();
         let mut gradients = Gradients::default();
         for parameter in parameters {
             let name = format!("{}.grad", self.tensor(parameter).name);
@@ -69,9 +70,10 @@ impl Graph {
         Ok(gradients)
     }
 
-    /// For every tensor, whether it depends on a parameter.
-    fn varying(&self) -> Result<Vec<bool>, GraphError> {
+    /// For every tensor, whether it depends on a parameter or on one of `also`.
+    fn varying(&self, also: &[TensorId]) -> Result<Vec<bool>, GraphError> {
         let mut varies: Vec<bool> = self.tensors.iter().map(|t| t.role == Role::Parameter).collect();
+        also.iter().for_each(|id| varies[id.index()] = true);
         if let Some(half) = self.tensors.iter().find(|t| t.role == Role::Parameter && t.dtype == DType::F16) {
             let reason = "gradients need weights stored in 32 bits".to_owned();
             return Err(GraphError { node: half.name.clone(), reason });

@@ -45,14 +45,14 @@ impl Kernel for Fill {
 }
 
 impl Graph {
-    /// The gradients of a loss: of the sum of its elements, times `scale`.
+    /// The gradients of a loss: of the sum of its elements, times `scale`, with respect to every parameter and the inputs `also`.
     ///
     /// # Errors
     /// As [`Graph::backward`].
-    pub fn backward_from(&mut self, loss: TensorId, scale: f32) -> Result<Gradients, GraphError> {
+    pub fn backward_from(&mut self, loss: TensorId, scale: f32, also: &[TensorId]) -> Result<Gradients, GraphError> {
         let seed = Fill { shape: self.shape(loss).clone(), value: scale };
         let seed = self.add_one("loss.seed", seed, &[])?;
-        self.backward(&[(loss, seed)])
+        self.backward(&[(loss, seed)], also)
     }
 }
 

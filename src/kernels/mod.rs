@@ -57,6 +57,8 @@ kernels![
     #[cfg(feature = "train")]
     norm_parameters_backward,
     #[cfg(feature = "train")]
+    patchify_backward,
+    #[cfg(feature = "train")]
     residual_backward,
     #[cfg(feature = "train")]
     sum_parts,

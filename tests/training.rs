@@ -1,0 +1,134 @@
+//! Losses, gradients and optimiser against MONAI and PyTorch.
+#![cfg(feature = "train")]
+
+#[path = "support/golden.rs"]
+mod golden;
+
+use std::collections::BTreeMap;
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+use unetr_wgpu::gpu::{Gpu, GpuOptions};
+use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents};
+use unetr_wgpu::kernels::dice_ce::DiceCe;
+use unetr_wgpu::model::UnetrConfig;
+use unetr_wgpu::tensor::Shape;
+use unetr_wgpu::train::{Objective, TrainingGraph};
+use unetr_wgpu::weights::package::network_from_json;
+
+fn gpu() -> Gpu {
+    let adapter = std::env::var("UNETR_ADAPTER").ok();
+    let options = GpuOptions { adapter, default_limits: true, ..GpuOptions::default() };
+    pollster::block_on(Gpu::open(&options)).expect("an adapter: see README, 'tests'")
+}
+
+fn metadata(file: &[u8]) -> BTreeMap<String, String> {
+    let (_, header) = SafeTensors::read_metadata(file).expect("a header");
+    header.metadata().clone().unwrap_or_default().into_iter().collect()
+}
+
+fn network(file: &[u8]) -> (UnetrConfig, Value) {
+    let text = metadata(file)["config"].clone();
+    (network_from_json(&text).expect("a network"), serde_json::from_str(&text).expect("JSON"))
+}
+
+fn f32s(file: &[u8], name: &str) -> Vec<f32> {
+    golden::tensor(file, name).1.into_iter().map(|v| v as f32).collect()
+}
+
+fn l2(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// The setting that the file describes in words: `DiceCELoss softmax {"batch": false, ...}`.
+fn setting(text: &str) -> DiceCe {
+    let (kind, rest) = text.split_once(' ').expect("a class");
+    let (activation, options) = rest.split_once(' ').expect("an activation");
+    let options: Value = serde_json::from_str(options).expect("JSON");
+    let on = |name: &str| options[name].as_bool().expect(name);
+    let number = |name: &str| options[name].as_f64().expect(name) as f32;
+    DiceCe {
+        sigmoid: activation == "sigmoid",
+        cross_entropy: if kind == "DiceCELoss" { 1.0 } else { 0.0 },
+        squared: on("squared_pred"),
+        batch: on("batch"),
+        background: on("include_background"),
+        smooth_nr: number("smooth_nr"),
+        smooth_dr: number("smooth_dr"),
+        ..DiceCe::default()
+    }
+}
+
+#[test]
+fn losses_equal_monai() {
+    let file = golden::bytes("golden/losses.safetensors");
+    let gpu = gpu();
+    let settings = metadata(&file);
+    assert_eq!(settings.len(), 6);
+    for (name, text) in settings {
+        let mut graph = Graph::new();
+        let shape = |part: &str| Shape::new(&golden::tensor(&file, &format!("{name}.{part}")).0);
+        let logits = graph.parameter("logits", shape("logits"));
+        let label = graph.input("label", shape("label"));
+        let loss = graph.dice_ce("loss", logits, label, setting(&text)).expect("it fits");
+        let gradient = graph.backward_from(loss, 1.0, &[]).expect("it has a gradient").of(logits).expect("of the logits");
+        graph.output(loss);
+        graph.output(gradient);
+        let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut Residents::default())).expect("a plan");
+        plan.write(logits, &f32s(&file, &format!("{name}.logits"))).expect("it fits");
+        plan.write(label, &f32s(&file, &format!("{name}.label"))).expect("it fits");
+        plan.run().expect("it runs");
+        let value = f64::from(pollster::block_on(plan.read(loss)).expect("a loss")[0]);
+        let want = golden::tensor(&file, &format!("{name}.loss")).1[0];
+        assert!((value - want).abs() <= 1e-5 * want.abs(), "{name}: {value} for {want}");
+        let got = pollster::block_on(plan.read(gradient)).expect("a gradient");
+        let want = golden::tensor(&file, &format!("{name}.grad")).1;
+        let error = l2(got.iter().zip(&want).map(|(g, w)| f64::from(*g) - w)) / l2(want);
+        println!("{name}: loss {value}, gradient to {error:.1e}");
+        assert!(error <= 1e-5, "{name}: gradient to {error:e}");
+    }
+}
+
+#[test]
+fn network_gradients_equal_monai() {
+    let gpu = gpu();
+    for name in ["unetr-cubic-1to3", "unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14"] {
+        let file = golden::bytes(&format!("golden/{name}.safetensors"));
+        let (config, json) = network(&file);
+        let sigmoid = json["activation"] == "sigmoid";
+        let loss = DiceCe { sigmoid, cross_entropy: if sigmoid { 0.0 } else { 1.0 }, ..DiceCe::default() };
+        let batch = json["batch"].as_u64().expect("a batch") as usize;
+        let mut step = TrainingGraph::new(&config, &Objective { batch, loss }, true).expect("a graph");
+        let pairs = step.gradients.pairs();
+        pairs.iter().for_each(|(_, g)| step.graph.output(*g));
+        let plan = pollster::block_on(Plan::new(&gpu, &step.graph, &PlanOptions::default(), &mut Residents::default())).expect("a plan");
+        for (id, info) in step.graph.parameters() {
+            plan.write(id, &f32s(&file, &format!("weight.{}", info.name))).expect("it fits");
+        }
+        plan.write(step.input, &f32s(&file, "input")).expect("it fits");
+        plan.write(step.label, &f32s(&file, "label")).expect("it fits");
+        plan.run().expect("it runs");
+        let value = f64::from(pollster::block_on(plan.read(step.loss)).expect("a loss")[0]);
+        let want = golden::tensor(&file, "loss").1[0];
+        assert!((value - want).abs() <= 1e-5 * want.abs(), "{name}: loss {value} for {want}");
+
+        let reference = SafeTensors::deserialize(&file).expect("a file");
+        let names: Vec<&str> = reference.names().into_iter().filter_map(|n| n.strip_prefix("grad.")).collect();
+        let total = l2(names.iter().flat_map(|n| golden::tensor(&file, &format!("grad.{n}")).1));
+        assert_eq!(names.len(), pairs.len(), "{name}: as many gradients as MONAI has");
+        let mut worst = (0.0, String::new());
+        for (parameter, gradient) in pairs {
+            let parameter = step.graph.tensor(parameter).name.clone();
+            let want = golden::tensor(&file, &format!("grad.{parameter}")).1;
+            let got = pollster::block_on(plan.read(gradient)).expect("a gradient");
+            assert_eq!(got.len(), want.len(), "{name}: {parameter}");
+            let error = l2(got.iter().zip(&want).map(|(g, w)| f64::from(*g) - w));
+            let share = error / (1e-4 * l2(want) + 1e-7 * total);
+            assert!(share <= 1.0, "{name}: {parameter} is off by {error:e}, {share:.2} times what is allowed");
+            if share > worst.0 {
+                worst = (share, parameter);
+            }
+        }
+        println!("{name}: loss {value}, {} gradients, worst {} at {:.3} of the tolerance", names.len(), worst.1, worst.0);
+    }
+}
