@@ -220,3 +220,13 @@ fn losses() {
         });
     }
 }
+
+#[test]
+fn dropout() {
+    use unetr_wgpu::kernels::dropout::Dropout;
+    check("dropout", |g| {
+        let x = g.parameter("x", [4, 9]);
+        let step = g.input("step", [1]);
+        g.dropout("dropout", x, step, Dropout { rate: 0.4, seed: 3 })
+    });
+}

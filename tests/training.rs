@@ -13,7 +13,7 @@ use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents};
 use unetr_wgpu::kernels::dice_ce::DiceCe;
 use unetr_wgpu::model::UnetrConfig;
 use unetr_wgpu::tensor::Shape;
-use unetr_wgpu::train::{Objective, TrainingGraph};
+use unetr_wgpu::train::{Objective, Optimizer, OptimizerOptions, Rates, TrainingGraph};
 use unetr_wgpu::weights::package::network_from_json;
 
 fn gpu() -> Gpu {
@@ -131,4 +131,44 @@ fn network_gradients_equal_monai() {
         }
         println!("{name}: loss {value}, {} gradients, worst {} at {:.3} of the tolerance", names.len(), worst.1, worst.0);
     }
+}
+
+#[test]
+fn eight_steps_of_adamw_equal_pytorch() {
+    let file = golden::bytes("golden/adamw.safetensors");
+    let (config, json) = network(&file);
+    let (batch, number) = (golden::tensor(&file, "input").0[0], |name: &str| json[name].as_f64().expect(name));
+    let mut step = TrainingGraph::new(&config, &Objective { batch, loss: DiceCe::default() }, false).expect("a graph");
+    let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &OptimizerOptions::default()).expect("an optimiser");
+    let rates = Rates {
+        learning_rate: number("lr"),
+        weight_decay: number("weight_decay"),
+        betas: (json["betas"][0].as_f64().expect("beta1"), json["betas"][1].as_f64().expect("beta2")),
+        epsilon: number("eps"),
+        ..Rates::default()
+    };
+    let plan = pollster::block_on(Plan::new(&gpu(), &step.graph, &PlanOptions::default(), &mut Residents::default())).expect("a plan");
+    for (id, info) in step.graph.parameters() {
+        plan.write(id, &f32s(&file, &format!("start.{}", info.name))).expect("it fits");
+    }
+    plan.write(step.input, &f32s(&file, "input")).expect("it fits");
+    plan.write(step.label, &f32s(&file, "label")).expect("it fits");
+    let losses = golden::tensor(&file, "losses").1;
+    assert_eq!(losses.len(), 8);
+    for (t, want) in (1..).zip(losses) {
+        plan.write(optimizer.rates, &rates.at(t)).expect("it fits");
+        plan.run().expect("it runs");
+        let loss = f64::from(pollster::block_on(plan.read(step.loss)).expect("a loss")[0]);
+        println!("step {t}: {loss} for {want}, {:.1e}", (loss - want).abs() / want);
+        assert!((loss - want).abs() <= 1e-4 * want.abs(), "step {t}: {loss} for {want}");
+    }
+    let (mut error, mut change) = (0.0f64, 0.0f64);
+    for (id, info) in step.graph.parameters() {
+        let got = pollster::block_on(plan.read(id)).expect("a weight");
+        let (start, end) = (golden::tensor(&file, &format!("start.{}", info.name)).1, golden::tensor(&file, &format!("end.{}", info.name)).1);
+        error += got.iter().zip(&end).map(|(g, e)| (f64::from(*g) - e).powi(2)).sum::<f64>();
+        change += start.iter().zip(&end).map(|(s, e)| (s - e).powi(2)).sum::<f64>();
+    }
+    println!("end weights off by {:.1e} of their change", (error / change).sqrt());
+    assert!((error / change).sqrt() <= 1e-2, "end weights off by {:e} of {:e}", error.sqrt(), change.sqrt());
 }

@@ -55,6 +55,14 @@ pub struct TensorKind {
     pub layout: Layout,
 }
 
+impl TensorKind {
+    /// Elements stored, padding included.
+    #[cfg(feature = "train")]
+    pub fn stored(&self) -> usize {
+        self.layout.stored_elements(&self.shape)
+    }
+}
+
 /// The arguments and results of a node.
 #[derive(Clone, Debug)]
 pub struct Io {

@@ -41,6 +41,14 @@ kernels![
     #[cfg(feature = "train")]
     conv_transpose3d_backward,
     #[cfg(feature = "train")]
+    adamw,
+    #[cfg(feature = "train")]
+    clip,
+    #[cfg(feature = "train")]
+    dropout,
+    #[cfg(feature = "train")]
+    square_sum,
+    #[cfg(feature = "train")]
     dice_ce,
     #[cfg(feature = "train")]
     dice_ce_backward,
