@@ -1,6 +1,6 @@
 // One AdamW step with decoupled decay, and the moving average of the weights, all in place.
 //   gradient, w, m, v, average  (count)
-//   rates  learning rate, decay, beta1, beta2, epsilon, 1 - beta1^t, 1 - beta2^t, decay of the average
+//   rates  learning rate, decay, 1 - beta1, 1 - beta2, epsilon, 1 - beta1^t, 1 - beta2^t, 1 - decay of the average
 //   clip   (length, factor, finite, 0) of all gradients; nothing changes if they are not finite
 #import index
 
@@ -22,19 +22,35 @@ fn forward(
     @builtin(num_workgroups) counts: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = flat_group(wid, counts) * 64u + lane;
-    if (index >= params.count || clip[2] == 0.0) {
+    let first = flat_group(wid, counts) * 256u + lane;
+    if (clip[2] == 0.0) {
         return;
     }
-    let g = gradient[index] * clip[1];
-    let first = fma(g - m[index], 1.0 - rates[2], m[index]);
-    let second = fma(g * g - v[index], 1.0 - rates[3], v[index]);
-    let kept = w[index] * select(1.0, 1.0 - rates[0] * rates[1], params.decays == 1u);
-    let next = kept - rates[0] / rates[5] * first / (sqrt(second / rates[6]) + rates[4]);
-    m[index] = first;
-    v[index] = second;
-    w[index] = next;
+    let factor = clip[1];
+    let decay = select(1.0, 1.0 - rates[0] * rates[1], params.decays == 1u);
+    let pace = rates[0] / rates[5];
+    let mean_share = rates[2];
+    let square_share = rates[3];
+    let epsilon = rates[4];
+    let root = 1.0 / sqrt(rates[6]);
 #if AVERAGE
-    average[index] = fma(average[index] - next, rates[7], next);
+    let average_share = rates[7];
+#end
+#unroll i in 0..4
+    {
+        let index = first + $iu * 64u;
+        if (index < params.count) {
+            let g = gradient[index] * factor;
+            let mean = fma(g - m[index], mean_share, m[index]);
+            let square = fma(g * g - v[index], square_share, v[index]);
+            let next = fma(w[index], decay, -pace * mean / fma(sqrt(square), root, epsilon));
+            m[index] = mean;
+            v[index] = square;
+            w[index] = next;
+#if AVERAGE
+            average[index] = fma(next - average[index], average_share, average[index]);
+#end
+        }
+    }
 #end
 }

@@ -19,15 +19,28 @@ fn forward(
     @builtin(num_workgroups) counts: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = flat_group(wid, counts) * 64u + lane;
-    if (index >= params.channels * params.voxels) {
+    // A group stays within one channel.
+    let tiles = (params.voxels + 511u) / 512u;
+    let group = flat_group(wid, counts);
+    let channel = group / tiles;
+    if (channel >= params.channels) {
         return;
     }
-    let channel = index / params.voxels;
-    let d = dmoments[channel];
-    var v = fma(2.0 * d.y, y[index] - moments[channel].x, d.x) / f32(params.voxels);
+    let spread = dmoments[channel] / f32(params.voxels);
+    let mean = moments[channel].x;
+    let first = group % tiles * 512u + lane;
+#unroll i in 0..8
+    {
+        let voxel = first + $iu * 64u;
+        if (voxel < params.voxels) {
+            let at = channel * params.voxels + voxel;
+            let v = fma(2.0 * spread.y, y[at] - mean, spread.x);
 #if DIRECT
-    v += dy[index];
+            dx[at] = dy[at] + v;
+#else
+            dx[at] = v;
 #end
-    dx[index] = v;
+        }
+    }
+#end
 }

@@ -13,13 +13,18 @@ use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents};
 use unetr_wgpu::kernels::dice_ce::DiceCe;
 use unetr_wgpu::model::UnetrConfig;
 use unetr_wgpu::tensor::Shape;
-use unetr_wgpu::train::{Objective, Optimizer, OptimizerOptions, Rates, TrainingGraph};
+use unetr_wgpu::train::{Objective, Optimizer, OptimizerOptions, Rates, TrainingGraph, verify_gradients};
 use unetr_wgpu::weights::package::network_from_json;
 
 fn gpu() -> Gpu {
     let adapter = std::env::var("UNETR_ADAPTER").ok();
     let options = GpuOptions { adapter, default_limits: true, ..GpuOptions::default() };
     pollster::block_on(Gpu::open(&options)).expect("an adapter: see README, 'tests'")
+}
+
+fn plan(gpu: &Gpu, graph: &Graph) -> Plan {
+    let (options, mut residents) = (PlanOptions::default(), Residents::default());
+    pollster::block_on(Plan::new(gpu, graph, &options, &mut residents)).expect("a plan")
 }
 
 fn metadata(file: &[u8]) -> BTreeMap<String, String> {
@@ -74,7 +79,7 @@ fn losses_equal_monai() {
         let gradient = graph.backward_from(loss, 1.0, &[]).expect("it has a gradient").of(logits).expect("of the logits");
         graph.output(loss);
         graph.output(gradient);
-        let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut Residents::default())).expect("a plan");
+        let plan = plan(&gpu, &graph);
         plan.write(logits, &f32s(&file, &format!("{name}.logits"))).expect("it fits");
         plan.write(label, &f32s(&file, &format!("{name}.label"))).expect("it fits");
         plan.run().expect("it runs");
@@ -90,9 +95,35 @@ fn losses_equal_monai() {
 }
 
 #[test]
-fn network_gradients_equal_monai() {
+fn every_gradient_equals_monai() {
+    let rows = pollster::block_on(verify_gradients(&gpu(), golden::bytes("golden/unetr-cubic-1to3.safetensors"))).expect("it runs");
+    assert_eq!(rows.len(), 172, "the loss, the window and 170 parameters");
+    let worst = rows.iter().max_by(|a, b| (a.error / a.tolerance).total_cmp(&(b.error / b.tolerance))).expect("rows");
+    println!("{} gradients, worst {} at {:.3} of the tolerance", rows.len() - 1, worst.name, worst.error / worst.tolerance);
+    for row in rows {
+        assert!(row.ok, "{row:?}");
+    }
+}
+
+#[test]
+fn a_wrong_gradient_is_found() {
+    let mut bytes = golden::bytes("golden/unetr-cubic-1to3.safetensors");
+    let header_bytes = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + header_bytes]).expect("JSON");
+    let at = header["grad.vit.norm.bias"]["data_offsets"][0].as_u64().expect("an offset") as usize + 8 + header_bytes;
+    bytes[at + 3] ^= 0x80;
+    let rows = pollster::block_on(verify_gradients(&gpu(), bytes)).expect("it runs");
+    let bad: Vec<&str> = rows.iter().filter(|r| !r.ok).map(|r| r.name.as_str()).collect();
+    assert_eq!(bad, ["grad.vit.norm.bias"]);
+}
+
+/// Networks whose full gradients are too large to keep here: every parameter, at up to 192 places.
+#[test]
+fn sampled_gradients_equal_monai() {
+    let samples = golden::bytes("golden/gradient-samples.safetensors");
+    let reference = SafeTensors::deserialize(&samples).expect("a file");
     let gpu = gpu();
-    for name in ["unetr-cubic-1to3", "unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14"] {
+    for name in ["unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14"] {
         let file = golden::bytes(&format!("golden/{name}.safetensors"));
         let (config, json) = network(&file);
         let sigmoid = json["activation"] == "sigmoid";
@@ -100,8 +131,10 @@ fn network_gradients_equal_monai() {
         let batch = json["batch"].as_u64().expect("a batch") as usize;
         let mut step = TrainingGraph::new(&config, &Objective { batch, loss }, true).expect("a graph");
         let pairs = step.gradients.pairs();
+        let count = reference.names().iter().filter(|n| n.starts_with(name)).count();
+        assert_eq!(count, pairs.len() + 1, "{name}: as many gradients as MONAI has");
         pairs.iter().for_each(|(_, g)| step.graph.output(*g));
-        let plan = pollster::block_on(Plan::new(&gpu, &step.graph, &PlanOptions::default(), &mut Residents::default())).expect("a plan");
+        let plan = plan(&gpu, &step.graph);
         for (id, info) in step.graph.parameters() {
             plan.write(id, &f32s(&file, &format!("weight.{}", info.name))).expect("it fits");
         }
@@ -111,25 +144,17 @@ fn network_gradients_equal_monai() {
         let value = f64::from(pollster::block_on(plan.read(step.loss)).expect("a loss")[0]);
         let want = golden::tensor(&file, "loss").1[0];
         assert!((value - want).abs() <= 1e-5 * want.abs(), "{name}: loss {value} for {want}");
-
-        let reference = SafeTensors::deserialize(&file).expect("a file");
-        let names: Vec<&str> = reference.names().into_iter().filter_map(|n| n.strip_prefix("grad.")).collect();
-        let total = l2(names.iter().flat_map(|n| golden::tensor(&file, &format!("grad.{n}")).1));
-        assert_eq!(names.len(), pairs.len(), "{name}: as many gradients as MONAI has");
-        let mut worst = (0.0, String::new());
+        let total = golden::tensor(&samples, &format!("{name}/length")).1[0];
         for (parameter, gradient) in pairs {
             let parameter = step.graph.tensor(parameter).name.clone();
-            let want = golden::tensor(&file, &format!("grad.{parameter}")).1;
+            let want = golden::tensor(&samples, &format!("{name}/{parameter}")).1;
             let got = pollster::block_on(plan.read(gradient)).expect("a gradient");
-            assert_eq!(got.len(), want.len(), "{name}: {parameter}");
-            let error = l2(got.iter().zip(&want).map(|(g, w)| f64::from(*g) - w));
-            let share = error / (1e-4 * l2(want) + 1e-7 * total);
-            assert!(share <= 1.0, "{name}: {parameter} is off by {error:e}, {share:.2} times what is allowed");
-            if share > worst.0 {
-                worst = (share, parameter);
-            }
+            let places: Vec<f32> = got.iter().copied().step_by(got.len().div_ceil(192)).collect();
+            assert_eq!(places.len(), want.len(), "{name}: {parameter}");
+            let error = l2(places.iter().zip(&want).map(|(g, w)| f64::from(*g) - w));
+            let tolerance = 1e-4 * l2(want) + 1e-7 * total;
+            assert!(error <= tolerance, "{name}: {parameter} is off by {error:e}, {tolerance:e} is allowed");
         }
-        println!("{name}: loss {value}, {} gradients, worst {} at {:.3} of the tolerance", names.len(), worst.1, worst.0);
     }
 }
 
@@ -147,7 +172,7 @@ fn eight_steps_of_adamw_equal_pytorch() {
         epsilon: number("eps"),
         ..Rates::default()
     };
-    let plan = pollster::block_on(Plan::new(&gpu(), &step.graph, &PlanOptions::default(), &mut Residents::default())).expect("a plan");
+    let plan = plan(&gpu(), &step.graph);
     for (id, info) in step.graph.parameters() {
         plan.write(id, &f32s(&file, &format!("start.{}", info.name))).expect("it fits");
     }
@@ -170,5 +195,6 @@ fn eight_steps_of_adamw_equal_pytorch() {
         change += start.iter().zip(&end).map(|(s, e)| (s - e).powi(2)).sum::<f64>();
     }
     println!("end weights off by {:.1e} of their change", (error / change).sqrt());
-    assert!((error / change).sqrt() <= 1e-2, "end weights off by {:e} of {:e}", error.sqrt(), change.sqrt());
+    // PyTorch's own single precision is off by 9e-5 here.
+    assert!((error / change).sqrt() <= 1e-4, "end weights off by {:e} of {:e}", error.sqrt(), change.sqrt());
 }

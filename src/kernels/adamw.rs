@@ -50,12 +50,13 @@ impl Rates {
         [
             self.learning_rate,
             self.weight_decay,
-            self.betas.0,
-            self.betas.1,
+            // Complements are taken here: in single precision 1 - 0.999 has lost five digits.
+            1.0 - self.betas.0,
+            1.0 - self.betas.1,
             self.epsilon,
             power(self.betas.0),
             power(self.betas.1),
-            self.average,
+            1.0 - self.average,
         ]
         .map(|v| v as f32)
     }
@@ -83,7 +84,7 @@ impl Kernel for AdamW {
             constants: vec![("AVERAGE", constant(self.average))],
             params: Params { count: count as u32, decays: u32::from(self.decays) }.block(),
             bindings,
-            groups: groups(count.div_ceil(64)),
+            groups: groups(count.div_ceil(256)),
         }]
     }
 
@@ -95,13 +96,13 @@ impl Kernel for AdamW {
         }
         for (i, g) in inputs[0].data.iter().enumerate() {
             let g = g * clip[1];
-            let m = rates[2] * targets[1].data[i] + (1.0 - rates[2]) * g;
-            let v = rates[3] * targets[2].data[i] + (1.0 - rates[3]) * g * g;
+            let m = (1.0 - rates[2]) * targets[1].data[i] + rates[2] * g;
+            let v = (1.0 - rates[3]) * targets[2].data[i] + rates[3] * g * g;
             let decay = if self.decays { 1.0 - rates[0] * rates[1] } else { 1.0 };
             let w = targets[0].data[i] * decay - rates[0] * (m / rates[5]) / ((v / rates[6]).sqrt() + rates[4]);
             (targets[0].data[i], targets[1].data[i], targets[2].data[i]) = (w, m, v);
             if let Some(average) = targets.get_mut(3) {
-                average.data[i] = rates[7] * average.data[i] + (1.0 - rates[7]) * w;
+                average.data[i] = (1.0 - rates[7]) * average.data[i] + rates[7] * w;
             }
         }
         targets

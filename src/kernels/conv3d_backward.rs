@@ -10,7 +10,7 @@ use super::residual::Shortcut;
 use super::residual_backward::ResidualBackward;
 use super::sum_parts::Parts;
 use super::{bind_read, bind_write, constant, kernel_name, moments_backward};
-use crate::gpu::Access;
+use crate::gpu::{Access, AdapterClass};
 use crate::graph::{Applied, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Op, Operand, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
@@ -146,13 +146,14 @@ impl Conv3dWeights {
 
     /// Invocations per block of weights: enough to fill the machine, in at most 32 MiB of partial sums, and none with
     /// more than half of the 65,535 loop iterations after which llvmpipe ends an invocation.
-    fn parts(weight: &Shape, dy: &Shape) -> usize {
+    fn parts(weight: &Shape, dy: &Shape, target: &Target) -> usize {
+        let wanted = if target.class == AdapterClass::Software { 1024 } else { 16_384 };
         let (n, k, [x, y, z]) = dy.volume().expect("a volume");
         let rows = n * x * y;
         let stored = Layout::TapMajor.stored_elements(weight);
         let blocks = (weight.dims()[1].div_ceil(CHANNELS) * k.div_ceil(8) * weight.dims()[2].pow(2)).max(1);
-        let least = (rows * (z + 1)).div_ceil(32_768);
-        (16_384 / blocks).min((8 << 20) / stored).max(least).clamp(1, rows)
+        let least = (rows * (z.div_ceil(4) + 1)).div_ceil(32_768);
+        (wanted / blocks).min((8 << 20) / stored).max(least).clamp(1, rows)
     }
 }
 
@@ -179,10 +180,10 @@ impl Kernel for Conv3dWeights {
         Layout::TapMajor
     }
 
-    fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
+    fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
         let weight = io.output(0);
         let dy = io.input(io.inputs.len() - 1);
-        vec![(Self::parts(weight, dy) * Layout::TapMajor.stored_elements(weight)) as u64 * 4]
+        vec![(Self::parts(weight, dy, target) * Layout::TapMajor.stored_elements(weight)) as u64 * 4]
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
@@ -190,7 +191,7 @@ impl Kernel for Conv3dWeights {
         let (sources, dy) = self.sources(&shapes);
         let weight = io.output(0);
         let (n, k, [x, y, z]) = io.input(dy).volume().expect("checked by infer");
-        let parts = Self::parts(weight, io.input(dy));
+        let parts = Self::parts(weight, io.input(dy), target);
         let stored = Layout::TapMajor.stored_elements(weight);
         let cube = self.side == 3;
         let (mut work, mut first) = (Vec::new(), 0);
@@ -210,6 +211,7 @@ impl Kernel for Conv3dWeights {
                     ("TAPS", self.side.pow(3) as u32),
                     ("CUBE", constant(cube)),
                     ("NORM", constant(norm)),
+                    ("EXACT", constant(z.is_multiple_of(4))),
                 ],
                 params: Params {
                     x: x as u32,

@@ -47,15 +47,16 @@ impl Kernel for MomentsBackward {
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let (n, c, size) = io.input(0).volume().expect("checked by infer");
+        let voxels = size.iter().product::<usize>();
         let mut bindings: Vec<_> = (0..io.inputs.len()).map(bind_read).collect();
         bindings.push(bind_write(0));
         vec![Dispatch {
             shader: "moments_backward",
             entry: "forward",
             constants: vec![("DIRECT", u32::from(self.direct))],
-            params: Params { channels: (n * c) as u32, voxels: size.iter().product::<usize>() as u32 }.block(),
+            params: Params { channels: (n * c) as u32, voxels: voxels as u32 }.block(),
             bindings,
-            groups: groups(io.input(0).elements().div_ceil(64)),
+            groups: groups(n * c * voxels.div_ceil(512)),
         }]
     }
 
@@ -85,5 +86,5 @@ pub fn cases() -> Vec<Case> {
         inputs.extend(direct.then(|| volume(4)));
         Case::new(format!("{n}x{c}x{size:?} {direct}"), MomentsBackward { direct }, inputs)
     };
-    vec![case(1, 1, [1, 1, 1], true), case(2, 3, [3, 5, 7], true), case(1, 5, [4, 3, 2], false)]
+    vec![case(1, 1, [1, 1, 1], true), case(2, 3, [3, 5, 7], true), case(1, 5, [4, 3, 2], false), case(2, 3, [9, 11, 13], true)]
 }
