@@ -38,10 +38,8 @@ pub struct Conv3dWeights {
     pub side: usize,
 }
 
-/// Quads of output channels per invocation; GPUs have few registers.
-const QUADS: &[u32] = &[2, 1];
-/// Input channels per invocation.
-const CHANNELS: usize = 4;
+/// Input channels and blocks of four output channels per invocation.
+const BLOCKS: &[(usize, usize)] = &[(8, 1), (4, 1), (8, 2), (4, 2)];
 
 impl Conv3dData {
     /// Taps of the main weight.
@@ -151,7 +149,8 @@ impl Conv3dWeights {
         let (n, k, [x, y, z]) = dy.volume().expect("a volume");
         let rows = n * x * y;
         let stored = Layout::TapMajor.stored_elements(weight);
-        let blocks = (weight.dims()[1].div_ceil(CHANNELS) * k.div_ceil(8) * weight.dims()[2].pow(2)).max(1);
+        let (held, quads) = *target.choose(BLOCKS);
+        let blocks = (weight.dims()[1].div_ceil(held) * k.div_ceil(4 * quads) * weight.dims()[2].pow(2)).max(1);
         let least = (rows * (z.div_ceil(4) + 1)).div_ceil(32_768);
         (wanted / blocks).min((8 << 20) / stored).max(least).clamp(1, rows)
     }
@@ -196,9 +195,9 @@ impl Kernel for Conv3dWeights {
         let cube = self.side == 3;
         let (mut work, mut first) = (Vec::new(), 0);
         for (&(at, channels), &norm) in sources.iter().zip(&self.sources) {
-            let quads = (*target.choose(QUADS)).min(k.div_ceil(4) as u32);
-            let held = channels.min(CHANNELS);
-            let blocks = channels.div_ceil(held) * k.div_ceil(4 * quads as usize) * if cube { 9 } else { 1 };
+            let (held, quads) = *target.choose(BLOCKS);
+            let (held, quads) = (held.min(channels), quads.min(k.div_ceil(4)));
+            let blocks = channels.div_ceil(held) * k.div_ceil(4 * quads) * if cube { 9 } else { 1 };
             let mut bindings = vec![bind_read(at)];
             bindings.extend(norm.then(|| bind_read(at + 1)));
             bindings.extend([bind_read(dy), (Operand::Scratch(0), Access::Write)]);
@@ -207,7 +206,7 @@ impl Kernel for Conv3dWeights {
                 entry: "forward",
                 constants: vec![
                     ("CHANNELS", held as u32),
-                    ("QUADS", quads),
+                    ("QUADS", quads as u32),
                     ("TAPS", self.side.pow(3) as u32),
                     ("CUBE", constant(cube)),
                     ("NORM", constant(norm)),

@@ -7,7 +7,7 @@
 use super::conv_transpose3d::ConvTranspose3d;
 use super::sum_parts::Parts;
 use super::{bind_read, bind_write, constant, kernel_name};
-use crate::gpu::Access;
+use crate::gpu::{Access, AdapterClass};
 use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Operand, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
@@ -35,10 +35,14 @@ fn sizes(weight: bool, dy: &Shape, other: &Shape) -> Option<(usize, usize, usize
     }
 }
 
+/// Input channels per invocation: many on software adapters, whose loads cost more than arithmetic.
+const HELD: &[usize] = &[8, 4];
+
 /// Invocations per block of weights; each takes at least 64 voxels, and few enough iterations for llvmpipe.
-fn parts(items: usize, channels: usize, k: usize) -> usize {
-    let blocks = channels.div_ceil(4) * k.div_ceil(2);
-    (8192 / blocks.max(1)).min(items / 64).max(items.div_ceil(32_768)).max(1)
+fn parts(items: usize, channels: usize, k: usize, target: &Target) -> usize {
+    let wanted = if target.class == AdapterClass::Software { 1024 } else { 8192 };
+    let blocks = channels.div_ceil(*target.choose(HELD)) * k.div_ceil(2);
+    (wanted / blocks.max(1)).min(items / 64).max(items.div_ceil(32_768)).max(1)
 }
 
 impl Kernel for ConvTranspose3dBackward {
@@ -53,24 +57,24 @@ impl Kernel for ConvTranspose3dBackward {
         Ok(vec![if self.weight { Shape::from([c, k, 2, 2, 2]) } else { Shape::from([n, c, x, y, z]) }])
     }
 
-    fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
+    fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
         let (n, c, k, [x, y, z]) = sizes(self.weight, io.input(0), io.input(1)).expect("checked by infer");
-        if self.weight { vec![(parts(n * x * y * z, c, k) * c * k * 8) as u64 * 4] } else { Vec::new() }
+        if self.weight { vec![(parts(n * x * y * z, c, k, target) * c * k * 8) as u64 * 4] } else { Vec::new() }
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (n, c, k, [x, y, z]) = sizes(self.weight, io.input(0), io.input(1)).expect("checked by infer");
-        let parts = parts(n * x * y * z, c, k);
-        let partials = Operand::Scratch(0);
+        let parts = parts(n * x * y * z, c, k, target);
+        let (partials, held) = (Operand::Scratch(0), *target.choose(HELD));
         let (to, invocations) = if self.weight {
-            ((partials, Access::Write), parts * c.div_ceil(4) * k.div_ceil(2))
+            ((partials, Access::Write), parts * c.div_ceil(held) * k.div_ceil(2))
         } else {
-            (bind_write(0), n * (x * y * z).div_ceil(4) * c.div_ceil(4))
+            (bind_write(0), n * (x * y * z).div_ceil(4) * c.div_ceil(held))
         };
         let first = Dispatch {
             shader: "conv_transpose3d_backward",
             entry: "forward",
-            constants: vec![("WEIGHTS", constant(self.weight))],
+            constants: vec![("WEIGHTS", constant(self.weight)), ("HELD", held as u32)],
             params: Params {
                 samples: n as u32,
                 channels: c as u32,
