@@ -139,3 +139,41 @@ fn a_trained_model_gives_monais_labels_and_dice() {
     println!("{:.4} % of voxels equal; mean Dice {:.4}, {:.4}; MONAI's {dice}", 100.0 * equal / voxels as f64, sums[0], sums[1]);
     assert!(equal / voxels as f64 >= 0.999, "{} of {voxels} voxels", equal);
 }
+
+#[test]
+fn weights_in_16_bits_change_little() {
+    let gpu = gpu();
+    let model = package(&root().join("tests/golden/end-to-end/ct.model.safetensors"));
+    let scan = scan(&[root().join("tests/data/ct-multiorgan/image.nii.gz")]);
+    let run = |half_weights| {
+        let options = SegmentOptions { half_weights, keep_logits: true, ..SegmentOptions::default() };
+        segment(&gpu, &model, &scan, options)
+    };
+    let (full, half) = (run(false), run(true));
+    let equal = agreement(&full.labels, &half.labels);
+    let pairs = full.logits.as_ref().zip(half.logits.as_ref()).expect("kept");
+    let worst = pairs.0.data.iter().zip(&pairs.1.data).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    println!("{:.4} % of voxels equal, largest difference of a logit {worst:.2e}", 100.0 * equal);
+    assert!(worst > 0.0, "16-bit weights were not used");
+    assert!(worst <= 1e-2 && equal >= 0.999, "logits {worst}, labels {equal}");
+}
+
+#[test]
+fn a_run_repeats_bit_for_bit_and_can_be_cancelled() {
+    let gpu = gpu();
+    let model = package(&root().join("models/hippocampus.safetensors"));
+    let scan = scan(&[root().join("tests/data/hippocampus/images/hippocampus_058.nii.gz")]);
+    let options = SegmentOptions { keep_logits: true, overlap: Some(0.75), ..SegmentOptions::default() };
+    let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &model, options)).expect("a segmenter");
+    let prepared = segmenter.prepare(&scan).expect("prepared");
+    let mut run = |stop: usize| {
+        pollster::block_on(segmenter.run(&prepared, &mut |p| {
+            if p.done == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }))
+    };
+    let first = run(0).expect("a segmentation");
+    assert!(run(1).is_err(), "stopped after one window");
+    let again = run(0).expect("a segmentation");
+    let bits = |s: &Segmentation| s.logits.as_ref().expect("kept").data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    assert!(bits(&first) == bits(&again), "the same scan gave other logits");
+}

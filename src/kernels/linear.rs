@@ -25,7 +25,7 @@ pub struct Linear {
 
 /// Results per invocation, rows x columns. The first suits software adapters, whose loads cost more than arithmetic;
 /// the second keeps few registers.
-const TILES: &[(u32, u32)] = &[(8, 8), (4, 4), (4, 8), (1, 8)];
+const TILES: &[(u32, u32)] = &[(12, 12), (4, 4), (4, 8), (1, 8)];
 
 impl Kernel for Linear {
     kernel_name!("linear");

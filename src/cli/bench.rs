@@ -1,0 +1,156 @@
+//! `unetr bench`: how fast one window runs here, node by node.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::console::{bytes, fact, print, print_json, sizes};
+use super::error::CliError;
+use super::files;
+use super::options::{DeviceArgs, Precision};
+use super::table::Table;
+use crate::gpu::AdapterClass;
+use crate::infer::{BenchReport, NodeTime, bench};
+use crate::model::UnetrConfig;
+
+/// Time a window of a model (without one, the paper's standard network) on this adapter. Nothing else should run meanwhile.
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    /// Model package; only its network matters.
+    #[arg(short, long)]
+    model: Option<PathBuf>,
+    /// Windows to time.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    repeats: u16,
+    /// Storage of the weights on the device; arithmetic is f32.
+    #[arg(long, default_value = "f32")]
+    precision: Precision,
+    /// Show every node instead of one row per op.
+    #[arg(long)]
+    nodes: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub fn run(&self) -> Result<(), CliError> {
+        let network = match &self.model {
+            Some(path) => files::model(path)?.metadata().network.clone(),
+            None => UnetrConfig::default(),
+        };
+        let gpu = self.device.open()?;
+        fact("adapter", gpu.adapter().to_string());
+        let half = self.precision == Precision::F16;
+        fact(
+            "window",
+            format!(
+                "{}, weights as {}",
+                sizes(network.img_size),
+                self.precision.name()
+            ),
+        );
+        let report = pollster::block_on(bench(&gpu, &network, half, usize::from(self.repeats)))?;
+        let rows = if self.nodes {
+            report.nodes.clone()
+        } else {
+            by_op(&report.nodes)
+        };
+        if self.json {
+            let nodes = |list: &[NodeTime]| -> Vec<serde_json::Value> {
+                let row = |n: &NodeTime| json!({"name": n.name, "op": n.op, "ms": n.milliseconds, "gflop": n.gflop, "gb": n.gigabytes});
+                list.iter().map(row).collect()
+            };
+            let adapter = gpu.adapter();
+            return print_json(&json!({
+                "adapter": adapter.to_string(), "software": adapter.class == AdapterClass::Software,
+                "network": network, "precision": self.precision.name(),
+                "window_ms": report.window_ms, "repeats_ms": report.repeats_ms,
+                "gflops": gflop(&report.nodes) / report.window_ms * 1e3, "gbs": gigabytes(&report.nodes) / report.window_ms * 1e3,
+                "peak_bytes": report.memory.total(), "copy_gbs": report.copy_gbs, "fma_gflops": report.fma_gflops,
+                "ops": nodes(&by_op(&report.nodes)), "nodes": nodes(&report.nodes),
+            }));
+        }
+        print(&text(&report, &rows))
+    }
+}
+
+fn gflop(nodes: &[NodeTime]) -> f64 {
+    nodes.iter().map(|n| n.gflop).sum()
+}
+
+fn gigabytes(nodes: &[NodeTime]) -> f64 {
+    nodes.iter().map(|n| n.gigabytes).sum()
+}
+
+/// Nodes summed by op, the slowest first.
+fn by_op(nodes: &[NodeTime]) -> Vec<NodeTime> {
+    let mut ops: Vec<NodeTime> = Vec::new();
+    for n in nodes {
+        match ops.iter_mut().find(|o| o.op == n.op) {
+            Some(o) => {
+                o.milliseconds = o.milliseconds.zip(n.milliseconds).map(|(a, b)| a + b);
+                o.gflop += n.gflop;
+                o.gigabytes += n.gigabytes;
+            }
+            None => ops.push(NodeTime {
+                name: n.op.to_owned(),
+                ..n.clone()
+            }),
+        }
+    }
+    ops.sort_by(|a, b| {
+        b.milliseconds
+            .unwrap_or(0.0)
+            .total_cmp(&a.milliseconds.unwrap_or(0.0))
+    });
+    ops
+}
+
+fn text(report: &BenchReport, rows: &[NodeTime]) -> String {
+    let mut table = Table::new(&["kernel", "ms", "GFLOP/s", "of best", "GB/s", "of copy"]);
+    for n in rows {
+        let rate = |amount: f64| {
+            n.milliseconds
+                .filter(|&ms| ms > 0.0)
+                .map(|ms| amount / ms * 1e3)
+        };
+        let show = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.1}"));
+        let share = |v: Option<f64>, of: f64| {
+            v.map_or_else(|| "-".to_owned(), |v| format!("{:.0} %", 100.0 * v / of))
+        };
+        let (flops, traffic) = (rate(n.gflop), rate(n.gigabytes));
+        let ms = n
+            .milliseconds
+            .map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
+        table.row([
+            n.name.clone(),
+            ms,
+            show(flops),
+            share(flops, report.fma_gflops),
+            show(traffic),
+            share(traffic, report.copy_gbs),
+        ]);
+    }
+    let untimed = if rows.iter().all(|n| n.milliseconds.is_none()) {
+        "This adapter has no timestamps: only the whole window is timed.\n"
+    } else {
+        ""
+    };
+    let seconds = report.window_ms * 1e-3;
+    format!(
+        "{}{untimed}\nwhole window {:.2} ms (lower median of {}), {:.1} GFLOP/s, {:.1} GB/s, peak device memory {}\n\
+         this adapter's best: {:.1} GFLOP/s of multiply-adds, {:.1} GB/s of copying\n",
+        table.render(),
+        report.window_ms,
+        report.repeats_ms.len(),
+        gflop(&report.nodes) / seconds,
+        gigabytes(&report.nodes) / seconds,
+        bytes(report.memory.total()),
+        report.fma_gflops,
+        report.copy_gbs,
+    )
+}

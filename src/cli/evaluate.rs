@@ -1,0 +1,285 @@
+//! `unetr evaluate`: labels against the truth, from files or by running a model over a dataset.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::console::{fact, note, print, print_json};
+use super::dataset::{self, Case};
+use super::error::{CliError, Context};
+use super::files;
+use super::options::{DeviceArgs, FormArg, InferenceArgs};
+use super::output::Outputs;
+use super::scans::{self, Scans};
+use super::scores::{Score, Scores};
+use super::segment::run_windows;
+use crate::infer::Segmenter;
+use crate::metrics;
+use crate::report::label_names;
+use crate::volume::LabelMap;
+use crate::volume::nifti::LabelName;
+use crate::weights::Metadata;
+
+/// Compare labels with the truth: Dice, 95th percentile of the Hausdorff distance, average surface distance, volumes.
+///
+/// Either `--prediction P --truth T`, or `-m MODEL DATASET.json` (as the Medical Segmentation Decathlon writes it).
+#[derive(Debug, Args)]
+pub(super) struct Evaluate {
+    /// Dataset whose labelled cases the model is run on.
+    #[arg(
+        value_name = "DATASET.json",
+        required_unless_present = "prediction",
+        requires = "model"
+    )]
+    dataset: Option<PathBuf>,
+    /// Model package; with --prediction it gives the names of the labels.
+    #[arg(short, long)]
+    model: Option<PathBuf>,
+    /// Labels to judge.
+    #[arg(long, value_name = "P", requires = "truth", conflicts_with = "dataset")]
+    prediction: Option<PathBuf>,
+    /// Labels that are right.
+    #[arg(long, value_name = "T", requires = "prediction")]
+    truth: Option<PathBuf>,
+    /// List of the dataset to use [default: its validation cases, or its training cases if there are no others].
+    #[arg(long, requires = "dataset")]
+    split: Option<Split>,
+    #[command(flatten)]
+    inference: InferenceArgs,
+    /// Which affine of the files to use where their two disagree.
+    #[arg(long, default_value = "auto")]
+    form: FormArg,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Also write the figures to a file.
+    #[arg(short, long, value_name = "OUT.csv|OUT.json")]
+    output: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    force: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Split {
+    Training,
+    Validation,
+}
+
+impl Evaluate {
+    pub fn run(&self) -> Result<(), CliError> {
+        let (scores, failures) = match (&self.prediction, &self.truth, &self.dataset, &self.model) {
+            (Some(prediction), Some(truth), ..) => (self.files(prediction, truth)?, Vec::new()),
+            (_, _, Some(dataset), Some(model)) => self.over_dataset(dataset, model)?,
+            _ => {
+                return Err(CliError::usage(
+                    "give --prediction and --truth, or --model and a dataset",
+                ));
+            }
+        };
+        if scores.rows.is_empty() {
+            return Err(CliError::failed(match failures.first() {
+                Some(first) => format!("no case could be evaluated: {first}"),
+                None => "there is nothing to compare: neither file has a label but 0".to_owned(),
+            }));
+        }
+        let mut value = scores.json();
+        value["failures"] = json!(failures);
+        self.write(&scores, &value)?;
+        let printed = match self.json {
+            true => print_json(&value),
+            false => print(&scores.text()),
+        };
+        match failures.len() {
+            0 => printed,
+            n => Err(CliError::failed(format!(
+                "{n} case(s) failed and are not in the figures: {}",
+                failures.join("; ")
+            ))),
+        }
+    }
+
+    /// Checks the output's name and that none of `inputs` would be overwritten.
+    fn outputs(&self, inputs: &[&Path]) -> Result<Outputs, CliError> {
+        let mut outputs = Outputs::new(self.force, inputs);
+        if let Some(path) = &self.output {
+            let name = files::file_name(path).to_ascii_lowercase();
+            if !name.ends_with(".csv") && !name.ends_with(".json") {
+                return Err(CliError::usage(format!(
+                    "--output {}: the name must end in .csv or .json",
+                    path.display()
+                )));
+            }
+            outputs.plan("--output", path)?;
+        }
+        Ok(outputs)
+    }
+
+    fn write(&self, scores: &Scores, value: &serde_json::Value) -> Result<(), CliError> {
+        let Some(path) = &self.output else {
+            return Ok(());
+        };
+        let inputs = [&self.prediction, &self.truth, &self.dataset, &self.model];
+        let inputs: Vec<&Path> = inputs.into_iter().filter_map(|p| p.as_deref()).collect();
+        let mut outputs = self.outputs(&inputs)?;
+        let text = match files::file_name(path)
+            .to_ascii_lowercase()
+            .ends_with(".csv")
+        {
+            true => scores.csv(),
+            false => serde_json::to_string_pretty(value)? + "\n",
+        };
+        outputs.stage_bytes(path, text.as_bytes())?;
+        outputs.commit()
+    }
+
+    fn files(&self, prediction: &Path, truth: &Path) -> Result<Scores, CliError> {
+        let mut inputs = vec![prediction, truth];
+        inputs.extend(self.model.as_deref());
+        self.outputs(&inputs)?;
+        let options = self.form.read_options();
+        let model = self.model.as_deref().map(files::model).transpose()?;
+        let names = model
+            .as_ref()
+            .map_or_else(Vec::new, |p| names_of(p.metadata()));
+        let (p, t) = (
+            scans::labels(prediction, &options)?,
+            scans::labels(truth, &options)?,
+        );
+        scans::same_grid(
+            prediction,
+            truth,
+            [(&p.dims, &p.affine), (&t.dims, &t.affine)],
+        )?;
+        let mut classes: Vec<u16> = p
+            .counts()
+            .into_keys()
+            .chain(t.counts().into_keys())
+            .collect();
+        classes.extend(names.iter().map(|n| n.value));
+        let mut scores = Scores::default();
+        score(
+            &mut scores,
+            dataset::stem(prediction),
+            &p,
+            &t,
+            classes,
+            &names,
+        )?;
+        Ok(scores)
+    }
+
+    /// Runs the model on every case; a case that fails is told and does not stop the others.
+    fn over_dataset(&self, path: &Path, model: &Path) -> Result<(Scores, Vec<String>), CliError> {
+        self.outputs(&[path, model])?;
+        let wanted = self.split.map(|s| match s {
+            Split::Training => "training",
+            Split::Validation => "validation",
+        });
+        let (list, cases) = dataset::read(path, wanted)?;
+        let package = files::model(model)?;
+        let gpu = self.device.open()?;
+        fact("adapter", gpu.adapter().to_string());
+        fact(
+            "model",
+            format!("{} {}", package.metadata().name, package.metadata().version),
+        );
+        fact(
+            "dataset",
+            format!(
+                "{}, {} case(s) of its list \"{list}\"",
+                path.display(),
+                cases.len()
+            ),
+        );
+        let mut segmenter = pollster::block_on(Segmenter::new(
+            &gpu,
+            &package,
+            self.inference.segment_options(),
+        ))?;
+        let names = names_of(package.metadata());
+        let (mut scores, mut failures) = (Scores::default(), Vec::new());
+        for (i, case) in cases.iter().enumerate() {
+            note(format!("case {}/{}  {}", i + 1, cases.len(), case.name));
+            if let Err(e) = self.case(&mut segmenter, case, &names, &mut scores) {
+                let why = format!("{}: {}", case.name, e.chain());
+                note(format!("warning: {why}"));
+                failures.push(why);
+            }
+        }
+        Ok((scores, failures))
+    }
+
+    fn case(
+        &self,
+        segmenter: &mut Segmenter,
+        case: &Case,
+        names: &[LabelName],
+        scores: &mut Scores,
+    ) -> Result<(), CliError> {
+        let options = self.form.read_options();
+        let scans = Scans::read(&case.images, &options)?;
+        scans.check_channels(segmenter.metadata())?;
+        let truth = scans::labels(&case.label, &options)?;
+        let image = case.images.first().map_or(Path::new(""), PathBuf::as_path);
+        let grids = [
+            (&scans.volume.dims, &scans.volume.affine),
+            (&truth.dims, &truth.affine),
+        ];
+        scans::same_grid(image, &case.label, grids)?;
+        let prepared = segmenter.prepare(&scans.volume)?;
+        let result = run_windows(segmenter, &prepared)?;
+        let unknown = truth
+            .counts()
+            .into_keys()
+            .filter(|v| *v != 0 && !names.iter().any(|n| n.value == *v));
+        for value in unknown {
+            note(format!(
+                "warning: {}: the truth has label {value}, which the model does not know",
+                case.name
+            ));
+        }
+        let classes = names.iter().map(|n| n.value).collect();
+        score(
+            scores,
+            case.name.clone(),
+            &result.labels,
+            &truth,
+            classes,
+            names,
+        )
+    }
+}
+
+fn names_of(metadata: &Metadata) -> Vec<LabelName> {
+    label_names(&metadata.output, metadata.network.out_channels)
+}
+
+fn score(
+    scores: &mut Scores,
+    case: String,
+    prediction: &LabelMap,
+    truth: &LabelMap,
+    mut classes: Vec<u16>,
+    names: &[LabelName],
+) -> Result<(), CliError> {
+    classes.retain(|&c| c != 0);
+    classes.sort_unstable();
+    classes.dedup();
+    let (dims, spacing) = (truth.dims, truth.affine.spacing());
+    let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, &classes)
+        .about(case.clone())?;
+    scores.rows.extend(all.into_iter().map(|metrics| {
+        let named = names.iter().find(|n| n.value == metrics.class);
+        let label = named.map_or_else(|| format!("class_{}", metrics.class), |n| n.name.clone());
+        Score {
+            case: case.clone(),
+            label,
+            metrics,
+        }
+    }));
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! `unetr import`: a checkpoint becomes a model package.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::console::{bytes, grouped, note, print, print_json};
+use super::error::{CliError, Context};
+use super::files;
+use super::options::Precision;
+use super::output::Outputs;
+use crate::model::parameter_count;
+use crate::weights::{ImportOptions, import};
+
+/// Make a model package of a PyTorch or safetensors checkpoint of MONAI's UNETR. No code in a pickle ever runs.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// PyTorch .pt or .pth file, or a safetensors state dict.
+    checkpoint: PathBuf,
+    /// Model package to write.
+    #[arg(short, long, value_name = "MODEL.safetensors")]
+    output: PathBuf,
+    /// JSON with any of the package's fields; what the checkpoint cannot tell must stand here.
+    #[arg(long, value_name = "package.json")]
+    package: Option<PathBuf>,
+    /// Prefix of the network's names, for a file that holds several.
+    #[arg(long)]
+    prefix: Option<String>,
+    /// Type to store the weights in [default: the checkpoint's].
+    #[arg(long)]
+    dtype: Option<Precision>,
+    /// Replace the package if it exists.
+    #[arg(long)]
+    force: bool,
+    /// Print what was made as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Import {
+    pub fn run(&self) -> Result<(), CliError> {
+        let mut inputs: Vec<&Path> = vec![&self.checkpoint];
+        inputs.extend(self.package.as_deref());
+        let mut outputs = Outputs::new(self.force, &inputs);
+        outputs.plan("--output", &self.output)?;
+        let text = match &self.package {
+            Some(path) => Some(String::from_utf8(files::read(path)?).at(path)?),
+            None => None,
+        };
+        let options = ImportOptions {
+            package: text.as_deref(),
+            prefix: self.prefix.as_deref(),
+            dtype: self.dtype.map(Precision::float_type),
+        };
+        let made = import(files::read(&self.checkpoint)?, &options).at(&self.checkpoint)?;
+        for warning in &made.warnings {
+            note(format!("warning: {warning}"));
+        }
+        let package = &made.package;
+        outputs.stage_bytes(&self.output, package.file_bytes())?;
+        outputs.commit()?;
+        let m = package.metadata();
+        let parameters = parameter_count(&m.network);
+        let size = package.file_bytes().len();
+        if self.json {
+            return print_json(&json!({
+                "output": self.output.display().to_string(), "sha256": package.sha256(), "bytes": size,
+                "parameters": parameters, "package": m.to_object(), "warnings": made.warnings,
+            }));
+        }
+        print(&format!(
+            "{}: {} {}, {} parameters, {}, SHA-256 {}\n",
+            self.output.display(),
+            m.name,
+            m.version,
+            grouped(parameters),
+            bytes(size as u64),
+            package.sha256()
+        ))
+    }
+}

@@ -1,0 +1,252 @@
+//! `unetr info`: a model's labels, recipe, size, arithmetic and memory.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::complexity::{Complexity, Layer, complexity, lay_out, modules, node};
+use super::console::{bytes, grouped, print, print_json, sizes};
+use super::error::CliError;
+use super::files;
+use super::options::{Precision, three_sizes};
+use super::table::Table;
+use crate::gpu::{AdapterClass, Limits};
+use crate::graph::{Layouted, MemoryReport};
+use crate::infer::{InferError, Memory, plan_memory};
+use crate::model::{UnetrConfig, parameter_count};
+use crate::weights::{Metadata, Package};
+
+/// Show what a model expects, means and costs; without a model, the paper's standard network.
+#[derive(Debug, Args)]
+pub(super) struct Info {
+    /// Model package.
+    model: Option<PathBuf>,
+    /// Size of a volume on the model's grid for the memory plan.
+    #[arg(long, value_name = "X,Y,Z", value_parser = three_sizes, default_value = "256,256,256")]
+    size: [usize; 3],
+    /// Storage of the weights on the device.
+    #[arg(long, default_value = "f32")]
+    precision: Precision,
+    /// Show every node instead of one row per module.
+    #[arg(long)]
+    nodes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Info {
+    pub fn run(&self) -> Result<(), CliError> {
+        let package = self.model.as_deref().map(files::model).transpose()?;
+        let metadata = package.as_ref().map(Package::metadata);
+        let network = metadata.map_or_else(UnetrConfig::default, |m| m.network.clone());
+        let half = self.precision == Precision::F16;
+        let window = lay_out(&network, half)?;
+        let complexity = complexity(&network, window.nodes());
+        let layers = match self.nodes {
+            true => window.nodes().iter().map(node).collect(),
+            false => modules(window.nodes()),
+        };
+        let limits = Limits::default();
+        let memory = plan_memory(&network, self.size, half, AdapterClass::Discrete, &limits);
+        if self.json {
+            let package = package
+                .as_ref()
+                .map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
+            return print_json(&json!({
+                "model": package, "network": network, "complexity": complexity, "layers": layers,
+                "window_memory": memory_json(window.memory()),
+                "volume_memory": volume_json(self.size, &memory),
+            }));
+        }
+        let mut text = String::new();
+        if let (Some(p), Some(m)) = (&package, metadata) {
+            text.push_str(&describe(p, m));
+        } else {
+            text.push_str("The paper's standard network (no model given).\n\n");
+        }
+        text.push_str(&network_text(&network));
+        text.push_str(&layer_table(&layers));
+        text.push_str(&complexity_text(&network, &complexity));
+        text.push_str(&memory_text(self, &window, &memory));
+        print(&text)
+    }
+}
+
+fn describe(package: &Package, m: &Metadata) -> String {
+    let i = &m.input;
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "as it is".to_owned());
+    let mut text = format!(
+        "{} {}\nlicence      {}\nSHA-256      {}\nchannels     {}\norientation  {}\nspacing      {}\nintensity    {}\n\
+         crop         {}\nwindows      {}, overlap {}, {}\n",
+        m.name,
+        m.version,
+        m.licence,
+        package.sha256(),
+        i.channels.join(", "),
+        or_none(i.orientation.clone()),
+        or_none(i.spacing.map(|s| format!("{} mm", sizes(s)))),
+        or_none(i.intensity.as_ref().map(|v| json!(v).to_string())),
+        if i.crop_foreground {
+            "to the voxels above 0"
+        } else {
+            "none"
+        },
+        sizes(m.inference.roi_size),
+        m.inference.overlap,
+        json!(m.inference.blend).as_str().unwrap_or_default(),
+    );
+    if !m.citation.is_empty() {
+        text.push_str(&format!("citation     {}\n", m.citation));
+    }
+    let mut labels = Table::new(&["label", "value", "colour"]);
+    for label in &m.output.labels {
+        labels.row([
+            label.name.clone(),
+            label.value.to_string(),
+            label.color.to_string(),
+        ]);
+    }
+    let activation = json!(m.output.activation);
+    text.push_str(&format!(
+        "activation   {}\n\n{}",
+        activation.as_str().unwrap_or_default(),
+        labels.render()
+    ));
+    for region in &m.output.regions {
+        text.push_str(&format!(
+            "channel {} paints {}\n",
+            region.channel, region.value
+        ));
+    }
+    if !m.training.is_empty() {
+        text.push_str(&format!(
+            "\ntraining     {}\n",
+            Value::Object(m.training.clone())
+        ));
+    }
+    super::console::printable(&text) + "\n"
+}
+
+fn network_text(n: &UnetrConfig) -> String {
+    format!(
+        "network      UNETR, {} to {} channels, window {}, features {}, hidden {}, MLP {}, {} heads, {} blocks\n\
+         parameters   {}\n\n",
+        n.in_channels,
+        n.out_channels,
+        sizes(n.img_size),
+        n.feature_size,
+        n.hidden_size,
+        n.mlp_dim,
+        n.num_heads,
+        n.num_layers,
+        grouped(parameter_count(n)),
+    )
+}
+
+fn layer_table(layers: &[Layer]) -> String {
+    let mut table = Table::new(&["layer", "op", "GFLOP", "MB moved"]);
+    for l in layers {
+        table.row([
+            l.name.clone(),
+            l.op.clone(),
+            format!("{:.3}", l.gflop),
+            format!("{:.1}", l.megabytes),
+        ]);
+    }
+    let sum = |f: fn(&Layer) -> f64| layers.iter().map(f).sum::<f64>();
+    table.row([
+        "all".into(),
+        String::new(),
+        format!("{:.3}", sum(|l| l.gflop)),
+        format!("{:.1}", sum(|l| l.megabytes)),
+    ]);
+    table.render()
+}
+
+fn complexity_text(network: &UnetrConfig, c: &Complexity) -> String {
+    let giga = |v: f64| format!("{:.2} G", v * 1e-9);
+    let million = |v: usize| format!("{:.2} M", v as f64 * 1e-6);
+    let mut table = Table::new(&["complexity of one window", "parameters", "multiply-adds"]);
+    table.row([
+        "all of the network".into(),
+        million(c.parameters),
+        giga(c.multiply_adds),
+    ]);
+    table.row([
+        "as counters of convolutions and linear layers see it".into(),
+        million(c.parameters_of_convolutions_and_linears),
+        giga(c.multiply_adds_of_such_counters),
+    ]);
+    table.row([
+        "half of that".into(),
+        String::new(),
+        giga(c.multiply_adds_of_such_counters / 2.0),
+    ]);
+    let mut text = format!("\n{}", table.render());
+    let standard = UnetrConfig {
+        in_channels: 1,
+        ..UnetrConfig::default()
+    };
+    if *network
+        == (UnetrConfig {
+            out_channels: network.out_channels,
+            proj_type: network.proj_type,
+            ..standard
+        })
+    {
+        text.push_str(&format!(
+            "The paper's table says 92.58 M and 41.19 GFLOPs for this network. Its parameters are those of convolutions and\n\
+             linear layers: {} of {}, without position table and norms. Its GFLOPs are half of what counters give that\n\
+             take a transposed convolution for eight times its work and do not see attention. A multiply-add is two\n\
+             operations, so one window really takes {} GFLOP.\n",
+            grouped(c.parameters_of_convolutions_and_linears),
+            grouped(c.parameters),
+            (c.flops * 1e-9).round(),
+        ));
+    }
+    text
+}
+
+fn memory_text(info: &Info, window: &Layouted, volume: &Result<Memory, InferError>) -> String {
+    let m = window.memory();
+    let mut table = Table::new(&["device memory", "one window"]);
+    for (name, count) in [
+        ("weights", m.weights),
+        ("input", m.inputs),
+        ("activations (shared)", m.activations),
+        ("activations without sharing", m.activations_unshared),
+        ("largest buffer", m.largest),
+        ("all", m.total()),
+    ] {
+        table.row([name.to_owned(), bytes(count)]);
+    }
+    let size = sizes(info.size);
+    let whole = match volume {
+        Ok(v) => format!(
+            "a volume of {size}: {} (network {}, stitching {}), within WebGPU's default limits\n",
+            bytes(v.total()),
+            bytes(v.network.total()),
+            bytes(v.stitching)
+        ),
+        Err(e) => format!("a volume of {size} does not fit WebGPU's default limits: {e}\n"),
+    };
+    format!("\n{}{whole}", table.render())
+}
+
+fn memory_json(m: &MemoryReport) -> Value {
+    json!({
+        "weights": m.weights, "inputs": m.inputs, "activations": m.activations,
+        "activations_unshared": m.activations_unshared, "uniforms": m.uniforms, "largest": m.largest, "total": m.total(),
+    })
+}
+
+fn volume_json(size: [usize; 3], memory: &Result<Memory, InferError>) -> Value {
+    match memory {
+        Ok(m) => {
+            json!({"size": size, "network": memory_json(&m.network), "stitching": m.stitching, "total": m.total()})
+        }
+        Err(e) => json!({"size": size, "error": e.to_string()}),
+    }
+}

@@ -1,0 +1,214 @@
+//! `unetr verify`: every kernel against its double-precision twin on this adapter, and networks against reference files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::console::{fact, note, print, print_json};
+use super::error::{CliError, Context};
+use super::files;
+use super::options::DeviceArgs;
+use super::table::Table;
+use crate::gpu::Gpu;
+use crate::infer::verify_reference;
+use crate::kernels::{all_cases, selftest};
+
+/// Check the arithmetic of this adapter; exit 1 if anything is over its tolerance.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Also run the network of a reference file (safetensors with weights, input and values of each stage).
+    #[arg(long, value_name = "FILE")]
+    reference: Vec<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct KernelRow {
+    kernel: &'static str,
+    cases: usize,
+    worst_nmse: Option<f64>,
+    tolerance: f64,
+    ok: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct StageRow {
+    stage: String,
+    max_abs_error: Option<f64>,
+    max_abs_value: f64,
+    tolerance: f64,
+    ok: bool,
+}
+
+#[derive(Serialize)]
+struct ReferenceRows {
+    file: String,
+    rows: Vec<StageRow>,
+    ok: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    adapter: String,
+    kernels: Vec<KernelRow>,
+    references: Vec<ReferenceRows>,
+    ok: bool,
+}
+
+impl Verify {
+    pub fn run(&self) -> Result<(), CliError> {
+        // Read before the kernels run: a wrong name should not cost their time.
+        let mut inputs = Vec::new();
+        for path in &self.reference {
+            inputs.push((path, files::read(path)?));
+        }
+        let gpu = self.device.open()?;
+        fact("adapter", gpu.adapter().to_string());
+        let kernels: Vec<KernelRow> = all_cases()
+            .into_iter()
+            .map(|(name, cases)| kernel(&gpu, name, cases))
+            .collect();
+        let mut references = Vec::new();
+        for (path, bytes) in inputs {
+            let report = pollster::block_on(verify_reference(&gpu, bytes)).at(path)?;
+            let ok = report.ok();
+            let rows = report.rows.into_iter().map(|r| StageRow {
+                stage: r.name,
+                max_abs_error: r.max_abs.is_finite().then_some(r.max_abs),
+                max_abs_value: r.max_value,
+                tolerance: r.tolerance,
+                ok: r.ok,
+            });
+            references.push(ReferenceRows {
+                file: path.display().to_string(),
+                rows: rows.collect(),
+                ok,
+            });
+        }
+        let ok = kernels.iter().all(|k| k.ok) && references.iter().all(|r| r.ok);
+        let report = Report {
+            adapter: gpu.adapter().to_string(),
+            kernels,
+            references,
+            ok,
+        };
+        let printed = match self.json {
+            true => print_json(&report),
+            false => print(&report.text()),
+        };
+        // A closed stdout does not turn a failure into success.
+        match ok {
+            true => printed,
+            false => Err(CliError::failed(report.failures().join("; "))),
+        }
+    }
+}
+
+fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<crate::graph::Case>) -> KernelRow {
+    let mut row = KernelRow {
+        kernel: name,
+        cases: cases.len(),
+        worst_nmse: Some(0.0),
+        tolerance: selftest::MAX_NMSE,
+        ok: true,
+        failures: Vec::new(),
+    };
+    for case in cases {
+        let case = Arc::new(case);
+        match pollster::block_on(selftest::run_case(gpu, &case, None)) {
+            Ok(differences) => {
+                let worst = differences.iter().fold(0.0, |w: f64, d| {
+                    if d.nmse > w || d.nmse.is_nan() {
+                        d.nmse
+                    } else {
+                        w
+                    }
+                });
+                if worst.is_nan() || worst > selftest::MAX_NMSE {
+                    row.failures
+                        .push(format!("{}: NMSE {worst:.1e}", case.name));
+                }
+                let finite = worst.is_finite();
+                row.worst_nmse = row.worst_nmse.filter(|_| finite).map(|w| w.max(worst));
+            }
+            Err(e) => {
+                row.failures.push(format!("{}: {e}", case.name));
+                row.worst_nmse = None;
+            }
+        }
+    }
+    row.ok = row.failures.is_empty();
+    for failure in &row.failures {
+        note(format!("{name}: {failure}"));
+    }
+    row
+}
+
+fn verdict(ok: bool) -> String {
+    if ok { "ok" } else { "FAILED" }.to_owned()
+}
+
+fn error(value: Option<f64>) -> String {
+    value.map_or_else(|| "not finite".to_owned(), |v| format!("{v:.1e}"))
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let mut table = Table::new(&["kernel", "cases", "worst NMSE", "allowed", "verdict"]);
+        for k in &self.kernels {
+            let allowed = format!("{:.0e}", k.tolerance);
+            table.row([
+                k.kernel.to_owned(),
+                k.cases.to_string(),
+                error(k.worst_nmse),
+                allowed,
+                verdict(k.ok),
+            ]);
+        }
+        let mut text = table.render();
+        for reference in &self.references {
+            let mut table = Table::new(&[
+                "stage",
+                "largest error",
+                "largest value",
+                "allowed",
+                "verdict",
+            ]);
+            for r in &reference.rows {
+                table.row([
+                    r.stage.clone(),
+                    error(r.max_abs_error),
+                    format!("{:.3}", r.max_abs_value),
+                    format!("{:.1e}", r.tolerance),
+                    verdict(r.ok),
+                ]);
+            }
+            text.push_str(&format!("\n{}\n{}", reference.file, table.render()));
+        }
+        text
+    }
+
+    fn failures(&self) -> Vec<String> {
+        let kernels = self.kernels.iter().filter(|k| !k.ok);
+        let mut failures: Vec<String> = kernels
+            .map(|k| format!("kernel {} is over its tolerance on this adapter", k.kernel))
+            .collect();
+        for r in self.references.iter().filter(|r| !r.ok) {
+            let stage = r
+                .rows
+                .iter()
+                .find(|s| !s.ok)
+                .map_or("", |s| s.stage.as_str());
+            failures.push(format!("{} differs from {stage} on", r.file));
+        }
+        failures
+    }
+}
