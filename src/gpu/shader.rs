@@ -13,10 +13,10 @@
 use std::collections::{HashMap, HashSet};
 
 macro_rules! shaders {
-    ($($name:literal),* $(,)?) => {
+    ($($(#[$when:meta])* $name:literal),* $(,)?) => {
         /// Every shader file by name, in the order of the folder.
         pub const SHADERS: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*];
+            &[$($(#[$when])* ($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*];
     };
 }
 
@@ -49,6 +49,46 @@ shaders![
     "patchify",
     "residual",
     "transpose",
+    #[cfg(feature = "train")]
+    "add",
+    #[cfg(feature = "train")]
+    "attention_backward",
+    #[cfg(feature = "train")]
+    "channel_sums",
+    #[cfg(feature = "train")]
+    "conv3d_backward",
+    #[cfg(feature = "train")]
+    "conv3d_flip",
+    #[cfg(feature = "train")]
+    "conv_transpose3d_backward",
+    #[cfg(feature = "train")]
+    "adamw",
+    #[cfg(feature = "train")]
+    "clip",
+    #[cfg(feature = "train")]
+    "dropout",
+    #[cfg(feature = "train")]
+    "square_sum",
+    #[cfg(feature = "train")]
+    "dice_ce",
+    #[cfg(feature = "train")]
+    "dice_ce_backward",
+    #[cfg(feature = "train")]
+    "fill",
+    #[cfg(feature = "train")]
+    "gelu_backward",
+    #[cfg(feature = "train")]
+    "layer_norm_backward",
+    #[cfg(feature = "train")]
+    "linear_backward",
+    #[cfg(feature = "train")]
+    "moments_backward",
+    #[cfg(feature = "train")]
+    "norm_parameters_backward",
+    #[cfg(feature = "train")]
+    "residual_backward",
+    #[cfg(feature = "train")]
+    "sum_parts",
 ];
 
 /// A shader that could not be put together: a fault in this program.

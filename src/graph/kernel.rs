@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use super::{Choices, DType, GraphError};
+use super::{Choices, DType, GraphError, Layout};
 use crate::gpu::{Access, AdapterClass};
 use crate::tensor::{HostTensor, Shape};
 
@@ -21,6 +21,11 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// Bytes of each private temporary that [`Operand::Scratch`] names.
     fn scratch(&self, _io: &Io, _target: &Target) -> Vec<u64> {
         Vec::new()
+    }
+
+    /// How result `i` lies in memory; a weight's gradient lies as the weight does.
+    fn output_layout(&self, _i: usize) -> Layout {
+        Layout::Natural
     }
 
     /// The f64 twin: the oracle of every other implementation.
@@ -46,6 +51,16 @@ pub struct TensorKind {
     pub shape: Shape,
     /// Storage.
     pub dtype: DType,
+    /// Order of the elements.
+    pub layout: Layout,
+}
+
+impl TensorKind {
+    /// Elements stored, padding included.
+    #[cfg(feature = "train")]
+    pub fn stored(&self) -> usize {
+        self.layout.stored_elements(&self.shape)
+    }
 }
 
 /// The arguments and results of a node.
@@ -181,9 +196,9 @@ pub struct Case {
     /// Its arguments.
     pub inputs: Vec<HostTensor>,
     /// Storage of each argument that is not natural f32.
-    pub storage: Vec<(usize, super::Layout, DType)>,
-    /// For an op that updates its last argument in place.
-    pub in_place: bool,
+    pub storage: Vec<(usize, Layout, DType)>,
+    /// How many of the last arguments the op updates in place.
+    pub in_place: usize,
 }
 
 impl Case {
@@ -194,19 +209,24 @@ impl Case {
             kernel: Box::new(kernel),
             inputs,
             storage: Vec::new(),
-            in_place: false,
+            in_place: 0,
         }
     }
 
     /// Stores argument `index` as a matrix parameter.
-    pub fn stored(mut self, index: usize, layout: super::Layout, dtype: DType) -> Self {
+    pub fn stored(mut self, index: usize, layout: Layout, dtype: DType) -> Self {
         self.storage.push((index, layout, dtype));
         self
     }
 
     /// The op updates its last argument.
-    pub fn updating(mut self) -> Self {
-        self.in_place = true;
+    pub fn updating(self) -> Self {
+        self.updating_last(1)
+    }
+
+    /// The op updates its last `count` arguments.
+    pub fn updating_last(mut self, count: usize) -> Self {
+        self.in_place = count;
         self
     }
 }
@@ -217,10 +237,10 @@ macro_rules! params {
         $(#[$meta])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
-        struct $name { $($field: $ty),* }
+        pub(crate) struct $name { $(pub(crate) $field: $ty),* }
 
         impl $name {
-            fn block(&self) -> $crate::graph::Params {
+            pub(crate) fn block(&self) -> $crate::graph::Params {
                 $crate::graph::Params {
                     bytes: bytemuck::bytes_of(self).to_vec(),
                     fields: &[$((stringify!($field), std::mem::offset_of!($name, $field))),*],

@@ -192,6 +192,7 @@ impl Layouted {
         let kind = |id: &TensorId| TensorKind {
             shape: kinds[id.index()].1.clone(),
             dtype: kinds[id.index()].2,
+            layout: kinds[id.index()].3,
         };
         let ios: Vec<Io> = graph
             .nodes()

@@ -11,6 +11,20 @@ use crate::tensor::{HostTensor, Shape};
 
 params!(Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32 });
 
+impl Params {
+    /// For a checked `qkv`.
+    pub(super) fn of(qkv: &Shape, heads: usize) -> Self {
+        let (dims, d) = (qkv.dims(), qkv.last() / 3 / heads);
+        Self {
+            samples: dims[0] as u32,
+            tokens: dims[1] as u32,
+            heads: heads as u32,
+            d: d as u32,
+            scale: (1.0 / (d as f64).sqrt()) as f32,
+        }
+    }
+}
+
 /// The op; argument `qkv`, results `o, lse`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
@@ -88,14 +102,7 @@ impl Kernel for Attention {
             shader,
             entry: "forward",
             constants,
-            params: Params {
-                samples: n as u32,
-                tokens: t as u32,
-                heads: self.heads as u32,
-                d: d as u32,
-                scale: (1.0 / (d as f64).sqrt()) as f32,
-            }
-            .block(),
+            params: Params::of(io.input(0), self.heads).block(),
             bindings: vec![bind_read(0), bind_write(0), bind_write(1)],
             groups: groups(count),
         }]
@@ -140,7 +147,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError`] if the width is no multiple of three times the heads.
     pub fn attention(&mut self, name: &str, qkv: TensorId, heads: usize) -> Result<(TensorId, TensorId), GraphError> {
-        let outputs = self.add(name, Attention { heads }, &[qkv])?;
+        let outputs = self.add_op(name, Attention { heads }, &[qkv])?;
         Ok((outputs[0], outputs[1]))
     }
 }

@@ -12,7 +12,7 @@
 mod tiled;
 
 use super::{bind_read, bind_write, constant, kernel_name, leaky_relu, moments};
-use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
+use crate::graph::{Binding, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
@@ -79,14 +79,77 @@ const VARIANTS: &[Variant] = &[
     Variant::Registers(4, 2),
 ];
 
+/// Voxels and blocks of output channels of the kernel without workgroup memory on this target.
+pub(super) fn registers(target: &Target) -> (u32, u32) {
+    match *target.choose(VARIANTS) {
+        Variant::Registers(voxels, quads) => (voxels, quads),
+        Variant::ByShape | Variant::Tiled(_) => (4, 2),
+    }
+}
+
 /// A long block only where it fits rows of `z` voxels.
 fn block(voxels: u32, z: usize) -> u32 {
     [voxels, 8, 6].into_iter().find(|&v| v <= voxels && z.is_multiple_of(v as usize)).unwrap_or(4)
 }
 
+/// One source of the shader.
+pub(super) struct Side {
+    pub channels: usize,
+    pub taps: usize,
+    pub norm: bool,
+}
+
+/// The shader for one or two sources and the result `y`.
+pub(super) fn dispatch(y: &Shape, sources: &[Side], half: u32, bindings: Vec<Binding>, (voxels, quads): (u32, u32)) -> Dispatch {
+    let (n, k, [sx, sy, sz]) = y.volume().expect("a volume");
+    let voxels = block(voxels, sz);
+    let quads = quads.min(k.div_ceil(4) as u32);
+    let tiles = sx * sy * sz.div_ceil(voxels as usize);
+    let spatial = tiles.div_ceil(64);
+    let second = sources.get(1);
+    let taps = |s: usize| sources.get(s).map_or(1, |s| s.taps as u32);
+    let norm = |s: usize| constant(sources.get(s).is_some_and(|s| s.norm));
+    Dispatch {
+        shader: "conv3d",
+        entry: "forward",
+        constants: vec![
+            ("VOX", voxels),
+            ("SPAN", voxels + 2),
+            ("QUADS", quads),
+            ("TAPS_0", taps(0)),
+            ("TAPS_1", taps(1)),
+            ("CUBE_0", constant(taps(0) == 27)),
+            ("CUBE_1", constant(taps(1) == 27)),
+            ("SOURCES", sources.len() as u32),
+            ("SECOND", constant(second.is_some())),
+            ("SECOND_0", 0),
+            ("SECOND_1", 1),
+            ("NORM_0", norm(0)),
+            ("NORM_1", norm(1)),
+            ("HALF", half),
+            ("SCALAR", 0),
+        ],
+        params: Params {
+            x: sx as u32,
+            y: sy as u32,
+            z: sz as u32,
+            channels_0: sources[0].channels as u32,
+            channels_1: second.map_or(0, |s| s.channels as u32),
+            k: k as u32,
+            tiles: tiles as u32,
+            groups: spatial as u32,
+            n: n as u32,
+            ..Params::default()
+        }
+        .block(),
+        bindings,
+        groups: groups(n * k.div_ceil(4 * quads as usize) * spatial),
+    }
+}
+
 impl Conv3d {
     /// Argument positions of each source's values, and of the first weight.
-    fn positions(&self) -> (Vec<usize>, usize) {
+    pub(super) fn positions(&self) -> (Vec<usize>, usize) {
         let mut at = 0;
         let mut sources = Vec::new();
         for &norm in &self.sources {
@@ -96,7 +159,7 @@ impl Conv3d {
         (sources, at)
     }
 
-    fn channels(&self, shapes: &[&Shape]) -> Vec<usize> {
+    pub(super) fn channels(&self, shapes: &[&Shape]) -> Vec<usize> {
         self.positions().0.iter().map(|&i| shapes[i].dims()[1]).collect()
     }
 
@@ -131,58 +194,23 @@ impl Conv3d {
         work
     }
 
-    fn convolution(&self, io: &Io, (voxels, quads): (u32, u32), index: usize) -> Dispatch {
+    fn convolution(&self, io: &Io, block: (u32, u32), index: usize) -> Dispatch {
         let weight = self.positions().1 + index;
-        let (n, k, [x, y, z]) = io.output(2 * index).volume().expect("checked by infer");
         let taps = io.input(weight).dims()[2].pow(3);
         let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
-        let channels = self.channels(&shapes);
-        let voxels = block(voxels, z);
-        let quads = quads.min(k.div_ceil(4) as u32);
-        let tiles = x * y * z.div_ceil(voxels as usize);
-        let spatial = tiles.div_ceil(64);
-        let second = self.sources.len() > 1;
-        let norm = |s: usize| constant(self.sources.get(s) == Some(&true));
+        let sources: Vec<Side> = self
+            .channels(&shapes)
+            .into_iter()
+            .zip(&self.sources)
+            .map(|(channels, &norm)| Side { channels, taps, norm })
+            .collect();
         let mut bindings: Vec<_> = (0..self.positions().1).map(bind_read).collect();
         bindings.extend([bind_read(weight), bind_write(2 * index)]);
-        Dispatch {
-            shader: "conv3d",
-            entry: "forward",
-            constants: vec![
-                ("VOX", voxels),
-                ("SPAN", voxels + 2),
-                ("QUADS", quads),
-                ("TAPS", taps as u32),
-                ("CUBE", constant(taps == 27)),
-                ("SOURCES", self.sources.len() as u32),
-                ("SECOND", constant(second)),
-                ("SECOND_0", 0),
-                ("SECOND_1", 1),
-                ("NORM_0", norm(0)),
-                ("NORM_1", norm(1)),
-                ("HALF", io.half(weight)),
-                ("SCALAR", 0),
-            ],
-            params: Params {
-                x: x as u32,
-                y: y as u32,
-                z: z as u32,
-                channels_0: channels[0] as u32,
-                channels_1: channels.get(1).copied().unwrap_or(0) as u32,
-                k: k as u32,
-                tiles: tiles as u32,
-                groups: spatial as u32,
-                n: n as u32,
-                ..Params::default()
-            }
-            .block(),
-            bindings,
-            groups: groups(n * k.div_ceil(4 * quads as usize) * spatial),
-        }
+        dispatch(io.output(2 * index), &sources, io.half(weight), bindings, block)
     }
 
     /// The sources activated and concatenated, in double precision.
-    fn activated(&self, inputs: &[&HostTensor]) -> HostTensor {
+    pub(super) fn activated(&self, inputs: &[&HostTensor]) -> HostTensor {
         let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
         let channels = self.channels(&shapes);
         let (n, _, size) = inputs[0].shape.volume().expect("a volume");
@@ -339,7 +367,7 @@ impl Graph {
             sources: sources.iter().map(|s| s.norm.is_some()).collect(),
             shortcut: shortcut.is_some(),
         };
-        let outputs = self.add(name, op, &inputs)?;
+        let outputs = self.add_op(name, op, &inputs)?;
         let convolved = |i: usize| Convolved { y: outputs[i], moments: outputs[i + 1] };
         Ok((convolved(0), shortcut.map(|_| convolved(2))))
     }

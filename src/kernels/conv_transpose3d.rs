@@ -134,7 +134,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError`] if the shapes do not fit.
     pub fn conv_transpose3d(&mut self, name: &str, x: TensorId, w: TensorId) -> Result<TensorId, GraphError> {
-        self.add_one(name, ConvTranspose3d, &[x, w])
+        self.add_one_op(name, ConvTranspose3d, &[x, w])
     }
 }
 

@@ -12,7 +12,7 @@ use crate::tensor::{HostTensor, Shape};
 
 params!(Params { rows: u32, columns: u32, depth: u32, residual_rows: u32 });
 
-/// The op; arguments `x, w, [b], [residual]`.
+/// The op; arguments `x, w, [b], [residual]`, results `y, [argument of gelu]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Linear {
     /// Adds a bias.
@@ -21,6 +21,8 @@ pub struct Linear {
     pub gelu: bool,
     /// Adds a residual last.
     pub residual: bool,
+    /// Gives the argument of GELU as a second result, for the gradient.
+    pub keep: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +63,8 @@ impl Linear {
         let (rows, columns, depth) = (io.input(0).rows(), io.output(0).last(), io.input(0).last());
         match *target.choose(VARIANTS) {
             Variant::Registers(rows, columns) => Err((rows, columns)),
-            _ if !tiled::fits(columns, depth) => Err((4, 4)),
+            // Only the kernel without workgroup memory gives the argument of GELU too.
+            _ if io.outputs.len() > 1 || !tiled::fits(columns, depth) => Err((4, 4)),
             Variant::ByShape => Ok(tiled::choose(target.class, rows, columns, depth)),
             Variant::Tiled(tile, split) => Ok((tile, split)),
         }
@@ -94,7 +97,7 @@ impl Kernel for Linear {
         {
             return Err(GraphError::new(format!("residual {r} for result {y}")));
         }
-        Ok(vec![y])
+        Ok(vec![y; 1 + usize::from(self.keep)])
     }
 
     fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
@@ -111,7 +114,7 @@ impl Kernel for Linear {
         let tiles = params.rows.div_ceil(tile_rows) as usize * params.columns.div_ceil(tile_columns) as usize;
         let mut bindings = vec![bind_read(0), bind_read(1)];
         bindings.extend((2..io.inputs.len()).map(bind_read));
-        bindings.push(bind_write(0));
+        bindings.extend((0..io.outputs.len()).map(bind_write));
         vec![Dispatch {
             shader: "linear",
             entry: "forward",
@@ -123,6 +126,7 @@ impl Kernel for Linear {
                 ("BIAS", constant(self.bias)),
                 ("GELU", constant(self.gelu)),
                 ("RESIDUAL", constant(self.residual)),
+                ("KEEP", constant(self.keep)),
             ],
             params: params.block(),
             bindings,
@@ -136,6 +140,7 @@ impl Kernel for Linear {
         let mut dims = x.shape.dims().to_vec();
         *dims.last_mut().expect("x has an axis") = columns;
         let mut y = HostTensor::zeros(Shape::new(&dims));
+        let mut argument = y.clone();
         for row in 0..rows {
             for column in 0..columns {
                 let a = &x.data[row * depth..][..depth];
@@ -144,6 +149,7 @@ impl Kernel for Linear {
                 if self.bias {
                     v += inputs[2].data[column];
                 }
+                argument.data[row * columns + column] = v;
                 if self.gelu {
                     v = gelu(v);
                 }
@@ -154,7 +160,7 @@ impl Kernel for Linear {
                 y.data[row * columns + column] = v;
             }
         }
-        vec![y]
+        if self.keep { vec![y, argument] } else { vec![y] }
     }
 
     fn cost(&self, io: &Io) -> Cost {
@@ -169,7 +175,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
 }
 
 /// Error function to 1e-15: Taylor series near 0, continued fraction of erfc beyond.
-fn erf(x: f64) -> f64 {
+pub(super) fn erf(x: f64) -> f64 {
     let a = x.abs();
     let value = if a < 2.5 {
         let (mut term, mut sum) = (a, a);
@@ -203,11 +209,12 @@ impl Graph {
         gelu: bool,
         residual: Option<TensorId>,
     ) -> Result<TensorId, GraphError> {
-        let op = Linear { bias: b.is_some(), gelu, residual: residual.is_some() };
+        let keep = gelu && self.training();
+        let op = Linear { bias: b.is_some(), gelu, residual: residual.is_some(), keep };
         let mut inputs = vec![x, w];
         inputs.extend(b);
         inputs.extend(residual);
-        self.add_one(name, op, &inputs)
+        self.add_one_op(name, op, &inputs)
     }
 }
 
@@ -222,8 +229,8 @@ pub fn cases() -> Vec<Case> {
         let b = HostTensor::noise([columns], seed + 2);
         let r = HostTensor::noise([rows, columns], seed + 3);
         let name = format!("{rows}x{columns}x{depth}");
-        let plain = Linear { bias: false, gelu: false, residual: false };
-        let full = Linear { bias: true, gelu: true, residual: true };
+        let plain = Linear { bias: false, gelu: false, residual: false, keep: false };
+        let full = Linear { bias: true, gelu: true, residual: true, keep: false };
         cases.push(Case::new(name.clone(), plain, vec![x.clone(), w.clone()]));
         cases.push(Case::new(format!("{name} bias gelu residual"), full, vec![x.clone(), w.clone(), b, r]));
         let half = w.map(|v| f64::from(half::f16::from_f64(v)));
@@ -233,12 +240,13 @@ pub fn cases() -> Vec<Case> {
     }
     let wide = HostTensor::noise([5, 8], 99).map(|v| v * 40.0);
     let identity = HostTensor::new([8, 8], (0..64).map(|i| f64::from(u8::from(i % 9 == 0))).collect());
-    let gelu = Linear { bias: false, gelu: true, residual: false };
-    cases.push(Case::new("gelu of large values", gelu, vec![wide, identity]));
+    let gelu = Linear { bias: false, gelu: true, residual: false, keep: false };
+    cases.push(Case::new("gelu of large values", gelu, vec![wide.clone(), identity.clone()]));
+    cases.push(Case::new("argument of gelu kept", Linear { keep: true, ..gelu }, vec![wide, identity]));
     let x = HostTensor::noise([2, 6, 8], 7);
     let w = HostTensor::noise([4, 8], 8);
     let position = HostTensor::noise([1, 6, 4], 9);
-    let repeated = Linear { bias: false, gelu: false, residual: true };
+    let repeated = Linear { bias: false, gelu: false, residual: true, keep: false };
     cases.push(Case::new("residual repeated over the batch", repeated, vec![x, w, position]));
     cases
 }
