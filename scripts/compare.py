@@ -50,7 +50,9 @@ def main():
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             feed = {"x": window.numpy()}
             rows[f"ONNX Runtime {onnxruntime.__version__}, CPU"] = timed(lambda: session.run(None, feed), arguments.repeats)
-    command = ["target/release/unetr", "bench", "--json", "--preset", arguments.size, "--repeats", str(arguments.repeats)]
+    command = ["target/release/unetr", "bench", "--json", "--repeats", str(arguments.repeats)]
+    if arguments.size == "small":
+        command += ["-m", "models/hippocampus.safetensors"]
     if arguments.device:
         command += ["--device", arguments.device]
     report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

@@ -1,9 +1,9 @@
-// 3x3x3 or 1x1x1 convolution, stride 1, zero padding, no bias; without workgroup memory: one invocation holds
-// VOX voxels along Z x 4 QUADS output channels.
+// 3x3x3 or 1x1x1 convolution (each source its own), stride 1, zero padding, no bias; without workgroup memory: one
+// invocation holds VOX voxels along Z x 4 QUADS output channels.
 //   y[n, k, p] = sum over sources, c, t of w[k, c, t] a[n, c, p + t - 1]
 //   x_s     (N, C_s, X, Y, Z)   sources, their channels one after the other: the concatenation is never stored
 //   norm_s  (N, C_s) of (mean, 1/std, scale, shift): a = leaky_relu(scale x + shift); without it a = x
-//   w       [C][tap][K padded to 4]
+//   w       [C][tap][K padded to 4], taps of the channel's source
 //   y       (N, K, X, Y, Z)
 #import index
 #import activation
@@ -50,7 +50,6 @@ fn forward(
     let block = group / params.groups % blocks;
     let n = group / params.groups / blocks;
     let tile = group % params.groups * 64u + lane;
-    let channels = params.channels_0 + params.channels_1;
     if (tile >= params.tiles || n >= params.n) {
         return;
     }
@@ -75,14 +74,14 @@ fn forward(
     for (var c = 0u; c < params.channels_$s; c += 1u) {
         let channel = (n * params.channels_$s + c) * voxels;
 #if SECOND_$s
-        let weights = (params.channels_0 + c) * TAPS * k4;
+        let weights = (params.channels_0 * TAPS_0 + c * TAPS_1) * k4;
 #else
-        let weights = c * TAPS * k4;
+        let weights = c * TAPS_0 * k4;
 #end
 #if NORM_$s
         let norm = norm_$s[n * params.channels_$s + c];
 #end
-#if CUBE
+#if CUBE_$s
         for (var t = 0u; t < 9u; t += 1u) {
             let qx = i32(px + t / 3u) - 1;
             let qy = i32(py + t % 3u) - 1;

@@ -3,7 +3,7 @@
 //   w         (columns, depth)
 //   b         (columns)
 //   residual  (residual_rows, columns), repeated over the rows
-//   y         (rows, columns)
+//   y         (rows, columns); with KEEP also the argument of GELU, for the gradient
 #import index
 #import activation
 #import weights
@@ -23,6 +23,9 @@ struct Params { rows: u32, columns: u32, depth: u32, residual_rows: u32 }
 @group(0) @binding(#) var<storage, read> residual: array<f32>;
 #end
 @group(0) @binding(#) var<storage, read_write> y: array<f32>;
+#if KEEP
+@group(0) @binding(#) var<storage, read_write> argument: array<f32>;
+#end
 
 fn finish(row: u32, column: u32, sum: f32) {
     if (row >= params.rows || column >= params.columns) {
@@ -31,6 +34,9 @@ fn finish(row: u32, column: u32, sum: f32) {
     var v = sum;
 #if BIAS
     v += b[column];
+#end
+#if KEEP
+    argument[row * params.columns + column] = v;
 #end
 #if GELU
     v = gelu(v);

@@ -1,12 +1,17 @@
-// Cuts a volume into patches of side P: one row per token, token n = (ix gy + iy) gz + iz.
+// Cuts a volume into patches of side P, or (BACKWARD) puts them together: one row per token, token n = (ix gy + iy) gz + iz.
 //   x  (N, C, X, Y, Z)
 //   y  (N, tokens, C P^3), a row ordered (channel, a, b, c) or, for the perceptron embedding, (a, b, c, channel)
 #import index
 
 struct Params { samples: u32, channels: u32, x: u32, y: u32, z: u32, side: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
+#if BACKWARD
+@group(0) @binding(#) var<storage, read> y: array<f32>;
+@group(0) @binding(#) var<storage, read_write> x: array<f32>;
+#else
 @group(0) @binding(#) var<storage, read> x: array<f32>;
 @group(0) @binding(#) var<storage, read_write> y: array<f32>;
+#end
 
 @compute @workgroup_size(64)
 fn forward(
@@ -36,5 +41,10 @@ fn forward(
     let vx = token / gz / gy * p + offset / p / p;
     let vy = token / gz % gy * p + offset / p % p;
     let vz = token % gz * p + offset % p;
-    y[index] = x[(((n * params.channels + channel) * params.x + vx) * params.y + vy) * params.z + vz];
+    let at = (((n * params.channels + channel) * params.x + vx) * params.y + vy) * params.z + vz;
+#if BACKWARD
+    x[at] = y[index];
+#else
+    y[index] = x[at];
+#end
 }

@@ -40,6 +40,8 @@ pub mod metrics;
 pub mod model;
 pub mod report;
 pub mod tensor;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod volume;
 pub mod weights;
 #[cfg(target_arch = "wasm32")]

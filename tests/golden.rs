@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use unetr_wgpu::gpu::{Gpu, GpuOptions};
+use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions};
 use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents};
 use unetr_wgpu::infer::{SegmentOptions, Segmenter, verify_reference};
 use unetr_wgpu::model::unetr;
@@ -24,7 +24,8 @@ fn golden(name: &str) -> Vec<u8> {
 #[test]
 fn stages_and_logits_equal_monai() {
     let gpu = gpu();
-    for name in ["unetr-cubic-1to3", "unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14"] {
+    let names = ["unetr-cubic-1to3", "unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14", "unetr-affine-noconv", "unetr-group-nores"];
+    for name in names {
         let report = pollster::block_on(verify_reference(&gpu, golden(name))).expect(name);
         assert!(report.rows.len() >= if name.contains("cubic") { 14 } else { 1 }, "{name}: {} stages compared", report.rows.len());
         for row in &report.rows {
@@ -48,9 +49,19 @@ fn one_changed_weight_is_found() {
     assert!(!bad.contains(&"stage.decoder4"), "stages before it are untouched: {bad:?}");
 }
 
-/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
 #[test]
 fn the_full_size_network_equals_monai() {
+    full_size(None);
+}
+
+/// With the kernels that GPUs get, on whatever adapter there is.
+#[test]
+fn the_full_size_network_equals_monai_with_the_kernels_of_gpus() {
+    full_size(Some(AdapterClass::Discrete));
+}
+
+/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
+fn full_size(class: Option<AdapterClass>) {
     let gpu = gpu();
     let file = Tensors::read(golden("unetr-full")).expect("safetensors");
     let config = network_from_json(&file.metadata()["config"]).expect("a configuration");
@@ -67,7 +78,7 @@ fn the_full_size_network_equals_monai() {
         let values = procedural(&info.name, info.shape.elements(), seed, lo, hi);
         pollster::block_on(weights.load(&gpu, info, &values)).expect("uploaded");
     }
-    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut weights)).expect("a plan");
+    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions { class, ..Default::default() }, &mut weights)).expect("a plan");
     let input = procedural("input", graph.shape(network.input).elements(), seed, -1.0, 1.0);
     plan.write(network.input, &input).expect("written");
     plan.run().expect("runs");

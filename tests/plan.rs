@@ -42,6 +42,21 @@ fn the_full_network_fits_700_mib_within_default_limits() {
     }
 }
 
+/// Every convolution and product of the full network, whatever its shape, has a kernel with workgroup memory on GPUs.
+#[test]
+fn gpus_get_kernels_with_workgroup_memory() {
+    for class in [AdapterClass::Integrated, AdapterClass::Discrete] {
+        let mut graph = Graph::new();
+        let network = unetr(&mut graph, &full(), 1).expect("a graph");
+        graph.output(network.end.u.0);
+        let plan = Layouted::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
+        for (name, dispatch) in plan.dispatches() {
+            let without = ["linear", "conv3d", "conv_transpose3d", "attention"];
+            assert!(!without.contains(&dispatch.shader), "{class:?}: {name} is done by {}", dispatch.shader);
+        }
+    }
+}
+
 #[test]
 fn large_scans_fit() {
     let btcv = plan_memory(&full(), [314, 214, 234], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");

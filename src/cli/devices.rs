@@ -80,7 +80,9 @@ fn reason(chosen: &AdapterReport, all: &[AdapterReport]) -> String {
     match chosen.class {
         AdapterClass::Software => "there is no other kind than software adapters".to_owned(),
         _ => {
-            format!("the first {kind} adapter; discrete come before integrated before software ones")
+            format!(
+                "the first {kind} adapter; discrete come before integrated before software ones"
+            )
         }
     }
 }

@@ -27,7 +27,11 @@ use crate::weights::Metadata;
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
     /// Dataset whose labelled cases the model is run on.
-    #[arg(value_name = "DATASET.json", required_unless_present = "prediction", requires = "model")]
+    #[arg(
+        value_name = "DATASET.json",
+        required_unless_present = "prediction",
+        requires = "model"
+    )]
     dataset: Option<PathBuf>,
     /// Model package; with --prediction it gives the names of the labels.
     #[arg(short, long)]
@@ -70,7 +74,11 @@ impl Evaluate {
         let (scores, failures) = match (&self.prediction, &self.truth, &self.dataset, &self.model) {
             (Some(prediction), Some(truth), ..) => (self.files(prediction, truth)?, Vec::new()),
             (_, _, Some(dataset), Some(model)) => self.over_dataset(dataset, model)?,
-            _ => return Err(CliError::usage("give --prediction and --truth, or --model and a dataset")),
+            _ => {
+                return Err(CliError::usage(
+                    "give --prediction and --truth, or --model and a dataset",
+                ));
+            }
         };
         if scores.rows.is_empty() {
             return Err(CliError::failed(match failures.first() {
@@ -87,7 +95,10 @@ impl Evaluate {
         };
         match failures.len() {
             0 => printed,
-            n => Err(CliError::failed(format!("{n} case(s) failed and are not in the figures: {}", failures.join("; ")))),
+            n => Err(CliError::failed(format!(
+                "{n} case(s) failed and are not in the figures: {}",
+                failures.join("; ")
+            ))),
         }
     }
 
@@ -97,7 +108,10 @@ impl Evaluate {
         if let Some(path) = &self.output {
             let name = files::file_name(path).to_ascii_lowercase();
             if !name.ends_with(".csv") && !name.ends_with(".json") {
-                return Err(CliError::usage(format!("--output {}: the name must end in .csv or .json", path.display())));
+                return Err(CliError::usage(format!(
+                    "--output {}: the name must end in .csv or .json",
+                    path.display()
+                )));
             }
             outputs.plan("--output", path)?;
         }
@@ -105,11 +119,16 @@ impl Evaluate {
     }
 
     fn write(&self, scores: &Scores, value: &serde_json::Value) -> Result<(), CliError> {
-        let Some(path) = &self.output else { return Ok(()) };
+        let Some(path) = &self.output else {
+            return Ok(());
+        };
         let inputs = [&self.prediction, &self.truth, &self.dataset, &self.model];
         let inputs: Vec<&Path> = inputs.into_iter().filter_map(|p| p.as_deref()).collect();
         let mut outputs = self.outputs(&inputs)?;
-        let text = match files::file_name(path).to_ascii_lowercase().ends_with(".csv") {
+        let text = match files::file_name(path)
+            .to_ascii_lowercase()
+            .ends_with(".csv")
+        {
             true => scores.csv(),
             false => serde_json::to_string_pretty(value)? + "\n",
         };
@@ -123,13 +142,33 @@ impl Evaluate {
         self.outputs(&inputs)?;
         let options = self.form.read_options();
         let model = self.model.as_deref().map(files::model).transpose()?;
-        let names = model.as_ref().map_or_else(Vec::new, |p| names_of(p.metadata()));
-        let (p, t) = (scans::labels(prediction, &options)?, scans::labels(truth, &options)?);
-        scans::same_grid(prediction, truth, [(&p.dims, &p.affine), (&t.dims, &t.affine)])?;
-        let mut classes: Vec<u16> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
+        let names = model
+            .as_ref()
+            .map_or_else(Vec::new, |p| names_of(p.metadata()));
+        let (p, t) = (
+            scans::labels(prediction, &options)?,
+            scans::labels(truth, &options)?,
+        );
+        scans::same_grid(
+            prediction,
+            truth,
+            [(&p.dims, &p.affine), (&t.dims, &t.affine)],
+        )?;
+        let mut classes: Vec<u16> = p
+            .counts()
+            .into_keys()
+            .chain(t.counts().into_keys())
+            .collect();
         classes.extend(names.iter().map(|n| n.value));
         let mut scores = Scores::default();
-        score(&mut scores, dataset::stem(prediction), &p, &t, classes, &names)?;
+        score(
+            &mut scores,
+            dataset::stem(prediction),
+            &p,
+            &t,
+            classes,
+            &names,
+        )?;
         Ok(scores)
     }
 
@@ -144,9 +183,23 @@ impl Evaluate {
         let package = files::model(model)?;
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
-        fact("model", format!("{} {}", package.metadata().name, package.metadata().version));
-        fact("dataset", format!("{}, {} case(s) of its list \"{list}\"", path.display(), cases.len()));
-        let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, self.inference.segment_options()))?;
+        fact(
+            "model",
+            format!("{} {}", package.metadata().name, package.metadata().version),
+        );
+        fact(
+            "dataset",
+            format!(
+                "{}, {} case(s) of its list \"{list}\"",
+                path.display(),
+                cases.len()
+            ),
+        );
+        let mut segmenter = pollster::block_on(Segmenter::new(
+            &gpu,
+            &package,
+            self.inference.segment_options(),
+        ))?;
         let names = names_of(package.metadata());
         let (mut scores, mut failures) = (Scores::default(), Vec::new());
         for (i, case) in cases.iter().enumerate() {
@@ -160,22 +213,44 @@ impl Evaluate {
         Ok((scores, failures))
     }
 
-    fn case(&self, segmenter: &mut Segmenter, case: &Case, names: &[LabelName], scores: &mut Scores) -> Result<(), CliError> {
+    fn case(
+        &self,
+        segmenter: &mut Segmenter,
+        case: &Case,
+        names: &[LabelName],
+        scores: &mut Scores,
+    ) -> Result<(), CliError> {
         let options = self.form.read_options();
         let scans = Scans::read(&case.images, &options)?;
         scans.check_channels(segmenter.metadata())?;
         let truth = scans::labels(&case.label, &options)?;
         let image = case.images.first().map_or(Path::new(""), PathBuf::as_path);
-        let grids = [(&scans.volume.dims, &scans.volume.affine), (&truth.dims, &truth.affine)];
+        let grids = [
+            (&scans.volume.dims, &scans.volume.affine),
+            (&truth.dims, &truth.affine),
+        ];
         scans::same_grid(image, &case.label, grids)?;
         let prepared = segmenter.prepare(&scans.volume)?;
         let result = run_windows(segmenter, &prepared)?;
-        let unknown = truth.counts().into_keys().filter(|v| *v != 0 && !names.iter().any(|n| n.value == *v));
+        let unknown = truth
+            .counts()
+            .into_keys()
+            .filter(|v| *v != 0 && !names.iter().any(|n| n.value == *v));
         for value in unknown {
-            note(format!("warning: {}: the truth has label {value}, which the model does not know", case.name));
+            note(format!(
+                "warning: {}: the truth has label {value}, which the model does not know",
+                case.name
+            ));
         }
         let classes = names.iter().map(|n| n.value).collect();
-        score(scores, case.name.clone(), &result.labels, &truth, classes, names)
+        score(
+            scores,
+            case.name.clone(),
+            &result.labels,
+            &truth,
+            classes,
+            names,
+        )
     }
 }
 
@@ -195,11 +270,16 @@ fn score(
     classes.sort_unstable();
     classes.dedup();
     let (dims, spacing) = (truth.dims, truth.affine.spacing());
-    let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, &classes).about(case.clone())?;
+    let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, &classes)
+        .about(case.clone())?;
     scores.rows.extend(all.into_iter().map(|metrics| {
         let named = names.iter().find(|n| n.value == metrics.class);
         let label = named.map_or_else(|| format!("class_{}", metrics.class), |n| n.name.clone());
-        Score { case: case.clone(), label, metrics }
+        Score {
+            case: case.clone(),
+            label,
+            metrics,
+        }
     }));
     Ok(())
 }

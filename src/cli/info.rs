@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::complexity::{Complexity, Layer, complexity, lay_out, modules, node};
 use super::console::{bytes, grouped, print, print_json, sizes};
 use super::error::CliError;
 use super::files;
 use super::options::{Precision, three_sizes};
 use super::table::Table;
 use crate::gpu::{AdapterClass, Limits};
-use crate::graph::{Graph, Layouted, MemoryReport, NodeReport, Target};
+use crate::graph::{Layouted, MemoryReport};
 use crate::infer::{InferError, Memory, plan_memory};
-use crate::model::{UnetrConfig, parameter_count, parameters, unetr};
+use crate::model::{UnetrConfig, parameter_count};
 use crate::weights::{Metadata, Package};
 
 /// Show what a model expects, means and costs; without a model, the paper's standard network.
@@ -36,27 +36,6 @@ pub(super) struct Info {
     json: bool,
 }
 
-/// A module's or node's share of a window.
-#[derive(Serialize)]
-struct Layer {
-    name: String,
-    op: String,
-    gflop: f64,
-    megabytes: f64,
-}
-
-/// Counts of the network for one window.
-#[derive(Serialize)]
-struct Complexity {
-    parameters: usize,
-    flops: f64,
-    multiply_adds: f64,
-    /// As counters see it that know convolutions and linear layers only: no position table, no norms.
-    parameters_of_convolutions_and_linears: usize,
-    /// As such counters count: transposed convolutions as if every output saw every tap, no attention products.
-    multiply_adds_of_such_counters: f64,
-}
-
 impl Info {
     pub fn run(&self) -> Result<(), CliError> {
         let package = self.model.as_deref().map(files::model).transpose()?;
@@ -72,7 +51,9 @@ impl Info {
         let limits = Limits::default();
         let memory = plan_memory(&network, self.size, half, AdapterClass::Discrete, &limits);
         if self.json {
-            let package = package.as_ref().map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
+            let package = package
+                .as_ref()
+                .map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
             return print_json(&json!({
                 "model": package, "network": network, "complexity": complexity, "layers": layers,
                 "window_memory": memory_json(window.memory()),
@@ -93,68 +74,6 @@ impl Info {
     }
 }
 
-/// The graph of one window, placed in memory without a device and whatever an adapter's limits.
-fn lay_out(network: &UnetrConfig, half: bool) -> Result<Layouted, CliError> {
-    network.validate()?;
-    let mut graph = Graph::new().with_half_weights(half);
-    let built = unetr(&mut graph, network, 1)?;
-    let logits = graph.head("out", &built.end, built.out.0, built.out.1)?;
-    graph.output(logits);
-    let limits = Limits {
-        max_storage_buffer_binding_size: u64::MAX,
-        max_buffer_size: u64::MAX,
-        ..Limits::default()
-    };
-    Ok(Layouted::new(&graph, &Target::new(AdapterClass::Discrete), &limits, false)?)
-}
-
-fn node(n: &NodeReport) -> Layer {
-    Layer {
-        name: n.name.clone(),
-        op: n.op.to_owned(),
-        gflop: n.cost.flops * 1e-9,
-        megabytes: n.cost.bytes * 1e-6,
-    }
-}
-
-/// Nodes summed by module: `vit.blocks.3`, `encoder2`, ...
-fn modules(nodes: &[NodeReport]) -> Vec<Layer> {
-    let mut all: Vec<Layer> = Vec::new();
-    for n in nodes {
-        let depth = match n.name.split('.').collect::<Vec<_>>()[..] {
-            ["vit", "blocks", ..] => 3,
-            ["vit", ..] => 2,
-            _ => 1,
-        };
-        let name = n.name.split('.').take(depth).collect::<Vec<_>>().join(".");
-        match all.iter_mut().find(|l| l.name == name) {
-            Some(layer) => {
-                layer.gflop += n.cost.flops * 1e-9;
-                layer.megabytes += n.cost.bytes * 1e-6;
-                layer.op = format!("{} ops", layer.op.split(' ').next().and_then(|c| c.parse::<usize>().ok()).unwrap_or(1) + 1);
-            }
-            None => all.push(Layer { name, op: "1 op".to_owned(), ..node(n) }),
-        }
-    }
-    all
-}
-
-fn complexity(network: &UnetrConfig, nodes: &[NodeReport]) -> Complexity {
-    let of = |op: &str| -> f64 { nodes.iter().filter(|n| n.op == op).map(|n| n.cost.flops / 2.0).sum() };
-    let voxels: usize = network.img_size.iter().product();
-    let out = (voxels * network.feature_size * network.out_channels) as f64;
-    let dense = of("linear") + of("conv3d") + out;
-    let specs = parameters(network);
-    let is_seen = |name: &str| !name.contains("norm") && !name.ends_with("position_embeddings");
-    Complexity {
-        parameters: parameter_count(network),
-        flops: nodes.iter().map(|n| n.cost.flops).sum(),
-        multiply_adds: dense + of("conv_transpose3d") + of("attention"),
-        parameters_of_convolutions_and_linears: specs.iter().filter(|s| is_seen(&s.name)).map(|s| s.len()).sum(),
-        multiply_adds_of_such_counters: dense + 8.0 * of("conv_transpose3d"),
-    }
-}
-
 fn describe(package: &Package, m: &Metadata) -> String {
     let i = &m.input;
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "as it is".to_owned());
@@ -169,7 +88,11 @@ fn describe(package: &Package, m: &Metadata) -> String {
         or_none(i.orientation.clone()),
         or_none(i.spacing.map(|s| format!("{} mm", sizes(s)))),
         or_none(i.intensity.as_ref().map(|v| json!(v).to_string())),
-        if i.crop_foreground { "to the voxels above 0" } else { "none" },
+        if i.crop_foreground {
+            "to the voxels above 0"
+        } else {
+            "none"
+        },
         sizes(m.inference.roi_size),
         m.inference.overlap,
         json!(m.inference.blend).as_str().unwrap_or_default(),
@@ -179,15 +102,29 @@ fn describe(package: &Package, m: &Metadata) -> String {
     }
     let mut labels = Table::new(&["label", "value", "colour"]);
     for label in &m.output.labels {
-        labels.row([label.name.clone(), label.value.to_string(), label.color.to_string()]);
+        labels.row([
+            label.name.clone(),
+            label.value.to_string(),
+            label.color.to_string(),
+        ]);
     }
     let activation = json!(m.output.activation);
-    text.push_str(&format!("activation   {}\n\n{}", activation.as_str().unwrap_or_default(), labels.render()));
+    text.push_str(&format!(
+        "activation   {}\n\n{}",
+        activation.as_str().unwrap_or_default(),
+        labels.render()
+    ));
     for region in &m.output.regions {
-        text.push_str(&format!("channel {} paints {}\n", region.channel, region.value));
+        text.push_str(&format!(
+            "channel {} paints {}\n",
+            region.channel, region.value
+        ));
     }
     if !m.training.is_empty() {
-        text.push_str(&format!("\ntraining     {}\n", Value::Object(m.training.clone())));
+        text.push_str(&format!(
+            "\ntraining     {}\n",
+            Value::Object(m.training.clone())
+        ));
     }
     super::console::printable(&text) + "\n"
 }
@@ -211,10 +148,20 @@ fn network_text(n: &UnetrConfig) -> String {
 fn layer_table(layers: &[Layer]) -> String {
     let mut table = Table::new(&["layer", "op", "GFLOP", "MB moved"]);
     for l in layers {
-        table.row([l.name.clone(), l.op.clone(), format!("{:.3}", l.gflop), format!("{:.1}", l.megabytes)]);
+        table.row([
+            l.name.clone(),
+            l.op.clone(),
+            format!("{:.3}", l.gflop),
+            format!("{:.1}", l.megabytes),
+        ]);
     }
     let sum = |f: fn(&Layer) -> f64| layers.iter().map(f).sum::<f64>();
-    table.row(["all".into(), String::new(), format!("{:.3}", sum(|l| l.gflop)), format!("{:.1}", sum(|l| l.megabytes))]);
+    table.row([
+        "all".into(),
+        String::new(),
+        format!("{:.3}", sum(|l| l.gflop)),
+        format!("{:.1}", sum(|l| l.megabytes)),
+    ]);
     table.render()
 }
 
@@ -222,16 +169,33 @@ fn complexity_text(network: &UnetrConfig, c: &Complexity) -> String {
     let giga = |v: f64| format!("{:.2} G", v * 1e-9);
     let million = |v: usize| format!("{:.2} M", v as f64 * 1e-6);
     let mut table = Table::new(&["complexity of one window", "parameters", "multiply-adds"]);
-    table.row(["all of the network".into(), million(c.parameters), giga(c.multiply_adds)]);
+    table.row([
+        "all of the network".into(),
+        million(c.parameters),
+        giga(c.multiply_adds),
+    ]);
     table.row([
         "as counters of convolutions and linear layers see it".into(),
         million(c.parameters_of_convolutions_and_linears),
         giga(c.multiply_adds_of_such_counters),
     ]);
-    table.row(["half of that".into(), String::new(), giga(c.multiply_adds_of_such_counters / 2.0)]);
+    table.row([
+        "half of that".into(),
+        String::new(),
+        giga(c.multiply_adds_of_such_counters / 2.0),
+    ]);
     let mut text = format!("\n{}", table.render());
-    let standard = UnetrConfig { in_channels: 1, ..UnetrConfig::default() };
-    if *network == (UnetrConfig { out_channels: network.out_channels, proj_type: network.proj_type, ..standard }) {
+    let standard = UnetrConfig {
+        in_channels: 1,
+        ..UnetrConfig::default()
+    };
+    if *network
+        == (UnetrConfig {
+            out_channels: network.out_channels,
+            proj_type: network.proj_type,
+            ..standard
+        })
+    {
         text.push_str(&format!(
             "The paper's table says 92.58 M and 41.19 GFLOPs for this network. Its parameters are those of convolutions and\n\
              linear layers: {} of {}, without position table and norms. Its GFLOPs are half of what counters give that\n\
@@ -280,32 +244,9 @@ fn memory_json(m: &MemoryReport) -> Value {
 
 fn volume_json(size: [usize; 3], memory: &Result<Memory, InferError>) -> Value {
     match memory {
-        Ok(m) => json!({"size": size, "network": memory_json(&m.network), "stitching": m.stitching, "total": m.total()}),
+        Ok(m) => {
+            json!({"size": size, "network": memory_json(&m.network), "stitching": m.stitching, "total": m.total()})
+        }
         Err(e) => json!({"size": size, "error": e.to_string()}),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_papers_row_is_reproduced() {
-        let network = UnetrConfig::default();
-        let window = lay_out(&network, false).expect("placed");
-        let c = complexity(&network, window.nodes());
-        assert_eq!(c.parameters, 92_784_046);
-        assert_eq!(c.parameters_of_convolutions_and_linears, 92_579_758);
-        assert!((c.multiply_adds * 1e-9 - 73.22).abs() < 0.01, "{}", c.multiply_adds);
-        // Rounded as in the paper's table, but for the classes it was counted with.
-        assert!((c.multiply_adds_of_such_counters * 0.5e-9 - 41.19).abs() < 0.1, "{}", c.multiply_adds_of_such_counters);
-    }
-
-    #[test]
-    fn modules_keep_every_operation() {
-        let window = lay_out(&UnetrConfig::default(), false).expect("placed");
-        let all: f64 = window.nodes().iter().map(|n| n.cost.flops * 1e-9).sum();
-        let sum: f64 = modules(window.nodes()).iter().map(|l| l.gflop).sum();
-        assert!((all - sum).abs() < 1e-6 * all, "{all} and {sum}");
     }
 }

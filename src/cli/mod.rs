@@ -5,6 +5,7 @@
 //! none replaces a file without `--force`.
 
 mod bench;
+mod complexity;
 mod console;
 mod dataset;
 mod devices;
@@ -21,6 +22,7 @@ mod scans;
 mod scores;
 mod segment;
 mod segment_files;
+mod segment_plan;
 mod table;
 mod verify;
 
@@ -32,7 +34,13 @@ use error::CliError;
 
 /// UNETR segmentation of 3-D medical scans on any GPU. Research use only, not a medical device.
 #[derive(Debug, Parser)]
-#[command(name = "unetr", version, about, max_term_width = 110, propagate_version = true)]
+#[command(
+    name = "unetr",
+    version,
+    about,
+    max_term_width = 110,
+    propagate_version = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -67,6 +75,7 @@ impl Command {
 
 /// Runs the program with its arguments and says how it ended.
 pub fn run() -> ExitCode {
+    quiet_device_selection();
     // The drivers' messages, where RUST_LOG asks for them.
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let cli = match Cli::try_parse() {
@@ -83,6 +92,14 @@ pub fn run() -> ExitCode {
             console::note(format!("error: {}", e.chain()));
             ExitCode::from(e.code())
         }
+    }
+}
+
+/// Mesa's device selection layer prints an error where there is no desktop session. Adapters are chosen here anyway.
+fn quiet_device_selection() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the program has a single thread at this point.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
 

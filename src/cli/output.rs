@@ -145,10 +145,7 @@ fn resolve(path: &Path) -> Result<PathBuf, CliError> {
         return Ok(real);
     }
     let Some(name) = path.file_name() else {
-        return Err(CliError::usage(format!(
-            "{} names no file",
-            path.display()
-        )));
+        return Err(CliError::usage(format!("{} names no file", path.display())));
     };
     let folder = folder(path);
     let real = folder

@@ -1,12 +1,15 @@
 //! Windows done and time left: a bar on a terminal, now and then a line elsewhere.
 
 use std::io::IsTerminal;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::console::{duration, note};
 use crate::infer::Progress;
+
+/// Lines come no faster than this, but for the last.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// The progress of one run over a scan.
 pub(super) struct WindowProgress {
@@ -14,6 +17,7 @@ pub(super) struct WindowProgress {
     start: Instant,
     first: Option<Instant>,
     tenths: usize,
+    told: Option<Instant>,
 }
 
 impl WindowProgress {
@@ -29,6 +33,7 @@ impl WindowProgress {
             start: Instant::now(),
             first: None,
             tenths: 0,
+            told: None,
         }
     }
 
@@ -42,9 +47,11 @@ impl WindowProgress {
     }
 
     pub fn update(&mut self, Progress { done, total }: Progress) {
+        let time = duration(self.left(done, total));
         let left = match total.saturating_sub(done) {
             0 => "all".to_owned(),
-            _ => format!("about {} left", duration(self.left(done, total))),
+            _ if done == 1 => format!("at most {time} left"),
+            _ => format!("about {time} left"),
         };
         self.first.get_or_insert_with(Instant::now);
         if let Some(bar) = &self.bar {
@@ -53,8 +60,10 @@ impl WindowProgress {
             return;
         }
         let tenths = 10 * done / total.max(1);
-        if done == 1 || tenths > self.tenths {
+        let soon = self.told.is_some_and(|told| told.elapsed() < QUIET);
+        if done == total || (!soon && (done == 1 || tenths > self.tenths)) {
             self.tenths = tenths;
+            self.told = Some(Instant::now());
             note(format!("windows    {done}/{total}, {left}"));
         }
     }

@@ -81,7 +81,11 @@ type Grid<'a> = (&'a [usize; 3], &'a crate::volume::Affine);
 
 /// # Errors
 /// The two files lie on different grids; both are named.
-pub(super) fn same_grid(a: &Path, b: &Path, [(da, aa), (db, ab)]: [Grid<'_>; 2]) -> Result<(), CliError> {
+pub(super) fn same_grid(
+    a: &Path,
+    b: &Path,
+    [(da, aa), (db, ab)]: [Grid<'_>; 2],
+) -> Result<(), CliError> {
     let (first, second) = (a.display(), b.display());
     if da != db {
         return Err(CliError::failed(format!(

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::json;
 
-use super::console::{bytes, duration, fact, grouped, note, print, print_json, sizes, warn_all};
+use super::console::{duration, note, print, print_json};
 use super::error::CliError;
 use super::files;
 use super::options::{DeviceArgs, FormArg, InferenceArgs};
@@ -15,15 +15,17 @@ use super::output::Outputs;
 use super::progress::WindowProgress;
 use super::scans::Scans;
 use super::segment_files::{self, Paths};
-use super::table::Table;
-use crate::gpu::{AdapterClass, AdapterReport, Gpu};
+use super::segment_plan::{SegmentPlan, label_table};
+use crate::gpu::AdapterClass;
 use crate::infer::{Prepared, Segmentation, Segmenter};
-use crate::model::parameter_count;
-use crate::report::provenance::{self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord, ToolRecord};
+use crate::report::provenance::{
+    self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord,
+    ToolRecord,
+};
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
 use crate::volume::nifti::{AffineFrom, LabelName};
+use crate::weights::Metadata;
 use crate::weights::package::Blend;
-use crate::weights::{Metadata, Package};
 
 /// Segment a scan: labels on its own grid, and a JSON record of their origin beside them.
 #[derive(Debug, Args)]
@@ -79,7 +81,12 @@ impl Segment {
         let (clock, started) = (Instant::now(), SystemTime::now());
         let paths = Paths::new(
             &self.output,
-            [&self.statistics, &self.preview, &self.save_probabilities, &self.save_logits],
+            [
+                &self.statistics,
+                &self.preview,
+                &self.save_probabilities,
+                &self.save_logits,
+            ],
         )?;
         let mut inputs: Vec<&Path> = self.scans.iter().map(PathBuf::as_path).collect();
         inputs.push(&self.model);
@@ -96,13 +103,32 @@ impl Segment {
         options.keep_logits = self.save_logits.is_some();
         let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, options))?;
         let prepared = segmenter.prepare(&scans.volume)?;
-        self.show_plan(&gpu, &package, &scans, &prepared);
+        let hash = package.sha256();
+        let (overlap, blend) = self.blending(metadata);
+        let plan = SegmentPlan {
+            adapter: gpu.adapter(),
+            metadata,
+            hash: &hash,
+            scans: &scans,
+            prepared: &prepared,
+            overlap,
+            blend,
+            precision: self.inference.precision.name(),
+        };
+        plan.show();
         let segmentation = run_windows(&mut segmenter, &prepared)?;
 
         let names = label_names(&metadata.output, metadata.network.out_channels);
-        let numbers = statistics(&segmentation.labels, &scans.volume, &names, &metadata.input.channels)?;
-        let mut record = self.provenance(&package, &scans, &prepared, gpu.adapter(), &names);
-        let since = started.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let numbers = statistics(
+            &segmentation.labels,
+            &scans.volume,
+            &names,
+            &metadata.input.channels,
+        )?;
+        let mut record = self.provenance(&plan, &names);
+        let since = started
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs());
         record.time = Some(TimeRecord {
             started: provenance::rfc3339(since),
             seconds: clock.elapsed().as_secs_f64(),
@@ -117,7 +143,11 @@ impl Segment {
         };
         let record = segment_files::write(&mut outputs, &paths, &sidecar, &made)?;
         outputs.commit()?;
-        note(format!("done       {} in {}", self.output.display(), duration(clock.elapsed().as_secs_f64())));
+        note(format!(
+            "done       {} in {}",
+            self.output.display(),
+            duration(clock.elapsed().as_secs_f64())
+        ));
         note(NOTICE);
         if self.json {
             let output = self.output.display().to_string();
@@ -127,40 +157,6 @@ impl Segment {
             }));
         }
         print(&label_table(&numbers))
-    }
-
-    fn show_plan(&self, gpu: &Gpu, package: &Package, scans: &Scans, prepared: &Prepared) {
-        let (m, v) = (package.metadata(), &scans.volume);
-        fact("adapter", gpu.adapter().to_string());
-        let parameters = grouped(parameter_count(&m.network));
-        let hash = package.sha256();
-        fact("model", format!("{} {}, {parameters} parameters, SHA-256 {}...", m.name, m.version, &hash[..16]));
-        fact("scan", format!(
-            "{} voxels of {} mm, {}, {} channel(s)",
-            sizes(v.dims),
-            sizes(v.affine.spacing().map(|s| format!("{s:.3}"))),
-            v.affine.axis_codes(),
-            v.channels
-        ));
-        let model = &prepared.volume;
-        fact("grid", format!(
-            "{} voxels of {} mm, {}",
-            sizes(model.dims),
-            sizes(model.affine.spacing().map(|s| format!("{s:.3}"))),
-            model.affine.axis_codes()
-        ));
-        let (overlap, blend) = self.blending(m);
-        fact("windows", format!("{} of {}, overlap {overlap}, {blend}", prepared.windows(), sizes(m.network.img_size)));
-        let memory = prepared.memory();
-        fact("memory", format!(
-            "{} on the device: weights {}, network {}, stitching {}; weights as {}",
-            bytes(memory.total()),
-            bytes(memory.network.weights),
-            bytes(memory.network.total() - memory.network.weights),
-            bytes(memory.stitching),
-            self.inference.precision.name()
-        ));
-        warn_all("preprocessing", &prepared.warnings);
     }
 
     fn blending(&self, metadata: &Metadata) -> (f64, &'static str) {
@@ -173,16 +169,15 @@ impl Segment {
         (overlap, blend)
     }
 
-    fn provenance(
-        &self,
-        package: &Package,
-        scans: &Scans,
-        prepared: &Prepared,
-        adapter: &AdapterReport,
-        names: &[LabelName],
-    ) -> Provenance {
-        let (metadata, volume) = (package.metadata(), &scans.volume);
-        let (overlap, blend) = self.blending(metadata);
+    fn provenance(&self, plan: &SegmentPlan<'_>, names: &[LabelName]) -> Provenance {
+        let SegmentPlan {
+            metadata,
+            scans,
+            prepared,
+            adapter,
+            ..
+        } = plan;
+        let volume = &scans.volume;
         let mut warnings = scans.warnings.clone();
         warnings.extend(prepared.warnings.iter().cloned());
         Provenance {
@@ -192,7 +187,7 @@ impl Segment {
                 name: metadata.name.clone(),
                 version: metadata.version.clone(),
                 licence: metadata.licence.clone(),
-                sha256: package.sha256(),
+                sha256: plan.hash.to_owned(),
             },
             inputs: scans.files.clone(),
             geometry: GeometryRecord {
@@ -214,13 +209,19 @@ impl Segment {
             inference: InferenceRecord {
                 roi_size: metadata.network.img_size,
                 windows: prepared.windows(),
-                overlap,
-                blend: blend.to_owned(),
+                overlap: plan.overlap,
+                blend: plan.blend.to_owned(),
                 sigma_scale: metadata.inference.sigma_scale,
                 resample: format!("{:?}", self.inference.resample).to_lowercase(),
-                precision: self.inference.precision.name().to_owned(),
+                precision: plan.precision.to_owned(),
             },
-            labels: names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
+            labels: names
+                .iter()
+                .map(|n| LabelRecord {
+                    value: n.value,
+                    name: n.name.clone(),
+                })
+                .collect(),
             device: DeviceRecord {
                 adapter: adapter.name.clone(),
                 backend: adapter.backend.clone(),
@@ -234,7 +235,10 @@ impl Segment {
 }
 
 /// All windows of a scan, with their progress on stderr.
-pub(super) fn run_windows(segmenter: &mut Segmenter, prepared: &Prepared) -> Result<Segmentation, CliError> {
+pub(super) fn run_windows(
+    segmenter: &mut Segmenter,
+    prepared: &Prepared,
+) -> Result<Segmentation, CliError> {
     let mut progress = WindowProgress::new(prepared.windows());
     let result = pollster::block_on(segmenter.run(prepared, &mut |p| {
         progress.update(p);
@@ -242,18 +246,4 @@ pub(super) fn run_windows(segmenter: &mut Segmenter, prepared: &Prepared) -> Res
     }));
     progress.finish();
     Ok(result?)
-}
-
-fn label_table(numbers: &Statistics) -> String {
-    let mut table = Table::new(&["label", "value", "voxels", "ml", "touches border"]);
-    for label in &numbers.labels {
-        table.row([
-            label.name.clone(),
-            label.value.to_string(),
-            label.voxels.to_string(),
-            format!("{:.3}", label.volume_ml),
-            if label.touches_border { "yes" } else { "no" }.to_owned(),
-        ]);
-    }
-    table.render()
 }

@@ -65,7 +65,9 @@ impl<'a> Paths<'a> {
         let stem = &name[..name.len() - ending.map_or(0, |e| e.len())];
         let mut sidecar = self.output.with_file_name(format!("{stem}.json"));
         if outputs.is_planned(&sidecar) {
-            sidecar = self.output.with_file_name(format!("{stem}.provenance.json"));
+            sidecar = self
+                .output
+                .with_file_name(format!("{stem}.provenance.json"));
         }
         outputs.plan("the record", &sidecar)?;
         Ok(sidecar)

@@ -125,11 +125,16 @@ fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<crate::graph::Case>) -> Kern
         let case = Arc::new(case);
         match pollster::block_on(selftest::run_case(gpu, &case, None)) {
             Ok(differences) => {
-                let worst = differences
-                    .iter()
-                    .fold(0.0, |w: f64, d| if d.nmse > w || d.nmse.is_nan() { d.nmse } else { w });
+                let worst = differences.iter().fold(0.0, |w: f64, d| {
+                    if d.nmse > w || d.nmse.is_nan() {
+                        d.nmse
+                    } else {
+                        w
+                    }
+                });
                 if worst.is_nan() || worst > selftest::MAX_NMSE {
-                    row.failures.push(format!("{}: NMSE {worst:.1e}", case.name));
+                    row.failures
+                        .push(format!("{}: NMSE {worst:.1e}", case.name));
                 }
                 let finite = worst.is_finite();
                 row.worst_nmse = row.worst_nmse.filter(|_| finite).map(|w| w.max(worst));
@@ -160,11 +165,23 @@ impl Report {
         let mut table = Table::new(&["kernel", "cases", "worst NMSE", "allowed", "verdict"]);
         for k in &self.kernels {
             let allowed = format!("{:.0e}", k.tolerance);
-            table.row([k.kernel.to_owned(), k.cases.to_string(), error(k.worst_nmse), allowed, verdict(k.ok)]);
+            table.row([
+                k.kernel.to_owned(),
+                k.cases.to_string(),
+                error(k.worst_nmse),
+                allowed,
+                verdict(k.ok),
+            ]);
         }
         let mut text = table.render();
         for reference in &self.references {
-            let mut table = Table::new(&["stage", "largest error", "largest value", "allowed", "verdict"]);
+            let mut table = Table::new(&[
+                "stage",
+                "largest error",
+                "largest value",
+                "allowed",
+                "verdict",
+            ]);
             for r in &reference.rows {
                 table.row([
                     r.stage.clone(),
@@ -185,7 +202,11 @@ impl Report {
             .map(|k| format!("kernel {} is over its tolerance on this adapter", k.kernel))
             .collect();
         for r in self.references.iter().filter(|r| !r.ok) {
-            let stage = r.rows.iter().find(|s| !s.ok).map_or("", |s| s.stage.as_str());
+            let stage = r
+                .rows
+                .iter()
+                .find(|s| !s.ok)
+                .map_or("", |s| s.stage.as_str());
             failures.push(format!("{} differs from {stage} on", r.file));
         }
         failures

@@ -13,18 +13,20 @@
 use std::collections::{HashMap, HashSet};
 
 macro_rules! shaders {
-    ($($name:literal),* $(,)?) => {
+    ($($(#[$when:meta])* $name:literal),* $(,)?) => {
         /// Every shader file by name, in the order of the folder.
         pub const SHADERS: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*];
+            &[$($(#[$when])* ($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*];
     };
 }
 
 shaders![
     "common/activation",
     "common/index",
+    "common/linear_end",
     "common/weights",
     "attention",
+    "attention_tiled",
     "blend_denominator",
     "blend_normalise",
     "blend_weights",
@@ -32,17 +34,61 @@ shaders![
     "ceiling",
     "clear_planes",
     "conv3d",
+    "conv3d_tiled",
     "conv_transpose3d",
+    "conv_transpose3d_tiled",
     "decide",
     "head",
     "layer_norm",
     "linear",
+    "linear_merge",
+    "linear_tiled",
     "moments",
     "norm_parameters",
     "pack_labels",
     "patchify",
     "residual",
     "transpose",
+    #[cfg(feature = "train")]
+    "add",
+    #[cfg(feature = "train")]
+    "attention_backward",
+    #[cfg(feature = "train")]
+    "channel_sums",
+    #[cfg(feature = "train")]
+    "conv3d_backward",
+    #[cfg(feature = "train")]
+    "conv3d_flip",
+    #[cfg(feature = "train")]
+    "conv_transpose3d_backward",
+    #[cfg(feature = "train")]
+    "adamw",
+    #[cfg(feature = "train")]
+    "clip",
+    #[cfg(feature = "train")]
+    "dropout",
+    #[cfg(feature = "train")]
+    "square_sum",
+    #[cfg(feature = "train")]
+    "dice_ce",
+    #[cfg(feature = "train")]
+    "dice_ce_backward",
+    #[cfg(feature = "train")]
+    "fill",
+    #[cfg(feature = "train")]
+    "gelu_backward",
+    #[cfg(feature = "train")]
+    "layer_norm_backward",
+    #[cfg(feature = "train")]
+    "linear_backward",
+    #[cfg(feature = "train")]
+    "moments_backward",
+    #[cfg(feature = "train")]
+    "norm_parameters_backward",
+    #[cfg(feature = "train")]
+    "residual_backward",
+    #[cfg(feature = "train")]
+    "sum_parts",
 ];
 
 /// A shader that could not be put together: a fault in this program.

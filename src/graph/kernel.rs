@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use super::{DType, GraphError};
+use super::{Choices, DType, GraphError, Layout};
 use crate::gpu::{Access, AdapterClass};
 use crate::tensor::{HostTensor, Shape};
 
@@ -21,6 +21,11 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// Bytes of each private temporary that [`Operand::Scratch`] names.
     fn scratch(&self, _io: &Io, _target: &Target) -> Vec<u64> {
         Vec::new()
+    }
+
+    /// How result `i` lies in memory; a weight's gradient lies as the weight does.
+    fn output_layout(&self, _i: usize) -> Layout {
+        Layout::Natural
     }
 
     /// The f64 twin: the oracle of every other implementation.
@@ -46,6 +51,16 @@ pub struct TensorKind {
     pub shape: Shape,
     /// Storage.
     pub dtype: DType,
+    /// Order of the elements.
+    pub layout: Layout,
+}
+
+impl TensorKind {
+    /// Elements stored, padding included.
+    #[cfg(feature = "train")]
+    pub fn stored(&self) -> usize {
+        self.layout.stored_elements(&self.shape)
+    }
 }
 
 /// The arguments and results of a node.
@@ -83,6 +98,9 @@ impl Io {
     }
 }
 
+/// Kernels have at most this many variants; a number beyond a kernel's last one means its last one.
+pub const VARIANTS: usize = 10;
+
 /// What kernels may use and choose their variant by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -92,6 +110,8 @@ pub struct Target {
     pub workgroup_bytes: u32,
     /// Overrides the choice by class: the variant of this number, for tests and tuning.
     pub variant: Option<usize>,
+    /// Variants found best by measurement; they come before the choice by class.
+    pub choices: Choices,
 }
 
 impl Target {
@@ -101,6 +121,16 @@ impl Target {
             class,
             workgroup_bytes: 16 << 10,
             variant: None,
+            choices: Choices::default(),
+        }
+    }
+
+    /// This target for one op of one shape: with the variant that measurement chose for it.
+    pub(super) fn for_op(&self, op: &str, io: &Io) -> Self {
+        Self {
+            variant: self.variant.or_else(|| self.choices.get(op, io)),
+            choices: Choices::default(),
+            ..*self
         }
     }
 
@@ -166,9 +196,9 @@ pub struct Case {
     /// Its arguments.
     pub inputs: Vec<HostTensor>,
     /// Storage of each argument that is not natural f32.
-    pub storage: Vec<(usize, super::Layout, DType)>,
-    /// For an op that updates its last argument in place.
-    pub in_place: bool,
+    pub storage: Vec<(usize, Layout, DType)>,
+    /// How many of the last arguments the op updates in place.
+    pub in_place: usize,
 }
 
 impl Case {
@@ -179,19 +209,24 @@ impl Case {
             kernel: Box::new(kernel),
             inputs,
             storage: Vec::new(),
-            in_place: false,
+            in_place: 0,
         }
     }
 
     /// Stores argument `index` as a matrix parameter.
-    pub fn stored(mut self, index: usize, layout: super::Layout, dtype: DType) -> Self {
+    pub fn stored(mut self, index: usize, layout: Layout, dtype: DType) -> Self {
         self.storage.push((index, layout, dtype));
         self
     }
 
     /// The op updates its last argument.
-    pub fn updating(mut self) -> Self {
-        self.in_place = true;
+    pub fn updating(self) -> Self {
+        self.updating_last(1)
+    }
+
+    /// The op updates its last `count` arguments.
+    pub fn updating_last(mut self, count: usize) -> Self {
+        self.in_place = count;
         self
     }
 }
@@ -202,10 +237,10 @@ macro_rules! params {
         $(#[$meta])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
-        struct $name { $($field: $ty),* }
+        pub(crate) struct $name { $(pub(crate) $field: $ty),* }
 
         impl $name {
-            fn block(&self) -> $crate::graph::Params {
+            pub(crate) fn block(&self) -> $crate::graph::Params {
                 $crate::graph::Params {
                     bytes: bytemuck::bytes_of(self).to_vec(),
                     fields: &[$((stringify!($field), std::mem::offset_of!($name, $field))),*],

@@ -3,22 +3,34 @@
 //! Tensors are contiguous and have fixed shapes; there are no views. An op may have several inputs and outputs. A
 //! *state* is a tensor that outlives a run and that an op may update in place.
 
+#[cfg(feature = "train")]
+pub(crate) mod add;
+#[cfg(feature = "train")]
+mod autodiff;
 mod check;
 mod interpret;
 mod kernel;
 mod memory;
+mod op;
 mod parameter;
 mod plan;
+mod tune;
 
 use crate::tensor::Shape;
 
+#[cfg(feature = "train")]
+pub use autodiff::Gradients;
 pub use check::{CheckError, check_webgpu};
 pub use interpret::interpret;
 pub(crate) use kernel::{groups, params};
-pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind};
+pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind, VARIANTS};
 pub use memory::{Assignment, Lifetime, assign_slots};
+pub use op::{Op, Work};
+#[cfg(feature = "train")]
+pub use op::Applied;
 pub use parameter::{DType, Layout};
 pub use plan::{Layouted, MemoryReport, NodeReport, Plan, PlanError, PlanOptions, Residents};
+pub use tune::{Choices, TunedOp, choices, tune};
 
 /// A tensor of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,10 +80,10 @@ pub struct Node {
     /// Path, `vit.blocks.3.attn.qkv`.
     pub name: String,
     /// What it computes.
-    pub kernel: Box<dyn Kernel>,
+    pub kernel: Work,
     /// In the kernel's argument order.
     pub inputs: Vec<TensorId>,
-    /// In the kernel's result order; a state updated in place stands in both lists.
+    /// In the kernel's result order; a tensor updated in place stands in both lists.
     pub outputs: Vec<TensorId>,
 }
 
@@ -103,6 +115,7 @@ pub struct Graph {
     outputs: Vec<TensorId>,
     scope: Vec<String>,
     half_weights: bool,
+    training: bool,
 }
 
 impl Graph {
@@ -115,6 +128,18 @@ impl Graph {
     pub fn with_half_weights(mut self, half: bool) -> Self {
         self.half_weights = half;
         self
+    }
+
+    /// Ops of this graph keep what their gradients need.
+    #[cfg(feature = "train")]
+    pub fn for_training(mut self) -> Self {
+        self.training = true;
+        self
+    }
+
+    /// Whether ops keep what their gradients need.
+    pub(crate) fn training(&self) -> bool {
+        self.training
     }
 
     /// Runs `build` with `name` appended to the path of every node it adds.
@@ -151,6 +176,13 @@ impl Graph {
         self.add_tensor(self.path(name), shape.into(), Role::State, Layout::Natural, DType::F32)
     }
 
+    /// A state with the shape, layout and storage of another tensor, named after it.
+    #[cfg(feature = "train")]
+    pub fn state_like(&mut self, prefix: &str, tensor: TensorId) -> TensorId {
+        let like = self.tensor(tensor).clone();
+        self.add_tensor(format!("{prefix}.{}", like.name), like.shape, Role::State, like.layout, like.dtype)
+    }
+
     /// A weight, by its key within the current scopes.
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>) -> TensorId {
         self.add_tensor(self.path(name), shape.into(), Role::Parameter, Layout::Natural, DType::F32)
@@ -180,7 +212,7 @@ impl Graph {
         id
     }
 
-    /// Adds an op; its outputs are new intermediates.
+    /// Adds work; its outputs are new intermediates.
     ///
     /// # Errors
     /// [`GraphError`] with the node's path if the shapes do not fit.
@@ -190,27 +222,39 @@ impl Graph {
         kernel: impl Kernel,
         inputs: &[TensorId],
     ) -> Result<Vec<TensorId>, GraphError> {
+        self.add_work(name, Work::kernel(kernel), inputs)
+    }
+
+    /// Adds an op through which gradients can pass; its outputs are new intermediates.
+    ///
+    /// # Errors
+    /// As [`Graph::add`].
+    pub fn add_op(&mut self, name: &str, op: impl Op, inputs: &[TensorId]) -> Result<Vec<TensorId>, GraphError> {
+        self.add_work(name, Work::op(op), inputs)
+    }
+
+    fn add_work(&mut self, name: &str, kernel: Work, inputs: &[TensorId]) -> Result<Vec<TensorId>, GraphError> {
         let path = self.path(name);
-        let shapes = self.infer(&path, &kernel, inputs)?;
+        let shapes = self.infer(&path, &*kernel, inputs)?;
         let several = shapes.len() > 1;
         let outputs = shapes
             .into_iter()
             .enumerate()
             .map(|(i, shape)| {
                 let name = if several { format!("{path}#{i}") } else { path.clone() };
-                self.add_tensor(name, shape, Role::Intermediate, Layout::Natural, DType::F32)
+                self.add_tensor(name, shape, Role::Intermediate, kernel.output_layout(i), DType::F32)
             })
             .collect::<Vec<_>>();
         self.nodes.push(Node {
             name: path,
-            kernel: Box::new(kernel),
+            kernel,
             inputs: inputs.to_vec(),
             outputs: outputs.clone(),
         });
         Ok(outputs)
     }
 
-    /// Adds an op with one output.
+    /// Adds work with one output.
     ///
     /// # Errors
     /// As [`Graph::add`].
@@ -221,13 +265,26 @@ impl Graph {
         inputs: &[TensorId],
     ) -> Result<TensorId, GraphError> {
         let outputs = self.add(name, kernel, inputs)?;
+        self.only(name, &outputs)
+    }
+
+    /// Adds an op with one output.
+    ///
+    /// # Errors
+    /// As [`Graph::add`].
+    pub fn add_one_op(&mut self, name: &str, op: impl Op, inputs: &[TensorId]) -> Result<TensorId, GraphError> {
+        let outputs = self.add_op(name, op, inputs)?;
+        self.only(name, &outputs)
+    }
+
+    fn only(&self, name: &str, outputs: &[TensorId]) -> Result<TensorId, GraphError> {
         outputs.first().copied().ok_or_else(|| GraphError {
             node: self.path(name),
             reason: "the op gives no output".to_owned(),
         })
     }
 
-    /// Adds an op whose only output is the last of its inputs, updated in place.
+    /// Adds work whose only output is the last of its inputs, updated in place.
     ///
     /// # Errors
     /// As [`Graph::add`]; also if that input is not a state of the output's shape.
@@ -237,25 +294,41 @@ impl Graph {
         kernel: impl Kernel,
         inputs: &[TensorId],
     ) -> Result<NodeId, GraphError> {
+        let last = inputs.len().saturating_sub(1);
+        self.update_many(name, kernel, &inputs[..last], &inputs[last..])
+    }
+
+    /// Adds work that updates the tensors `targets` in place: they are its last inputs and, in the same order, its
+    /// outputs.
+    ///
+    /// # Errors
+    /// As [`Graph::add`]; also if a target is neither state nor parameter or has not the output's shape.
+    pub fn update_many(
+        &mut self,
+        name: &str,
+        kernel: impl Kernel,
+        inputs: &[TensorId],
+        targets: &[TensorId],
+    ) -> Result<NodeId, GraphError> {
         let path = self.path(name);
-        let shapes = self.infer(&path, &kernel, inputs)?;
-        let state = inputs.last().copied();
-        let fits = state.is_some_and(|s| {
-            let info = self.tensor(s);
-            info.role == Role::State && shapes == [info.shape.clone()]
-        });
-        let (Some(state), true) = (state, fits) else {
+        let all = [inputs, targets].concat();
+        let shapes = self.infer(&path, &kernel, &all)?;
+        let kept = |t: &TensorId| matches!(self.tensor(*t).role, Role::State | Role::Parameter);
+        let fits = !targets.is_empty()
+            && targets.iter().all(kept)
+            && shapes.iter().eq(targets.iter().map(|&t| self.shape(t)));
+        if !fits {
             return Err(GraphError {
                 node: path,
-                reason: "the last input must be a state of the output's shape".to_owned(),
+                reason: "the last inputs must be states or parameters of the outputs' shapes".to_owned(),
             });
-        };
+        }
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(Node {
             name: path,
-            kernel: Box::new(kernel),
-            inputs: inputs.to_vec(),
-            outputs: vec![state],
+            kernel: Work::kernel(kernel),
+            inputs: all,
+            outputs: targets.to_vec(),
         });
         Ok(id)
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::check::{CheckError, check_webgpu};
 use super::kernel::{Cost, Dispatch, Io, Kernel, Operand, Target, TensorKind};
 use super::memory::{Lifetime, assign_slots};
-use super::{DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
+use super::{Choices, DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
 use crate::gpu::{AdapterClass, Gpu, GpuError, PipelineKey, Profiler};
 use crate::tensor::Shape;
 
@@ -54,6 +54,10 @@ pub enum PlanError {
 pub struct PlanOptions {
     /// Forces the kernel variant of this number everywhere (for tests and tuning).
     pub variant: Option<usize>,
+    /// Chooses kernels as for this kind of adapter instead of the device's own (for tests and tuning).
+    pub class: Option<AdapterClass>,
+    /// Variants found best by `tune`.
+    pub choices: Choices,
     /// Keeps every intermediate readable: no two share memory.
     pub keep_all: bool,
 }
@@ -188,6 +192,7 @@ impl Layouted {
         let kind = |id: &TensorId| TensorKind {
             shape: kinds[id.index()].1.clone(),
             dtype: kinds[id.index()].2,
+            layout: kinds[id.index()].3,
         };
         let ios: Vec<Io> = graph
             .nodes()
@@ -201,7 +206,7 @@ impl Layouted {
             .nodes()
             .iter()
             .zip(&ios)
-            .map(|(n, io)| n.kernel.scratch(io, target))
+            .map(|(n, io)| n.kernel.scratch(io, &target.for_op(n.kernel.name(), io)))
             .collect();
         let mut layouted = Self {
             work: Vec::new(),
@@ -270,7 +275,8 @@ impl Layouted {
         limits: &wgpu::Limits,
     ) -> Result<(), PlanError> {
         for (index, node) in graph.nodes().iter().enumerate() {
-            for dispatch in node.kernel.dispatches(&self.ios[index], &self.target) {
+            let target = self.target.for_op(node.kernel.name(), &self.ios[index]);
+            for dispatch in node.kernel.dispatches(&self.ios[index], &target) {
                 let resolve = |operand: Operand| match operand {
                     Operand::Input(i) => (self.places[&node.inputs[i]], bytes[node.inputs[i].index()]),
                     Operand::Output(i) => (self.places[&node.outputs[i]], bytes[node.outputs[i].index()]),
@@ -367,9 +373,10 @@ impl Plan {
         residents: &mut Residents,
     ) -> Result<Self, PlanError> {
         let target = Target {
-            class: gpu.class(),
+            class: options.class.unwrap_or(gpu.class()),
             workgroup_bytes: gpu.limits().max_compute_workgroup_storage_size,
             variant: options.variant,
+            choices: options.choices.clone(),
         };
         let layouted = Layouted::new(graph, &target, gpu.limits(), options.keep_all)?;
         let total = layouted.report.total() >> 20;
@@ -433,13 +440,24 @@ impl Plan {
         &self.layouted.nodes
     }
 
+    /// Arguments and results of each node.
+    pub(super) fn ios(&self) -> &[Io] {
+        &self.layouted.ios
+    }
+
+    /// The node of each dispatch, in order.
+    pub(super) fn step_nodes(&self) -> impl Iterator<Item = usize> {
+        self.steps.iter().map(|s| s.node)
+    }
+
     /// Replaces a node's kernel by one that differs in its parameters alone (an offset, a step number).
     ///
     /// # Errors
     /// [`PlanError::Graph`] if the new kernel would need another pipeline or other buffers.
     pub fn set_kernel(&mut self, node: NodeId, kernel: &dyn Kernel) -> Result<(), PlanError> {
         let index = node.0 as usize;
-        let dispatches = kernel.dispatches(&self.layouted.ios[index], &self.layouted.target);
+        let io = &self.layouted.ios[index];
+        let dispatches = kernel.dispatches(io, &self.layouted.target.for_op(kernel.name(), io));
         let own: Vec<usize> = (0..self.steps.len()).filter(|&s| self.steps[s].node == index).collect();
         let same = own.len() == dispatches.len()
             && own.iter().zip(&dispatches).all(|(&s, d)| {

@@ -11,6 +11,20 @@ use crate::tensor::{HostTensor, Shape};
 
 params!(Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32 });
 
+impl Params {
+    /// For a checked `qkv`.
+    pub(super) fn of(qkv: &Shape, heads: usize) -> Self {
+        let (dims, d) = (qkv.dims(), qkv.last() / 3 / heads);
+        Self {
+            samples: dims[0] as u32,
+            tokens: dims[1] as u32,
+            heads: heads as u32,
+            d: d as u32,
+            scale: (1.0 / (d as f64).sqrt()) as f32,
+        }
+    }
+}
+
 /// The op; argument `qkv`, results `o, lse`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
@@ -18,8 +32,26 @@ pub struct Attention {
     pub heads: usize,
 }
 
-/// Query rows per invocation.
-const QUERIES: &[u32] = &[2, 1];
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    /// Without workgroup memory: query rows per invocation.
+    Registers(u32),
+    /// With workgroup memory: rows and keys of each of a group's 8 x 8 invocations.
+    Tiled { rows: usize, keys: usize },
+}
+
+/// The first suits software adapters, whose barriers are slow.
+const VARIANTS: &[Variant] = &[
+    Variant::Registers(2),
+    Variant::Tiled { rows: 2, keys: 4 },
+    Variant::Tiled { rows: 4, keys: 2 },
+    Variant::Registers(1),
+];
+
+/// Bytes of workgroup memory of a tile: queries, keys or values, largest scores, weights.
+fn tile_bytes(rows: usize, keys: usize, d4: usize) -> usize {
+    8 * (rows + keys) * (d4 | 1) * 16 + 8 * rows * 8 * 4 + 8 * rows * 9 * keys * 4
+}
 
 impl Attention {
     /// Samples, tokens and head dimension.
@@ -43,26 +75,36 @@ impl Kernel for Attention {
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (n, t, d) = self.sizes(io.input(0)).expect("checked by infer");
-        let queries = *target.choose(QUERIES);
-        let invocations = n * self.heads * t.div_ceil(queries as usize);
-        vec![Dispatch {
-            shader: "attention",
-            entry: "forward",
-            constants: vec![
-                ("QUERIES", queries),
-                ("D4", d.div_ceil(4) as u32),
-                ("SCALAR", constant(d % 4 != 0)),
-            ],
-            params: Params {
-                samples: n as u32,
-                tokens: t as u32,
-                heads: self.heads as u32,
-                d: d as u32,
-                scale: (1.0 / (d as f64).sqrt()) as f32,
+        let d4 = d.div_ceil(4);
+        let most = target.workgroup_bytes as usize;
+        let variant = match *target.choose(VARIANTS) {
+            Variant::Tiled { rows, keys } if d % 4 != 0 || tile_bytes(rows, keys, d4) > most => Variant::Registers(1),
+            other => other,
+        };
+        let heads = n * self.heads;
+        let (shader, constants, count) = match variant {
+            Variant::Registers(queries) => {
+                let constants = vec![("QUERIES", queries), ("D4", d4 as u32), ("SCALAR", constant(d % 4 != 0))];
+                ("attention", constants, (heads * t.div_ceil(queries as usize)).div_ceil(64))
             }
-            .block(),
+            Variant::Tiled { rows, keys } => {
+                let pieces = d4.div_ceil(8);
+                let constants = vec![
+                    ("ROWS", rows as u32),
+                    ("KEYS", keys as u32),
+                    ("D4", d4 as u32),
+                    ("PIECES", pieces as u32),
+                ];
+                ("attention_tiled", constants, heads * t.div_ceil(8 * rows))
+            }
+        };
+        vec![Dispatch {
+            shader,
+            entry: "forward",
+            constants,
+            params: Params::of(io.input(0), self.heads).block(),
             bindings: vec![bind_read(0), bind_write(0), bind_write(1)],
-            groups: groups(invocations.div_ceil(64)),
+            groups: groups(count),
         }]
     }
 
@@ -105,7 +147,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError`] if the width is no multiple of three times the heads.
     pub fn attention(&mut self, name: &str, qkv: TensorId, heads: usize) -> Result<(TensorId, TensorId), GraphError> {
-        let outputs = self.add(name, Attention { heads }, &[qkv])?;
+        let outputs = self.add_op(name, Attention { heads }, &[qkv])?;
         Ok((outputs[0], outputs[1]))
     }
 }
@@ -123,6 +165,8 @@ pub fn cases() -> Vec<Case> {
         case("vector", 2, 27, 2, 8, 2.0, 3),
         case("large scores", 1, 9, 2, 4, 30.0, 4),
         case("base", 1, 216, 2, 64, 1.5, 5),
+        case("a tile's edges", 2, 33, 2, 36, 2.0, 7),
+        case("beyond a tile's memory", 1, 20, 1, 128, 1.5, 8),
         case("many tokens", 1, 4096, 1, 4, 2.0, 6),
     ]
 }

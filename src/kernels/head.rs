@@ -212,7 +212,7 @@ impl Graph {
     pub fn head(&mut self, name: &str, end: &BlockEnd, w: TensorId, b: TensorId) -> Result<TensorId, GraphError> {
         let mut inputs = end.inputs();
         inputs.extend([w, b]);
-        self.add_one(name, Head { shortcut: end.shortcut() }, &inputs)
+        self.add_one_op(name, Head { shortcut: end.shortcut() }, &inputs)
     }
 
     /// Adds the last block's logits to `acc` for the classes from `first_class` on; the node is moved from window to

@@ -9,7 +9,7 @@ use crate::tensor::{HostTensor, Shape};
 
 params!(Params { rows: u32, width: u32, eps: f32 });
 
-const EPS: f64 = 1e-5;
+pub(super) const EPS: f64 = 1e-5;
 
 /// The op; arguments `x, w, b`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +67,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError`] if the shapes do not fit.
     pub fn layer_norm(&mut self, name: &str, x: TensorId, w: TensorId, b: TensorId) -> Result<TensorId, GraphError> {
-        self.add_one(name, LayerNorm, &[x, w, b])
+        self.add_one_op(name, LayerNorm, &[x, w, b])
     }
 }
 

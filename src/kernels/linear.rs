@@ -3,6 +3,8 @@
 //! Shapes: `x (..., K)`, `W (N, K...)`, `b (N)`, `residual` of `y`'s trailing shape (repeated over the leading axis),
 //! `y (..., N)`. Source: `torch.nn.Linear`, `torch.nn.GELU` (erf form).
 
+mod tiled;
+
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
 use crate::graph::{groups, params};
@@ -10,7 +12,7 @@ use crate::tensor::{HostTensor, Shape};
 
 params!(Params { rows: u32, columns: u32, depth: u32, residual_rows: u32 });
 
-/// The op; arguments `x, w, [b], [residual]`.
+/// The op; arguments `x, w, [b], [residual]`, results `y, [argument of gelu]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Linear {
     /// Adds a bias.
@@ -19,11 +21,55 @@ pub struct Linear {
     pub gelu: bool,
     /// Adds a residual last.
     pub residual: bool,
+    /// Gives the argument of GELU as a second result, for the gradient.
+    pub keep: bool,
 }
 
-/// Results per invocation, rows x columns. The first suits software adapters, whose loads cost more than arithmetic;
-/// the second keeps few registers.
-const TILES: &[(u32, u32)] = &[(12, 12), (4, 4), (4, 8), (1, 8)];
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    /// Without workgroup memory: results per invocation, rows x columns.
+    Registers(u32, u32),
+    /// With workgroup memory, as [`tiled::choose`] finds best for the shape.
+    ByShape,
+    /// With this tile and number of parts of the depth.
+    Tiled(tiled::Tile, usize),
+}
+
+/// The first suits software adapters, whose loads cost more than arithmetic and whose barriers are slow.
+const VARIANTS: &[Variant] = &[
+    Variant::Registers(12, 12),
+    Variant::ByShape,
+    Variant::Tiled(tiled::T32X32, 1),
+    Variant::Tiled(tiled::T32X64, 1),
+    Variant::Tiled(tiled::T64X64, 1),
+    Variant::Tiled(tiled::T128X64, 1),
+    Variant::Tiled(tiled::T32X64, 4),
+    Variant::Registers(4, 4),
+];
+
+impl Linear {
+    fn params(&self, io: &Io) -> Params {
+        let residual = self.residual.then(|| io.input(io.inputs.len() - 1).rows());
+        Params {
+            rows: io.input(0).rows() as u32,
+            columns: io.output(0).last() as u32,
+            depth: io.input(0).last() as u32,
+            residual_rows: residual.unwrap_or(1) as u32,
+        }
+    }
+
+    /// The tile and the number of parts of the depth, or the results per invocation.
+    fn variant(io: &Io, target: &Target) -> Result<(tiled::Tile, usize), (u32, u32)> {
+        let (rows, columns, depth) = (io.input(0).rows(), io.output(0).last(), io.input(0).last());
+        match *target.choose(VARIANTS) {
+            Variant::Registers(rows, columns) => Err((rows, columns)),
+            // Only the kernel without workgroup memory gives the argument of GELU too.
+            _ if io.outputs.len() > 1 || !tiled::fits(columns, depth) => Err((4, 4)),
+            Variant::ByShape => Ok(tiled::choose(target.class, rows, columns, depth)),
+            Variant::Tiled(tile, split) => Ok((tile, split)),
+        }
+    }
+}
 
 impl Kernel for Linear {
     kernel_name!("linear");
@@ -51,38 +97,38 @@ impl Kernel for Linear {
         {
             return Err(GraphError::new(format!("residual {r} for result {y}")));
         }
-        Ok(vec![y])
+        Ok(vec![y; 1 + usize::from(self.keep)])
+    }
+
+    fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
+        Self::variant(io, target).map_or_else(|_| Vec::new(), |(_, split)| tiled::scratch(io, split))
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        let (x, y) = (io.input(0), io.output(0));
-        let (rows, columns, depth) = (x.rows(), y.last(), x.last());
-        let (tile_rows, tile_columns) = *target.choose(TILES);
-        let tile_rows = tile_rows.min(rows.next_power_of_two() as u32);
-        let tiles = rows.div_ceil(tile_rows as usize) * columns.div_ceil(tile_columns as usize);
+        let params = self.params(io);
+        let (tile_rows, tile_columns) = match Self::variant(io, target) {
+            Ok(choice) => return tiled::dispatches(self, &params, io, choice),
+            Err(results) => results,
+        };
+        let tile_rows = tile_rows.min(params.rows.next_power_of_two());
+        let tiles = params.rows.div_ceil(tile_rows) as usize * params.columns.div_ceil(tile_columns) as usize;
         let mut bindings = vec![bind_read(0), bind_read(1)];
         bindings.extend((2..io.inputs.len()).map(bind_read));
-        bindings.push(bind_write(0));
-        let residual_rows = if self.residual { io.inputs[io.inputs.len() - 1].shape.rows() } else { 1 };
+        bindings.extend((0..io.outputs.len()).map(bind_write));
         vec![Dispatch {
             shader: "linear",
             entry: "forward",
             constants: vec![
                 ("ROWS", tile_rows),
                 ("COLUMNS", tile_columns),
-                ("SCALAR", constant(depth % 4 != 0)),
+                ("SCALAR", constant(!params.depth.is_multiple_of(4))),
                 ("HALF", io.half(1)),
                 ("BIAS", constant(self.bias)),
                 ("GELU", constant(self.gelu)),
                 ("RESIDUAL", constant(self.residual)),
+                ("KEEP", constant(self.keep)),
             ],
-            params: Params {
-                rows: rows as u32,
-                columns: columns as u32,
-                depth: depth as u32,
-                residual_rows: residual_rows as u32,
-            }
-            .block(),
+            params: params.block(),
             bindings,
             groups: groups(tiles.div_ceil(64)),
         }]
@@ -94,6 +140,7 @@ impl Kernel for Linear {
         let mut dims = x.shape.dims().to_vec();
         *dims.last_mut().expect("x has an axis") = columns;
         let mut y = HostTensor::zeros(Shape::new(&dims));
+        let mut argument = y.clone();
         for row in 0..rows {
             for column in 0..columns {
                 let a = &x.data[row * depth..][..depth];
@@ -102,6 +149,7 @@ impl Kernel for Linear {
                 if self.bias {
                     v += inputs[2].data[column];
                 }
+                argument.data[row * columns + column] = v;
                 if self.gelu {
                     v = gelu(v);
                 }
@@ -112,7 +160,7 @@ impl Kernel for Linear {
                 y.data[row * columns + column] = v;
             }
         }
-        vec![y]
+        if self.keep { vec![y, argument] } else { vec![y] }
     }
 
     fn cost(&self, io: &Io) -> Cost {
@@ -127,7 +175,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
 }
 
 /// Error function to 1e-15: Taylor series near 0, continued fraction of erfc beyond.
-fn erf(x: f64) -> f64 {
+pub(super) fn erf(x: f64) -> f64 {
     let a = x.abs();
     let value = if a < 2.5 {
         let (mut term, mut sum) = (a, a);
@@ -161,18 +209,19 @@ impl Graph {
         gelu: bool,
         residual: Option<TensorId>,
     ) -> Result<TensorId, GraphError> {
-        let op = Linear { bias: b.is_some(), gelu, residual: residual.is_some() };
+        let keep = gelu && self.training();
+        let op = Linear { bias: b.is_some(), gelu, residual: residual.is_some(), keep };
         let mut inputs = vec![x, w];
         inputs.extend(b);
         inputs.extend(residual);
-        self.add_one(name, op, &inputs)
+        self.add_one_op(name, op, &inputs)
     }
 }
 
 /// Shapes around every tile's edge, all options, both storages.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes = [(1, 1, 1), (3, 5, 7), (8, 8, 16), (13, 17, 12), (27, 96, 48), (9, 70_001, 4), (216, 31, 64)];
+    let sizes = [(1, 1, 1), (3, 5, 7), (8, 8, 16), (13, 17, 12), (27, 96, 48), (9, 70_001, 4), (216, 31, 64), (33, 68, 36), (131, 100, 528)];
     for (i, &(rows, columns, depth)) in sizes.iter().enumerate() {
         let seed = 10 * i as u64;
         let x = HostTensor::noise([rows, depth], seed);
@@ -180,8 +229,8 @@ pub fn cases() -> Vec<Case> {
         let b = HostTensor::noise([columns], seed + 2);
         let r = HostTensor::noise([rows, columns], seed + 3);
         let name = format!("{rows}x{columns}x{depth}");
-        let plain = Linear { bias: false, gelu: false, residual: false };
-        let full = Linear { bias: true, gelu: true, residual: true };
+        let plain = Linear { bias: false, gelu: false, residual: false, keep: false };
+        let full = Linear { bias: true, gelu: true, residual: true, keep: false };
         cases.push(Case::new(name.clone(), plain, vec![x.clone(), w.clone()]));
         cases.push(Case::new(format!("{name} bias gelu residual"), full, vec![x.clone(), w.clone(), b, r]));
         let half = w.map(|v| f64::from(half::f16::from_f64(v)));
@@ -191,12 +240,13 @@ pub fn cases() -> Vec<Case> {
     }
     let wide = HostTensor::noise([5, 8], 99).map(|v| v * 40.0);
     let identity = HostTensor::new([8, 8], (0..64).map(|i| f64::from(u8::from(i % 9 == 0))).collect());
-    let gelu = Linear { bias: false, gelu: true, residual: false };
-    cases.push(Case::new("gelu of large values", gelu, vec![wide, identity]));
+    let gelu = Linear { bias: false, gelu: true, residual: false, keep: false };
+    cases.push(Case::new("gelu of large values", gelu, vec![wide.clone(), identity.clone()]));
+    cases.push(Case::new("argument of gelu kept", Linear { keep: true, ..gelu }, vec![wide, identity]));
     let x = HostTensor::noise([2, 6, 8], 7);
     let w = HostTensor::noise([4, 8], 8);
     let position = HostTensor::noise([1, 6, 4], 9);
-    let repeated = Linear { bias: false, gelu: false, residual: true };
+    let repeated = Linear { bias: false, gelu: false, residual: true, keep: false };
     cases.push(Case::new("residual repeated over the batch", repeated, vec![x, w, position]));
     cases
 }

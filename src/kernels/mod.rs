@@ -3,12 +3,12 @@
 //! self-tested on users' adapters and benchmarked like all others.
 
 macro_rules! kernels {
-    ($($module:ident),* $(,)?) => {
-        $(pub mod $module;)*
+    ($($(#[$when:meta])* $module:ident),* $(,)?) => {
+        $($(#[$when])* pub mod $module;)*
 
         /// Every op with its test cases.
         pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
-            vec![$((stringify!($module), $module::cases())),*]
+            [$($(#[$when])* (stringify!($module), $module::cases())),*].into()
         }
     };
 }
@@ -30,6 +30,48 @@ kernels![
     patchify,
     residual,
     transpose,
+    #[cfg(feature = "train")]
+    add,
+    #[cfg(feature = "train")]
+    attention_backward,
+    #[cfg(feature = "train")]
+    channel_sums,
+    #[cfg(feature = "train")]
+    conv3d_backward,
+    #[cfg(feature = "train")]
+    conv_transpose3d_backward,
+    #[cfg(feature = "train")]
+    adamw,
+    #[cfg(feature = "train")]
+    clip,
+    #[cfg(feature = "train")]
+    dropout,
+    #[cfg(feature = "train")]
+    square_sum,
+    #[cfg(feature = "train")]
+    dice_ce,
+    #[cfg(feature = "train")]
+    dice_ce_backward,
+    #[cfg(feature = "train")]
+    fill,
+    #[cfg(feature = "train")]
+    head_backward,
+    #[cfg(feature = "train")]
+    layer_norm_backward,
+    #[cfg(feature = "train")]
+    linear_backward,
+    #[cfg(feature = "train")]
+    moments_backward,
+    #[cfg(feature = "train")]
+    norm_parameters_backward,
+    #[cfg(feature = "train")]
+    patchify_backward,
+    #[cfg(feature = "train")]
+    residual_backward,
+    #[cfg(feature = "train")]
+    sum_parts,
+    #[cfg(feature = "train")]
+    transpose_backward,
 ];
 
 mod moments;

@@ -91,7 +91,7 @@ impl Graph {
     ) -> Result<TensorId, GraphError> {
         let mut inputs = vec![moments];
         inputs.extend(affine.iter().flat_map(|(g, b)| [*g, *b]));
-        self.add_one(name, NormParameters { group, affine: affine.is_some() }, &inputs)
+        self.add_one_op(name, NormParameters { group, affine: affine.is_some() }, &inputs)
     }
 }
 

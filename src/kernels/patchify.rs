@@ -21,6 +21,29 @@ pub struct Patchify {
     pub channel_last: bool,
 }
 
+impl Patchify {
+    /// The shader, from volume `x` to rows or back.
+    pub(super) fn dispatch(&self, x: &Shape, backward: bool) -> Dispatch {
+        let d = x.dims();
+        Dispatch {
+            shader: "patchify",
+            entry: "forward",
+            constants: vec![("CHANNEL_LAST", constant(self.channel_last)), ("BACKWARD", constant(backward))],
+            params: Params {
+                samples: d[0] as u32,
+                channels: d[1] as u32,
+                x: d[2] as u32,
+                y: d[3] as u32,
+                z: d[4] as u32,
+                side: self.patch as u32,
+            }
+            .block(),
+            bindings: vec![bind_read(0), bind_write(0)],
+            groups: groups(x.elements().div_ceil(64)),
+        }
+    }
+}
+
 impl Kernel for Patchify {
     kernel_name!("patchify");
 
@@ -36,23 +59,7 @@ impl Kernel for Patchify {
     }
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
-        let d = io.input(0).dims();
-        vec![Dispatch {
-            shader: "patchify",
-            entry: "forward",
-            constants: vec![("CHANNEL_LAST", constant(self.channel_last))],
-            params: Params {
-                samples: d[0] as u32,
-                channels: d[1] as u32,
-                x: d[2] as u32,
-                y: d[3] as u32,
-                z: d[4] as u32,
-                side: self.patch as u32,
-            }
-            .block(),
-            bindings: vec![bind_read(0), bind_write(0)],
-            groups: groups(io.input(0).elements().div_ceil(64)),
-        }]
+        vec![self.dispatch(io.input(0), false)]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
@@ -85,7 +92,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError`] if an axis is no multiple of the patch.
     pub fn patchify(&mut self, name: &str, x: TensorId, patch: usize, channel_last: bool) -> Result<TensorId, GraphError> {
-        self.add_one(name, Patchify { patch, channel_last }, &[x])
+        self.add_one_op(name, Patchify { patch, channel_last }, &[x])
     }
 }
 

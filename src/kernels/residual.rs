@@ -137,7 +137,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError`] if the shapes do not fit.
     pub fn residual(&mut self, name: &str, end: &BlockEnd) -> Result<TensorId, GraphError> {
-        self.add_one(name, Residual { shortcut: end.shortcut() }, &end.inputs())
+        self.add_one_op(name, Residual { shortcut: end.shortcut() }, &end.inputs())
     }
 }
 

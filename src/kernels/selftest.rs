@@ -3,7 +3,7 @@
 
 use crate::gpu::Gpu;
 use crate::graph::{Case, Graph, GraphError, Kernel, Plan, PlanError, PlanOptions, Residents, TensorId};
-use crate::graph::{Cost, Dispatch, Io, Target};
+use crate::graph::{Cost, Dispatch, Io, Layout, Target};
 use crate::tensor::{Difference, HostTensor, Shape};
 
 /// Every kernel must stay below this normalised mean squared error.
@@ -25,6 +25,9 @@ impl Kernel for Borrowed {
     }
     fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
         self.0.kernel.scratch(io, target)
+    }
+    fn output_layout(&self, i: usize) -> Layout {
+        self.0.kernel.output_layout(i)
     }
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
         self.0.kernel.reference(inputs)
@@ -59,7 +62,7 @@ pub fn case_graph(case: &std::sync::Arc<Case>) -> Result<CaseGraph, GraphError> 
             let name = format!("input {i}");
             let stored = case.storage.iter().find(|s| s.0 == i);
             match stored {
-                _ if case.in_place && i + 1 == count => graph.state(&name, t.shape.clone()),
+                _ if i + case.in_place >= count => graph.state(&name, t.shape.clone()),
                 Some((_, layout, crate::graph::DType::F16)) => graph.matrix_parameter(&name, t.shape.clone(), *layout),
                 Some((_, layout, crate::graph::DType::F32)) => graph.full_parameter(&name, t.shape.clone(), *layout),
                 None => graph.input(&name, t.shape.clone()),
@@ -67,9 +70,10 @@ pub fn case_graph(case: &std::sync::Arc<Case>) -> Result<CaseGraph, GraphError> 
         })
         .collect();
     let kernel = Borrowed(std::sync::Arc::clone(case));
-    let outputs = if case.in_place {
-        graph.update("case", kernel, &inputs)?;
-        vec![inputs[count - 1]]
+    let outputs = if case.in_place > 0 {
+        let (read, updated) = inputs.split_at(count - case.in_place);
+        graph.update_many("case", kernel, read, updated)?;
+        updated.to_vec()
     } else {
         graph.add("case", kernel, &inputs)?
     };

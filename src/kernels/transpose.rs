@@ -14,6 +14,18 @@ pub struct Transpose {
     pub grid: Vec<usize>,
 }
 
+/// The shader for `samples` matrices.
+pub(super) fn dispatch(samples: usize, rows: usize, columns: usize) -> Dispatch {
+    Dispatch {
+        shader: "transpose",
+        entry: "forward",
+        constants: Vec::new(),
+        params: Params { samples: samples as u32, rows: rows as u32, columns: columns as u32 }.block(),
+        bindings: vec![bind_read(0), bind_write(0)],
+        groups: groups((samples * rows * columns).div_ceil(64)),
+    }
+}
+
 impl Kernel for Transpose {
     kernel_name!("transpose");
 
@@ -33,14 +45,7 @@ impl Kernel for Transpose {
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let x = io.input(0).dims();
-        vec![Dispatch {
-            shader: "transpose",
-            entry: "forward",
-            constants: Vec::new(),
-            params: Params { samples: x[0] as u32, rows: x[1] as u32, columns: x[2] as u32 }.block(),
-            bindings: vec![bind_read(0), bind_write(0)],
-            groups: groups(io.input(0).elements().div_ceil(64)),
-        }]
+        vec![dispatch(x[0], x[1], x[2])]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
@@ -68,7 +73,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError`] if the grid has another number of tokens.
     pub fn transpose(&mut self, name: &str, x: TensorId, grid: &[usize]) -> Result<TensorId, GraphError> {
-        self.add_one(name, Transpose { grid: grid.to_vec() }, &[x])
+        self.add_one_op(name, Transpose { grid: grid.to_vec() }, &[x])
     }
 }
 

@@ -1,0 +1,85 @@
+// Gradient of Dice and cross entropy with respect to the logits, one invocation per voxel.
+//   q = a (1 or 2 p) + b g       softmax: dx = p (q - sum over classes of p q)      sigmoid: dx = q p (1 - p)
+//   cross entropy: dx = (softmax(x) sum g - g) / (N V), for a single class (sigmoid(x) - g) / (N V)
+//   x, dx   (N, C, V)      label  (N, C, V), or (N, 1, V) of class numbers if INDEX
+//   lse     (N, V)         slopes  (N, C) of (a, b)      dloss  (1)
+#import index
+
+struct Params {
+    samples: u32, classes: u32, voxels: u32, parts: u32,
+    first: u32, together: u32, dice: f32, entropy: f32,
+    smooth_nr: f32, smooth_dr: f32,
+}
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> x: array<f32>;
+@group(0) @binding(#) var<storage, read> label: array<f32>;
+@group(0) @binding(#) var<storage, read> lse: array<f32>;
+@group(0) @binding(#) var<storage, read> slopes: array<vec2<f32>>;
+@group(0) @binding(#) var<storage, read> dloss: array<f32>;
+@group(0) @binding(#) var<storage, read_write> dx: array<f32>;
+
+fn truth(n: u32, c: u32, voxel: u32) -> f32 {
+#if INDEX
+    return select(0.0, 1.0, u32(label[n * params.voxels + voxel]) == c);
+#else
+    return label[(n * params.classes + c) * params.voxels + voxel];
+#end
+}
+
+fn probability(v: f32, total: f32) -> f32 {
+#if SIGMOID
+    return 1.0 / (1.0 + exp(-v));
+#else
+    return exp(v - total);
+#end
+}
+
+fn slope(n: u32, c: u32, p: f32, g: f32) -> f32 {
+    let s = slopes[n * params.classes + c];
+#if SQUARED
+    return fma(s.x, 2.0 * p, s.y * g);
+#else
+    return fma(s.y, g, s.x);
+#end
+}
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(wid, counts) * 64u + lane;
+    if (index >= params.samples * params.voxels) {
+        return;
+    }
+    let n = index / params.voxels;
+    let voxel = index % params.voxels;
+    let first = n * params.classes * params.voxels + voxel;
+    let total = lse[index];
+    let share = params.entropy / (f32(params.samples) * f32(params.voxels));
+    var mean = 0.0;
+    var truths = 0.0;
+    for (var c = 0u; c < params.classes; c += 1u) {
+        let g = truth(n, c, voxel);
+        truths += g;
+        let p = probability(x[first + c * params.voxels], total);
+        mean = fma(p, slope(n, c, p, g), mean);
+    }
+    for (var c = 0u; c < params.classes; c += 1u) {
+        let v = x[first + c * params.voxels];
+        let g = truth(n, c, voxel);
+        let p = probability(v, total);
+#if SIGMOID
+        var d = slope(n, c, p, g) * p * (1.0 - p);
+#else
+        var d = p * (slope(n, c, p, g) - mean);
+#end
+#if BINARY
+        d += share * (p - g);
+#else
+        d += share * (exp(v - total) * truths - g);
+#end
+        dx[first + c * params.voxels] = d * dloss[0];
+    }
+}

@@ -1,0 +1,26 @@
+// The second stage of a reduction: y[i] = sum over parts of partials[part, offset + i], in the order of the parts.
+//   partials  (parts, stride)
+//   y         (count)
+#import index
+
+struct Params { count: u32, parts: u32, stride: u32, offset: u32 }
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> partials: array<f32>;
+@group(0) @binding(#) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(wid, counts) * 64u + lane;
+    if (index >= params.count) {
+        return;
+    }
+    var sum = 0.0;
+    for (var part = 0u; part < params.parts; part += 1u) {
+        sum += partials[part * params.stride + params.offset + index];
+    }
+    y[index] = sum;
+}

@@ -1,0 +1,128 @@
+//! Gradients of self-attention without a token x token matrix: with `P = exp(s - lse)` recomputed and
+//! `D = rowsum(dO O)`, `dV = Pᵀ dO`, `dS = P (dO Vᵀ - D)`, `dQ = dS K / √d`, `dK = dSᵀ Q / √d`. One pass over the keys for
+//! each query, one over the queries for each key: no two invocations write the same element.
+//!
+//! Shapes as in [`super::attention`]. Source: FlashAttention-2 (arXiv 2307.08691).
+
+use super::attention::{Attention, Params};
+use super::{bind_read, bind_write, constant, kernel_name};
+use crate::gpu::Access;
+use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Operand, Target, TensorId, groups};
+use crate::tensor::{HostTensor, Shape};
+
+/// The op; arguments `qkv, o, lse, do`, result `dqkv`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionBackward {
+    /// Number of heads.
+    pub heads: usize,
+}
+
+impl Kernel for AttentionBackward {
+    kernel_name!("attention_backward");
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        if let [qkv, o, lse, d] = inputs {
+            let made = Attention { heads: self.heads }.infer(std::slice::from_ref(qkv))?;
+            if made[0] == *o && made[1] == *lse && o == d {
+                return Ok(vec![qkv.clone()]);
+            }
+        }
+        Err(GraphError::new(format!("{inputs:?} do not belong together")))
+    }
+
+    fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
+        vec![io.input(2).elements() as u64 * 4]
+    }
+
+    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+        let params = Params::of(io.input(0), self.heads);
+        let d = params.d as usize;
+        let delta = Operand::Scratch(0);
+        let stage = |first: bool, keys: bool, bindings| Dispatch {
+            shader: "attention_backward",
+            entry: "forward",
+            constants: vec![
+                ("FIRST", constant(first)),
+                ("KEYS", constant(keys)),
+                ("D4", d.div_ceil(4) as u32),
+                ("SCALAR", constant(d % 4 != 0)),
+            ],
+            params: params.block(),
+            bindings,
+            groups: groups(io.input(2).elements().div_ceil(64)),
+        };
+        let pass = vec![bind_read(0), bind_read(2), bind_read(3), (delta, Access::Read), bind_write(0)];
+        vec![
+            stage(true, false, vec![bind_read(1), bind_read(3), (delta, Access::Write)]),
+            stage(false, false, pass.clone()),
+            stage(false, true, pass),
+        ]
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
+        let (qkv, o, lse, dout) = (inputs[0], inputs[1], inputs[2], inputs[3]);
+        let (n, t) = (qkv.shape.dims()[0], qkv.shape.dims()[1]);
+        let width = qkv.shape.last() / 3;
+        let d = width / self.heads;
+        let scale = 1.0 / (d as f64).sqrt();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let mut dqkv = HostTensor::zeros(qkv.shape.clone());
+        for (sample, head) in (0..n).flat_map(|s| (0..self.heads).map(move |h| (s, h))) {
+            let at = |token: usize, part: usize| (sample * t + token) * 3 * width + part * width + head * d;
+            let row = |token, part| &qkv.data[at(token, part)..][..d];
+            for query in 0..t {
+                let own = (sample * t + query) * width + head * d;
+                let (od, dod) = (&o.data[own..][..d], &dout.data[own..][..d]);
+                let delta = dot(od, dod);
+                let total = lse.data[(sample * self.heads + head) * t + query];
+                for key in 0..t {
+                    let p = (scale * dot(row(query, 0), row(key, 1)) - total).exp();
+                    let ds = p * (dot(dod, row(key, 2)) - delta) * scale;
+                    for i in 0..d {
+                        dqkv.data[at(query, 0) + i] += ds * row(key, 1)[i];
+                        dqkv.data[at(key, 1) + i] += ds * row(query, 0)[i];
+                        dqkv.data[at(key, 2) + i] += p * dod[i];
+                    }
+                }
+            }
+        }
+        vec![dqkv]
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        let t = io.input(0).dims()[1] as f64;
+        Cost { flops: 14.0 * t * io.input(1).elements() as f64, bytes: io.bytes() }
+    }
+}
+
+impl Op for Attention {
+    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+        if dy[1].is_some() {
+            return Err(GraphError::new("the softmax's denominators have no gradient"));
+        }
+        let Some(dy) = dy[0] else {
+            return Ok(vec![None]);
+        };
+        let op = AttentionBackward { heads: self.heads };
+        Ok(vec![Some(g.add_one("", op, &[node.inputs[0], node.outputs[0], node.outputs[1], dy])?)])
+    }
+}
+
+/// One token, odd counts, head sizes that are no multiple of four, large scores, many tokens.
+pub fn cases() -> Vec<Case> {
+    let case = |name: &str, n, t, heads, d, scale: f64, seed| {
+        let qkv = HostTensor::noise([n, t, 3 * heads * d], seed).map(|v| v * scale);
+        let mut inputs = Attention { heads }.reference(&[&qkv]);
+        inputs.insert(0, qkv);
+        inputs.push(HostTensor::noise([n, t, heads * d], seed + 10));
+        Case::new(format!("{name} {n}x{t}x{heads}x{d}"), AttentionBackward { heads }, inputs)
+    };
+    vec![
+        case("one", 1, 1, 1, 1, 1.0, 1),
+        case("odd", 2, 13, 3, 5, 2.0, 2),
+        case("vector", 2, 27, 2, 8, 2.0, 3),
+        case("large scores", 1, 9, 2, 4, 8.0, 4),
+        case("base", 1, 216, 2, 64, 1.5, 5),
+        case("many tokens", 1, 1000, 1, 4, 2.0, 6),
+    ]
+}

@@ -1,0 +1,85 @@
+//! `y[i] = Σ_part x[part, i]`: the second stage of reductions, and the gradient of a tensor that was repeated over the
+//! leading axes.
+
+use super::kernel_name;
+use crate::gpu::Access;
+use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Operand, Target};
+use crate::graph::{groups, params};
+use crate::tensor::{HostTensor, Shape};
+
+params!(Params { count: u32, parts: u32, stride: u32, offset: u32 });
+
+/// Sums `parts` rows of `stride` values from `offset` on into `count` results.
+pub(super) struct Parts {
+    pub count: usize,
+    pub parts: usize,
+    pub stride: usize,
+    pub offset: usize,
+}
+
+impl Parts {
+    /// Rows without anything between them.
+    pub(super) fn all(count: usize, parts: usize) -> Self {
+        Self { count, parts, stride: count, offset: 0 }
+    }
+
+    pub(super) fn dispatch(&self, from: Operand, to: Operand) -> Dispatch {
+        Dispatch {
+            shader: "sum_parts",
+            entry: "forward",
+            constants: Vec::new(),
+            params: Params {
+                count: self.count as u32,
+                parts: self.parts as u32,
+                stride: self.stride as u32,
+                offset: self.offset as u32,
+            }
+            .block(),
+            bindings: vec![(from, Access::Read), (to, Access::Write)],
+            groups: groups(self.count.div_ceil(64)),
+        }
+    }
+}
+
+/// The op: `x` to `shape`, whose elements are repeated in `x`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SumRepeats {
+    /// Shape of the result.
+    pub shape: Shape,
+}
+
+impl Kernel for SumRepeats {
+    kernel_name!("sum_parts");
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        match inputs {
+            [x] if self.shape.elements() > 0 && x.elements() % self.shape.elements() == 0 => Ok(vec![self.shape.clone()]),
+            _ => Err(GraphError::new(format!("{inputs:?} does not repeat {}", self.shape))),
+        }
+    }
+
+    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+        let count = self.shape.elements();
+        vec![Parts::all(count, io.input(0).elements() / count).dispatch(Operand::Input(0), Operand::Output(0))]
+    }
+
+    fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
+        let mut y = HostTensor::zeros(self.shape.clone());
+        let count = y.data.len();
+        inputs[0].data.iter().enumerate().for_each(|(i, v)| y.data[i % count] += v);
+        vec![y]
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        Cost { flops: io.input(0).elements() as f64, bytes: io.bytes() }
+    }
+}
+
+/// One repeat, and several.
+pub fn cases() -> Vec<Case> {
+    let case = |repeats: usize, shape: [usize; 3]| {
+        let x = HostTensor::noise([repeats, shape[1], shape[2]], repeats as u64);
+        Case::new(format!("{repeats} of {shape:?}"), SumRepeats { shape: Shape::from(shape) }, vec![x])
+    };
+    vec![case(1, [1, 1, 1]), case(2, [1, 6, 5]), case(3, [1, 27, 48])]
+}
