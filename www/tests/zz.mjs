@@ -1,0 +1,15 @@
+import { launch, open } from './browser.mjs';
+import { serve } from './server.mjs';
+const server=await serve(); const browser=await launch();
+const {page,problems}=await open(browser, server.url+'/', {viewport:{width:1280,height:800}});
+page.on('console',m=>console.log(m.type(),m.text().slice(0,300)));
+await page.locator('#segment:enabled').waitFor({timeout:60000});
+await page.waitForTimeout(2500);
+await page.screenshot({path:'tests/out/1-ready.png'});
+await page.click('#segment'); await page.waitForTimeout(1500);
+await page.screenshot({path:'tests/out/2-running.png'});
+await page.locator('#result:visible').waitFor({timeout:120000}).catch(e=>console.log('no result', e.message.slice(0,200)));
+await page.waitForTimeout(3000);
+await page.screenshot({path:'tests/out/3-result.png'});
+console.log(problems, await page.textContent('#message'));
+await browser.close(); server.close();
