@@ -3,7 +3,7 @@
 
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
 use unetr_wgpu::graph::{Choices, Graph, Io, Layouted, Plan, PlanOptions, Residents, Target, TensorKind, choices, tune};
-use unetr_wgpu::graph::{DType, TensorId};
+use unetr_wgpu::graph::{DType, Layout, TensorId};
 use unetr_wgpu::model::{UnetrConfig, unetr};
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
@@ -24,7 +24,7 @@ fn layers() -> (Graph, [TensorId; 3], TensorId) {
 }
 
 fn key(shapes: [[usize; 2]; 2]) -> String {
-    let kind = |s: [usize; 2]| TensorKind { shape: Shape::from(s), dtype: DType::F32 };
+    let kind = |s: [usize; 2]| TensorKind { shape: Shape::from(s), dtype: DType::F32, layout: Layout::Natural };
     Choices::key("linear", &Io { inputs: shapes.map(kind).to_vec(), outputs: Vec::new() })
 }
 
