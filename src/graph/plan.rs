@@ -445,6 +445,11 @@ impl Plan {
         &self.layouted.ios
     }
 
+    /// What a node does.
+    pub(super) fn dispatches(&self, node: usize) -> impl Iterator<Item = &Dispatch> {
+        self.layouted.work.iter().filter(move |w| w.node == node).map(|w| &w.dispatch)
+    }
+
     /// The node of each dispatch, in order.
     pub(super) fn step_nodes(&self) -> impl Iterator<Item = usize> {
         self.steps.iter().map(|s| s.node)
