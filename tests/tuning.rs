@@ -1,7 +1,9 @@
 //! Choosing kernel variants by measurement.
 
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
-use unetr_wgpu::graph::{Choices, Graph, Io, Layouted, Plan, PlanOptions, Residents, Target, TensorKind, choices, tune};
+use unetr_wgpu::graph::{
+    Choices, Graph, Io, Layouted, Plan, PlanOptions, Residents, Target, TensorKind, choices, tune,
+};
 use unetr_wgpu::graph::{DType, Layout, TensorId};
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
