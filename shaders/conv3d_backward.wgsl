@@ -3,7 +3,7 @@
 //   x         (N, C, X, Y, Z)     norm  (N, C) of (mean, 1/std, scale, shift)
 //   dy        (N, K, X, Y, Z)
 //   partials  (parts, total) of vec4: [first + c][tap][K padded to 4]
-// One invocation takes four voxels at a time and holds CHANNELS input channels x 4 QUADS output channels x three taps along Z (one if not CUBE).
+// One invocation takes STEP voxels at a time and holds CHANNELS input channels x 4 QUADS output channels x three taps along Z (one if not CUBE).
 #import index
 #import activation
 
@@ -103,71 +103,45 @@ fn forward(
 #end
 #end
 #end
-        for (var z = 0u; z < params.z; z += 4u) {
+        for (var z = 0u; z < params.z; z += STEP) {
             // Beyond the end of a row the gradient counts as zero, and so does the source.
-#unroll j in 0..4
-#if EXACT
-            let z_$j = z + $ju;
-#else
-            let z_$j = min(z + $ju, params.z - 1u);
-            let in_$j = z + $ju < params.z;
-#end
-#end
+            let z_0 = z;
+            let in_0 = true;
+#unroll j in 0..STEP
+            let z_$(j+1) = min(z + $ju + 1u, params.z - 1u);
+            let in_$(j+1) = z + $ju + 1u < params.z;
 #unroll o in 0..QUADS
-#unroll j in 0..4
-#if EXACT
-            let v_$o_$j = vec4<f32>(dy[d_$o_0 + z_$j], dy[d_$o_1 + z_$j], dy[d_$o_2 + z_$j], dy[d_$o_3 + z_$j]);
-#else
             let v_$o_$j = select(vec4<f32>(), vec4<f32>(dy[d_$o_0 + z_$j], dy[d_$o_1 + z_$j], dy[d_$o_2 + z_$j], dy[d_$o_3 + z_$j]), in_$j);
 #end
 #end
-#end
-#if CUBE
-            let z_4 = min(z + 4u, params.z - 1u);
-            let in_4 = z + 4u < params.z;
-#end
 #unroll i in 0..CHANNELS
+#unroll j in 0..STEP
             {
 #if CUBE
-                let a_0 = before_$i;
-                let a_1 = here_$i;
-#unroll j in 0..3
 #if NORM
-                let l_$j = load(x_$i + z_$(j+1), norm_$i);
+                let after_here = select(0.0, load(x_$i + z_$(j+1), norm_$i), in_$(j+1));
 #else
-                let l_$j = x[x_$i + z_$(j+1)];
-#end
-#if EXACT
-                let a_$(j+2) = l_$j;
-#else
-                let a_$(j+2) = select(0.0, l_$j, in_$(j+1));
-#end
-#end
-#if NORM
-                let a_5 = select(0.0, load(x_$i + z_4, norm_$i), in_4);
-#else
-                let a_5 = select(0.0, x[x_$i + z_4], in_4);
+                let after_here = select(0.0, x[x_$i + z_$(j+1)], in_$(j+1));
 #end
 #unroll o in 0..QUADS
-                low_$i_$o = fma(vec4<f32>(a_3), v_$o_3, fma(vec4<f32>(a_2), v_$o_2, fma(vec4<f32>(a_1), v_$o_1, fma(vec4<f32>(a_0), v_$o_0, low_$i_$o))));
-                sum_$i_$o = fma(vec4<f32>(a_4), v_$o_3, fma(vec4<f32>(a_3), v_$o_2, fma(vec4<f32>(a_2), v_$o_1, fma(vec4<f32>(a_1), v_$o_0, sum_$i_$o))));
-                high_$i_$o = fma(vec4<f32>(a_5), v_$o_3, fma(vec4<f32>(a_4), v_$o_2, fma(vec4<f32>(a_3), v_$o_1, fma(vec4<f32>(a_2), v_$o_0, high_$i_$o))));
+                low_$i_$o = fma(vec4<f32>(before_$i), v_$o_$j, low_$i_$o);
+                sum_$i_$o = fma(vec4<f32>(here_$i), v_$o_$j, sum_$i_$o);
+                high_$i_$o = fma(vec4<f32>(after_here), v_$o_$j, high_$i_$o);
 #end
-                before_$i = a_4;
-                here_$i = a_5;
+                before_$i = here_$i;
+                here_$i = after_here;
 #else
-#unroll j in 0..4
 #if NORM
-                let a_$j = load(x_$i + z_$j, norm_$i);
+                let here = load(x_$i + z_$j, norm_$i);
 #else
-                let a_$j = x[x_$i + z_$j];
-#end
+                let here = x[x_$i + z_$j];
 #end
 #unroll o in 0..QUADS
-                sum_$i_$o = fma(vec4<f32>(a_3), v_$o_3, fma(vec4<f32>(a_2), v_$o_2, fma(vec4<f32>(a_1), v_$o_1, fma(vec4<f32>(a_0), v_$o_0, sum_$i_$o))));
+                sum_$i_$o = fma(vec4<f32>(here), v_$o_$j, sum_$i_$o);
 #end
 #end
             }
+#end
 #end
         }
     }

@@ -1,5 +1,6 @@
 // A convolution's weights as its gradient with respect to one source needs them: channels swapped, taps reversed.
 //   y[offset + (k, TAPS - 1 - t, c)] = w[(first + c, t, k)]
+// One invocation moves all taps of a pair of channels.
 //   w  [C][tap][K padded to 4]
 //   y  [K][tap][channels padded to 4], padding is zero
 #import index
@@ -17,12 +18,16 @@ fn forward(
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
     let padded = (params.channels + 3u) / 4u * 4u;
-    if (index >= params.k * TAPS * padded) {
+    let c = index % padded;
+    let k = index / padded;
+    if (k >= params.k) {
         return;
     }
-    let c = index % padded;
-    let t = index / padded % TAPS;
-    let k = index / padded / TAPS;
-    let source = ((params.first + min(c, params.channels - 1u)) * TAPS + TAPS - 1u - t) * ((params.k + 3u) / 4u * 4u) + k;
-    y[params.offset + index] = select(0.0, w[source], c < params.channels);
+    let row = (params.k + 3u) / 4u * 4u;
+    let source = (params.first + min(c, params.channels - 1u)) * TAPS * row + k;
+    let to = params.offset + k * TAPS * padded + c;
+    let inside = c < params.channels;
+#unroll t in 0..TAPS
+    y[to + (TAPS - 1u - $tu) * padded] = select(0.0, w[source + $tu * row], inside);
+#end
 }

@@ -1,10 +1,10 @@
-//! Choosing kernel variants by measurement. `cargo test --release --test tuning -- --ignored --nocapture` prints the table
-//! of the full network on this machine's adapter.
+//! Choosing kernel variants by measurement.
 
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
-use unetr_wgpu::graph::{Choices, Graph, Io, Layouted, Plan, PlanOptions, Residents, Target, TensorKind, choices, tune};
-use unetr_wgpu::graph::{DType, TensorId};
-use unetr_wgpu::model::{UnetrConfig, unetr};
+use unetr_wgpu::graph::{
+    Choices, Graph, Io, Layouted, Plan, PlanOptions, Residents, Target, TensorKind, choices, tune,
+};
+use unetr_wgpu::graph::{DType, Layout, TensorId};
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
 fn gpu() -> Gpu {
@@ -24,7 +24,7 @@ fn layers() -> (Graph, [TensorId; 3], TensorId) {
 }
 
 fn key(shapes: [[usize; 2]; 2]) -> String {
-    let kind = |s: [usize; 2]| TensorKind { shape: Shape::from(s), dtype: DType::F32 };
+    let kind = |s: [usize; 2]| TensorKind { shape: Shape::from(s), dtype: DType::F32, layout: Layout::Natural };
     Choices::key("linear", &Io { inputs: shapes.map(kind).to_vec(), outputs: Vec::new() })
 }
 
@@ -58,28 +58,4 @@ fn a_tuned_plan_gives_the_same_values() {
     };
     let (a, b) = (run(Choices::default()), run(forced));
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "the variants agree");
-}
-
-#[test]
-#[ignore = "measures; needs an idle GPU"]
-fn table_of_the_full_network() {
-    let gpu = gpu();
-    for half in [false, true] {
-        let mut graph = Graph::new().with_half_weights(half);
-        let network = unetr(&mut graph, &UnetrConfig::default(), 1).expect("a graph");
-        let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
-        graph.output(logits);
-        let measured = pollster::block_on(tune(&gpu, &graph, &mut Residents::default())).expect("it runs");
-        println!("{}, half weights: {half}; milliseconds as chosen, then in each variant", gpu.adapter());
-        for op in &measured {
-            let variants: Vec<String> = op.variants_ms.iter().map(|ms| format!("{ms:.3}")).collect();
-            let best = op.variants_ms.iter().copied().fold(op.default_ms, f64::min);
-            let rate = op.gflop / best;
-            println!("{:>2} x {:<70} {:8.3} | {} | best {rate:.2} TFLOP/s", op.nodes, op.key, op.default_ms, variants.join(" "));
-        }
-        let total = |f: &dyn Fn(&unetr_wgpu::graph::TunedOp) -> f64| measured.iter().map(f).sum::<f64>();
-        let tuned = total(&|op| op.choice().map_or(op.default_ms, |v| op.variants_ms[v]));
-        println!("window: {:.2} ms as chosen, {tuned:.2} ms tuned", total(&|op| op.default_ms));
-        println!("{}", serde_json::to_string_pretty(&choices(&measured)).expect("plain data"));
-    }
 }

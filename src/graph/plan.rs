@@ -175,10 +175,8 @@ impl Layouted {
     /// # Errors
     /// [`PlanError::TooLarge`] or [`PlanError::Check`].
     pub fn new(graph: &Graph, target: &Target, limits: &wgpu::Limits, keep_all: bool) -> Result<Self, PlanError> {
-        let kinds: Vec<_> = graph
-            .tensors()
-            .map(|(_, t)| (t.name.clone(), t.shape.clone(), t.dtype, t.layout, t.role))
-            .collect();
+        let kinds: Vec<_> =
+            graph.tensors().map(|(_, t)| (t.name.clone(), t.shape.clone(), t.dtype, t.layout, t.role)).collect();
         let bytes: Vec<u64> = kinds.iter().map(|k| stored_bytes(&k.1, k.2, k.3)).collect();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         if let Some(i) = bytes.iter().position(|&b| b > limit) {
@@ -197,10 +195,7 @@ impl Layouted {
         let ios: Vec<Io> = graph
             .nodes()
             .iter()
-            .map(|n| Io {
-                inputs: n.inputs.iter().map(kind).collect(),
-                outputs: n.outputs.iter().map(kind).collect(),
-            })
+            .map(|n| Io { inputs: n.inputs.iter().map(kind).collect(), outputs: n.outputs.iter().map(kind).collect() })
             .collect();
         let scratch: Vec<Vec<u64>> = graph
             .nodes()
@@ -217,11 +212,7 @@ impl Layouted {
                 .nodes()
                 .iter()
                 .zip(&ios)
-                .map(|(n, io)| NodeReport {
-                    name: n.name.clone(),
-                    op: n.kernel.name(),
-                    cost: n.kernel.cost(io),
-                })
+                .map(|(n, io)| NodeReport { name: n.name.clone(), op: n.kernel.name(), cost: n.kernel.cost(io) })
                 .collect(),
             kinds,
             ios,
@@ -317,17 +308,9 @@ impl Layouted {
 }
 
 fn report(graph: &Graph, bytes: &[u64], slots: &[u64], lifetimes: &[Lifetime]) -> MemoryReport {
-    let sum = |role: Role| -> u64 {
-        graph
-            .tensors()
-            .filter(|(_, t)| t.role == role)
-            .map(|(id, _)| bytes[id.index()])
-            .sum()
-    };
-    let own = graph
-        .tensors()
-        .filter(|(_, t)| t.role != Role::Intermediate)
-        .map(|(id, _)| bytes[id.index()]);
+    let sum =
+        |role: Role| -> u64 { graph.tensors().filter(|(_, t)| t.role == role).map(|(id, _)| bytes[id.index()]).sum() };
+    let own = graph.tensors().filter(|(_, t)| t.role != Role::Intermediate).map(|(id, _)| bytes[id.index()]);
     MemoryReport {
         weights: sum(Role::Parameter),
         states: sum(Role::State),
@@ -400,11 +383,7 @@ impl Plan {
                 }
             };
         }
-        let slots: Vec<wgpu::Buffer> = layouted
-            .slots
-            .iter()
-            .map(|&bytes| gpu.buffer("activations", bytes))
-            .collect();
+        let slots: Vec<wgpu::Buffer> = layouted.slots.iter().map(|&bytes| gpu.buffer("activations", bytes)).collect();
         let alignment = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
         let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters"),
@@ -443,6 +422,11 @@ impl Plan {
     /// Arguments and results of each node.
     pub(super) fn ios(&self) -> &[Io] {
         &self.layouted.ios
+    }
+
+    /// What a node does.
+    pub(super) fn dispatches(&self, node: usize) -> impl Iterator<Item = &Dispatch> {
+        self.layouted.work.iter().filter(move |w| w.node == node).map(|w| &w.dispatch)
     }
 
     /// The node of each dispatch, in order.
@@ -511,10 +495,9 @@ impl Plan {
         let raw = self.gpu.read(self.buffer(tensor), 0, bytes, name).await?;
         let stored: Vec<f32> = match dtype {
             DType::F32 => bytemuck::pod_collect_to_vec(&raw),
-            DType::F16 => bytemuck::pod_collect_to_vec::<u8, half::f16>(&raw)
-                .into_iter()
-                .map(half::f16::to_f32)
-                .collect(),
+            DType::F16 => {
+                bytemuck::pod_collect_to_vec::<u8, half::f16>(&raw).into_iter().map(half::f16::to_f32).collect()
+            }
         };
         Ok(layout.unpack(shape, &stored))
     }
@@ -636,14 +619,13 @@ fn step(
         offset,
         size: std::num::NonZeroU64::new((dispatch.params.bytes.len() as u64).max(16)),
     };
-    let mut entries = vec![wgpu::BindGroupEntry {
-        binding: 0,
-        resource: wgpu::BindingResource::Buffer(params),
-    }];
-    entries.extend(buffers.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
-        binding,
-        resource: buffer.as_entire_binding(),
-    }));
+    let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) }];
+    entries.extend(
+        buffers
+            .iter()
+            .zip(1..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }),
+    );
     let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some(name),
         layout: &pipeline.layout,

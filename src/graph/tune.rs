@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{Io, VARIANTS};
+use super::kernel::{Dispatch, Io, VARIANTS};
 use super::plan::{Plan, PlanError, PlanOptions, Residents};
 use super::{DType, Graph};
 use crate::gpu::Gpu;
@@ -84,12 +84,14 @@ pub fn choices(measured: &[TunedOp]) -> Choices {
 /// What [`Plan::new`] and [`Plan::profile`] say.
 pub async fn tune(gpu: &Gpu, graph: &Graph, residents: &mut Residents) -> Result<Vec<TunedOp>, PlanError> {
     let mut measured: Vec<TunedOp> = Vec::new();
+    // What each node does by default, and how long it takes.
+    let mut default: Vec<(Vec<Dispatch>, f64)> = Vec::new();
     for variant in std::iter::once(None).chain((0..VARIANTS).map(Some)) {
         let plan = Plan::new(gpu, graph, &PlanOptions { variant, ..PlanOptions::default() }, residents).await?;
         let Some(times) = node_times(&plan).await? else {
             return Ok(Vec::new());
         };
-        for ((node, io), ms) in plan.nodes().iter().zip(plan.ios()).zip(times) {
+        for (index, ((node, io), ms)) in plan.nodes().iter().zip(plan.ios()).zip(times).enumerate() {
             let key = Choices::key(node.op, io);
             let at = measured.iter().position(|op| op.key == key).unwrap_or_else(|| {
                 let variants_ms = vec![0.0; VARIANTS];
@@ -97,9 +99,13 @@ pub async fn tune(gpu: &Gpu, graph: &Graph, residents: &mut Residents) -> Result
                 measured.len() - 1
             });
             let op = &mut measured[at];
-            match variant {
-                Some(variant) => op.variants_ms[variant] += ms,
-                None => {
+            let work: Vec<Dispatch> = plan.dispatches(index).cloned().collect();
+            match (variant, default.get(index)) {
+                // The default once more: a difference would be noise.
+                (Some(variant), Some((same, ms))) if *same == work => op.variants_ms[variant] += ms,
+                (Some(variant), _) => op.variants_ms[variant] += ms,
+                (None, _) => {
+                    default.push((work, ms));
                     op.nodes += 1;
                     op.gflop += node.cost.flops * 1e-9;
                     op.default_ms += ms;

@@ -52,15 +52,17 @@ impl Kernel for ChannelSums {
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let (outer, c, inner) = self.sizes(io.input(0)).expect("checked by infer");
         let parts = parts(outer * inner);
-        let first = Dispatch {
+        let (to, second) = Parts::all(c, parts).finish(Operand::Scratch(0), Operand::Output(0));
+        let mut work = vec![Dispatch {
             shader: "channel_sums",
             entry: "forward",
             constants: vec![("COLUMNS", constant(self.last))],
             params: Params { outer: outer as u32, channels: c as u32, inner: inner as u32, parts: parts as u32 }.block(),
-            bindings: vec![(Operand::Input(0), Access::Read), (Operand::Scratch(0), Access::Write)],
+            bindings: vec![(Operand::Input(0), Access::Read), (to, Access::Write)],
             groups: groups((c * parts).div_ceil(64)),
-        };
-        vec![first, Parts::all(c, parts).dispatch(Operand::Scratch(0), Operand::Output(0))]
+        }];
+        work.extend(second);
+        work
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {

@@ -41,6 +41,11 @@ pub struct Conv3dWeights {
 /// Input channels and blocks of four output channels per invocation.
 const BLOCKS: &[(usize, usize)] = &[(8, 1), (4, 1), (8, 2), (4, 2)];
 
+/// Voxels along Z that an invocation takes at a time: as many as fit a row.
+fn step(z: usize) -> usize {
+    [4, 6].into_iter().find(|s| z.is_multiple_of(*s)).unwrap_or(4)
+}
+
 impl Conv3dData {
     /// Taps of the main weight.
     fn taps(io: &Io) -> usize {
@@ -94,7 +99,7 @@ impl Kernel for Conv3dData {
                 }
                 .block(),
                 bindings: vec![bind_read(2 * i + 1), (Operand::Scratch(0), Access::Write)],
-                groups: groups((k * taps * padded).div_ceil(64)),
+                groups: groups((k * padded).div_ceil(64)),
             });
             offset += k * taps * padded;
             sides.push(Side { channels: k, taps, norm: false });
@@ -151,7 +156,7 @@ impl Conv3dWeights {
         let stored = Layout::TapMajor.stored_elements(weight);
         let (held, quads) = *target.choose(BLOCKS);
         let blocks = (weight.dims()[1].div_ceil(held) * k.div_ceil(4 * quads) * weight.dims()[2].pow(2)).max(1);
-        let least = (rows * (z.div_ceil(4) + 1)).div_ceil(32_768);
+        let least = (rows * (z.div_ceil(step(z)) + 1)).div_ceil(32_768);
         (wanted / blocks).min((8 << 20) / stored).max(least).clamp(1, rows)
     }
 }
@@ -193,14 +198,18 @@ impl Kernel for Conv3dWeights {
         let parts = Self::parts(weight, io.input(dy), target);
         let stored = Layout::TapMajor.stored_elements(weight);
         let cube = self.side == 3;
+        let (to, second) = Parts::all(stored, parts).finish(Operand::Scratch(0), Operand::Output(0));
+        let step = step(z);
         let (mut work, mut first) = (Vec::new(), 0);
         for (&(at, channels), &norm) in sources.iter().zip(&self.sources) {
             let (held, quads) = *target.choose(BLOCKS);
-            let (held, quads) = (held.min(channels), quads.min(k.div_ceil(4)));
+            // Few input channels leave room for more output channels.
+            let wide = quads.max(4 / channels);
+            let (held, quads) = (held.min(channels), wide.min(k.div_ceil(4)));
             let blocks = channels.div_ceil(held) * k.div_ceil(4 * quads) * if cube { 9 } else { 1 };
             let mut bindings = vec![bind_read(at)];
             bindings.extend(norm.then(|| bind_read(at + 1)));
-            bindings.extend([bind_read(dy), (Operand::Scratch(0), Access::Write)]);
+            bindings.extend([bind_read(dy), (to, Access::Write)]);
             work.push(Dispatch {
                 shader: "conv3d_backward",
                 entry: "forward",
@@ -210,7 +219,7 @@ impl Kernel for Conv3dWeights {
                     ("TAPS", self.side.pow(3) as u32),
                     ("CUBE", constant(cube)),
                     ("NORM", constant(norm)),
-                    ("EXACT", constant(z.is_multiple_of(4))),
+                    ("STEP", step as u32),
                 ],
                 params: Params {
                     x: x as u32,
@@ -229,7 +238,7 @@ impl Kernel for Conv3dWeights {
             });
             first += channels;
         }
-        work.push(Parts::all(stored, parts).dispatch(Operand::Scratch(0), Operand::Output(0)));
+        work.extend(second);
         work
     }
 

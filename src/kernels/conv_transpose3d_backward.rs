@@ -66,8 +66,9 @@ impl Kernel for ConvTranspose3dBackward {
         let (n, c, k, [x, y, z]) = sizes(self.weight, io.input(0), io.input(1)).expect("checked by infer");
         let parts = parts(n * x * y * z, c, k, target);
         let (partials, held) = (Operand::Scratch(0), *target.choose(HELD));
+        let (sums, second) = Parts::all(c * k * 8, parts).finish(partials, Operand::Output(0));
         let (to, invocations) = if self.weight {
-            ((partials, Access::Write), parts * c.div_ceil(held) * k.div_ceil(2))
+            ((sums, Access::Write), parts * c.div_ceil(held) * k.div_ceil(2))
         } else {
             (bind_write(0), n * (x * y * z).div_ceil(4) * c.div_ceil(held))
         };
@@ -89,7 +90,7 @@ impl Kernel for ConvTranspose3dBackward {
             groups: groups(invocations.div_ceil(64)),
         };
         let mut work = vec![first];
-        work.extend(self.weight.then(|| Parts::all(c * k * 8, parts).dispatch(partials, Operand::Output(0))));
+        work.extend(second.filter(|_| self.weight));
         work
     }
 

@@ -23,6 +23,11 @@ impl Parts {
         Self { count, parts, stride: count, offset: 0 }
     }
 
+    /// Where the first stage writes, and the second stage: a single part needs none.
+    pub(super) fn finish(&self, partials: Operand, to: Operand) -> (Operand, Option<Dispatch>) {
+        if self.parts == 1 { (to, None) } else { (partials, Some(self.dispatch(partials, to))) }
+    }
+
     pub(super) fn dispatch(&self, from: Operand, to: Operand) -> Dispatch {
         Dispatch {
             shader: "sum_parts",
