@@ -43,6 +43,6 @@ pub mod tensor;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod volume;
-pub mod weights;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
+pub mod weights;

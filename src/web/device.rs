@@ -56,10 +56,7 @@ struct KernelRow {
 impl Device {
     /// Opens the device; `defaultLimits` asks for no more than WebGPU guarantees.
     pub async fn open(default_limits: bool) -> Result<Device, JsValue> {
-        let options = GpuOptions {
-            default_limits,
-            ..GpuOptions::default()
-        };
+        let options = GpuOptions { default_limits, ..GpuOptions::default() };
         let gpu = Gpu::open(&options).await.map_err(WebError::from)?;
         Ok(Self { gpu })
     }
@@ -110,13 +107,7 @@ async fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<crate::graph::Case>) -
         let case = Arc::new(case);
         let nmse = match selftest::run_case(gpu, &case, None).await {
             // f64::max would lose NaN.
-            Ok(all) => all.iter().fold(0.0, |w: f64, d| {
-                if d.nmse > w || d.nmse.is_nan() {
-                    d.nmse
-                } else {
-                    w
-                }
-            }),
+            Ok(all) => all.iter().fold(0.0, |w: f64, d| if d.nmse > w || d.nmse.is_nan() { d.nmse } else { w }),
             Err(e) => {
                 failures.push(format!("{}: {e}", case.name));
                 worst = f64::NAN;

@@ -30,18 +30,12 @@ pub struct WebError {
 
 impl WebError {
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 
     /// The same error with the file it is about in front.
     pub fn about(self, file: &str) -> Self {
-        Self {
-            message: format!("{file}: {}", self.message),
-            ..self
-        }
+        Self { message: format!("{file}: {}", self.message), ..self }
     }
 }
 
@@ -67,23 +61,19 @@ impl From<GpuError> for WebError {
                 "no-webgpu",
                 "this browser has WebGPU but gives no GPU adapter: graphics acceleration may be switched off in its settings",
             ),
-            GpuError::NoDevice { reason, .. } => Self::new(
-                "no-webgpu",
-                format!("the GPU adapter gives no device: {reason}"),
-            ),
+            GpuError::NoDevice { reason, .. } => {
+                Self::new("no-webgpu", format!("the GPU adapter gives no device: {reason}"))
+            }
             GpuError::OutOfMemory { what } => Self::new(
                 "out-of-memory",
                 format!(
                     "the GPU is out of memory while allocating {what}. Close other tabs and programs that use the GPU, or choose a model with a smaller window"
                 ),
             ),
-            GpuError::DeviceLost { reason } => Self::new(
-                "device-lost",
-                format!("the GPU device was lost: {reason}. Run again"),
-            ),
-            GpuError::WorkDropped { .. } | GpuError::Readback { .. } => {
-                Self::new("device-lost", text)
+            GpuError::DeviceLost { reason } => {
+                Self::new("device-lost", format!("the GPU device was lost: {reason}. Run again"))
             }
+            GpuError::WorkDropped { .. } | GpuError::Readback { .. } => Self::new("device-lost", text),
             _ => Self::new("internal", text),
         }
     }
@@ -93,12 +83,7 @@ impl From<PlanError> for WebError {
     fn from(error: PlanError) -> Self {
         match error {
             PlanError::Gpu(e) => e.into(),
-            PlanError::TooLarge {
-                tensor,
-                shape,
-                bytes,
-                limit,
-            } => Self::new(
+            PlanError::TooLarge { tensor, shape, bytes, limit } => Self::new(
                 "out-of-memory",
                 format!(
                     "{tensor} {shape} needs {bytes} bytes in one buffer; this adapter binds at most {limit}. Choose a model with a smaller window"
@@ -126,9 +111,7 @@ impl From<InferError> for WebError {
                 ),
             ),
             InferError::Option { option: "scan", .. } => Self::new("out-of-memory", text),
-            InferError::Option { .. } | InferError::NotFinite { .. } => {
-                Self::new("bad-input", text)
-            }
+            InferError::Option { .. } | InferError::NotFinite { .. } => Self::new("bad-input", text),
             _ => Self::new("internal", text),
         }
     }

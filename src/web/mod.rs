@@ -53,7 +53,5 @@ pub fn version() -> String {
 /// A plain JavaScript object.
 fn object<T: Serialize + ?Sized>(value: &T) -> Result<JsValue, JsValue> {
     let serializer = serde_wasm_bindgen::Serializer::json_compatible();
-    value
-        .serialize(&serializer)
-        .map_err(|e| error::internal(&e.to_string()))
+    value.serialize(&serializer).map_err(|e| error::internal(&e.to_string()))
 }

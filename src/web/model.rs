@@ -20,10 +20,7 @@ impl ModelFile {
     pub fn new(length: usize) -> Result<ModelFile, JsValue> {
         let mut bytes = Vec::new();
         reserve(&mut bytes, length)?;
-        Ok(Self {
-            bytes,
-            hasher: Sha256::new(),
-        })
+        Ok(Self { bytes, hasher: Sha256::new() })
     }
 
     /// Appends a chunk.
@@ -43,12 +40,7 @@ impl ModelFile {
 
     /// SHA-256 of the bytes so far, 64 hexadecimal digits.
     pub fn sha256(&self) -> String {
-        self.hasher
-            .clone()
-            .finalize()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        self.hasher.clone().finalize().iter().map(|b| format!("{b:02x}")).collect()
     }
 
     pub(super) fn into_package(self) -> Result<(Package, String), WebError> {
@@ -60,9 +52,6 @@ impl ModelFile {
 fn reserve(bytes: &mut Vec<u8>, length: usize) -> Result<(), WebError> {
     bytes.try_reserve(length).map_err(|_| {
         let have = bytes.len() + length;
-        WebError::new(
-            "out-of-memory",
-            format!("this tab has no room for a model of {have} bytes"),
-        )
+        WebError::new("out-of-memory", format!("this tab has no room for a model of {have} bytes"))
     })
 }

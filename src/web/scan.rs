@@ -31,12 +31,7 @@ impl Scan {
 
     /// Voxels `(C, X, Y, Z)`, Z contiguous, and the affine, row by row (voxel index to mm, RAS+).
     #[wasm_bindgen(js_name = fromVoxels)]
-    pub fn from_voxels(
-        data: Vec<f32>,
-        channels: usize,
-        dims: &[usize],
-        affine: &[f64],
-    ) -> Result<Scan, JsValue> {
+    pub fn from_voxels(data: Vec<f32>, channels: usize, dims: &[usize], affine: &[f64]) -> Result<Scan, JsValue> {
         Ok(Self::voxels(data, channels, dims, affine)?)
     }
 }
@@ -48,26 +43,12 @@ impl Scan {
         let mut first: Option<(Header, AffineFrom)> = None;
         let mut at = 0;
         while let Some(bytes) = files.get(at) {
-            let name = names
-                .get(at)
-                .cloned()
-                .unwrap_or_else(|| format!("file {}", at + 1));
-            let image = files
-                .get(at + 1)
-                .filter(|_| is_image(names.get(at + 1)))
-                .map(Vec::as_slice);
-            let scan =
-                nifti::read(bytes, image, &options).map_err(|e| WebError::from(e).about(&name))?;
+            let name = names.get(at).cloned().unwrap_or_else(|| format!("file {}", at + 1));
+            let image = files.get(at + 1).filter(|_| is_image(names.get(at + 1))).map(Vec::as_slice);
+            let scan = nifti::read(bytes, image, &options).map_err(|e| WebError::from(e).about(&name))?;
             let several = files.len() > 1;
-            warnings.extend(
-                scan.warnings
-                    .into_iter()
-                    .map(|w| if several { format!("{name}: {w}") } else { w }),
-            );
-            records.push(FileRecord {
-                file: name,
-                sha256: sha256(bytes),
-            });
+            warnings.extend(scan.warnings.into_iter().map(|w| if several { format!("{name}: {w}") } else { w }));
+            records.push(FileRecord { file: name, sha256: sha256(bytes) });
             first.get_or_insert((scan.header, scan.affine_from));
             volumes.push(scan.volume);
             at += if image.is_some() { 2 } else { 1 };
@@ -78,29 +59,14 @@ impl Scan {
             AffineFrom::Qform => "qform",
             AffineFrom::Pixdim => "pixdim",
         };
-        Ok(Self {
-            volume: Volume::stack(volumes)?,
-            header: Some(header),
-            affine_source,
-            warnings,
-            files: records,
-        })
+        Ok(Self { volume: Volume::stack(volumes)?, header: Some(header), affine_source, warnings, files: records })
     }
 
-    fn voxels(
-        data: Vec<f32>,
-        channels: usize,
-        dims: &[usize],
-        affine: &[f64],
-    ) -> Result<Self, WebError> {
+    fn voxels(data: Vec<f32>, channels: usize, dims: &[usize], affine: &[f64]) -> Result<Self, WebError> {
         let wrong = |what: &str| WebError::new("bad-input", format!("volume.{what}"));
-        let dims = dims
-            .try_into()
-            .map_err(|_| wrong("dims must be three numbers"))?;
+        let dims = dims.try_into().map_err(|_| wrong("dims must be three numbers"))?;
         let (rows, rest) = affine.as_chunks::<4>();
-        let rows: [[f64; 4]; 4] = rows
-            .try_into()
-            .map_err(|_| wrong("affine must be four rows of four numbers"))?;
+        let rows: [[f64; 4]; 4] = rows.try_into().map_err(|_| wrong("affine must be four rows of four numbers"))?;
         if !rest.is_empty() {
             return Err(wrong("affine must be four rows of four numbers"));
         }
@@ -108,18 +74,9 @@ impl Scan {
         let odd = volume.non_finite();
         let warnings = match odd {
             0 => Vec::new(),
-            _ => vec![format!(
-                "{odd} of {} voxels are NaN or infinite",
-                volume.data.len()
-            )],
+            _ => vec![format!("{odd} of {} voxels are NaN or infinite", volume.data.len())],
         };
-        Ok(Self {
-            volume,
-            header: None,
-            affine_source: "given",
-            warnings,
-            files: Vec::new(),
-        })
+        Ok(Self { volume, header: None, affine_source: "given", warnings, files: Vec::new() })
     }
 }
 

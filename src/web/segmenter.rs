@@ -15,9 +15,7 @@ use super::scan::Scan;
 use crate::gpu::{AdapterClass, AdapterReport};
 use crate::infer::{Prepared, Resample, SegmentOptions, Segmentation, Segmenter};
 use crate::model::parameter_count;
-use crate::report::provenance::{
-    DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, ToolRecord,
-};
+use crate::report::provenance::{DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, ToolRecord};
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
 use crate::volume::nifti::{self, Header, LabelName, WriteOptions};
 use crate::weights::Metadata;
@@ -95,14 +93,10 @@ struct TableRow<'a> {
 #[wasm_bindgen(js_class = Segmenter)]
 impl WebSegmenter {
     /// Reads the package and uploads its weights; the file is freed afterwards.
-    pub async fn create(
-        device: &Device,
-        model: ModelFile,
-        options: JsValue,
-    ) -> Result<WebSegmenter, JsValue> {
+    pub async fn create(device: &Device, model: ModelFile, options: JsValue) -> Result<WebSegmenter, JsValue> {
         let gpu = device.gpu.clone();
-        let wanted: Options = serde_wasm_bindgen::from_value(options)
-            .map_err(|e| WebError::new("bad-input", e.to_string()))?;
+        let wanted: Options =
+            serde_wasm_bindgen::from_value(options).map_err(|e| WebError::new("bad-input", e.to_string()))?;
         Ok(Self::load(&gpu, model, &wanted).await?)
     }
 
@@ -110,9 +104,7 @@ impl WebSegmenter {
     pub fn model(&self) -> Result<JsValue, JsValue> {
         let metadata = self.inner.metadata();
         let package = metadata.to_object();
-        object(
-            &json!({ "package": package, "sha256": self.sha256, "parameters": parameter_count(&metadata.network) }),
-        )
+        object(&json!({ "package": package, "sha256": self.sha256, "parameters": parameter_count(&metadata.network) }))
     }
 
     /// Value, name and colour of every label this model can give.
@@ -129,18 +121,15 @@ impl WebSegmenter {
     /// Runs all windows. `progress(done, total)` is called after each and may return true to stop.
     pub async fn run(&mut self, plan: Plan, progress: &Function) -> Result<Outcome, JsValue> {
         let mut thrown = None;
-        let mut report = |p: crate::infer::Progress| match progress.call2(
-            &JsValue::NULL,
-            &p.done.into(),
-            &p.total.into(),
-        ) {
-            Ok(stop) if stop.is_truthy() => ControlFlow::Break(()),
-            Ok(_) => ControlFlow::Continue(()),
-            Err(error) => {
-                thrown = Some(error);
-                ControlFlow::Break(())
-            }
-        };
+        let mut report =
+            |p: crate::infer::Progress| match progress.call2(&JsValue::NULL, &p.done.into(), &p.total.into()) {
+                Ok(stop) if stop.is_truthy() => ControlFlow::Break(()),
+                Ok(_) => ControlFlow::Continue(()),
+                Err(error) => {
+                    thrown = Some(error);
+                    ControlFlow::Break(())
+                }
+            };
         let result = self.inner.run(&plan.prepared, &mut report).await;
         if let Some(error) = thrown {
             return Err(error);
@@ -151,11 +140,7 @@ impl WebSegmenter {
 }
 
 impl WebSegmenter {
-    async fn load(
-        gpu: &crate::gpu::Gpu,
-        model: ModelFile,
-        wanted: &Options,
-    ) -> Result<Self, WebError> {
+    async fn load(gpu: &crate::gpu::Gpu, model: ModelFile, wanted: &Options) -> Result<Self, WebError> {
         let (package, sha256) = model.into_package()?;
         let metadata = package.metadata();
         if metadata.network.out_channels > MAX_CLASSES {
@@ -169,21 +154,11 @@ impl WebSegmenter {
         let overlap = metadata.inference.overlap;
         let options = SegmentOptions {
             half_weights: wanted.half_weights,
-            resample: if wanted.resample_labels {
-                Resample::Labels
-            } else {
-                Resample::Probabilities
-            },
+            resample: if wanted.resample_labels { Resample::Labels } else { Resample::Probabilities },
             ..SegmentOptions::default()
         };
         let inner = Segmenter::new(gpu, &package, options.clone()).await?;
-        Ok(Self {
-            inner,
-            options,
-            names,
-            sha256,
-            overlap,
-        })
+        Ok(Self { inner, options, names, sha256, overlap })
     }
 
     fn plan(&mut self, scan: Scan, overlap: Option<f64>) -> Result<Plan, WebError> {
@@ -195,12 +170,7 @@ impl WebSegmenter {
 
     fn outcome(&self, plan: Plan, segmentation: Segmentation) -> Result<Outcome, WebError> {
         let channels = &self.inner.metadata().input.channels;
-        let numbers = statistics(
-            &segmentation.labels,
-            &plan.scan.volume,
-            &self.names,
-            channels,
-        )?;
+        let numbers = statistics(&segmentation.labels, &plan.scan.volume, &self.names, channels)?;
         let provenance = self.provenance(&plan);
         Ok(Outcome {
             segmentation,
@@ -242,21 +212,9 @@ impl WebSegmenter {
                 .to_owned(),
                 sigma_scale: metadata.inference.sigma_scale,
                 resample: format!("{:?}", self.options.resample).to_lowercase(),
-                precision: if self.options.half_weights {
-                    "f16"
-                } else {
-                    "f32"
-                }
-                .to_owned(),
+                precision: if self.options.half_weights { "f16" } else { "f32" }.to_owned(),
             },
-            labels: self
-                .names
-                .iter()
-                .map(|n| LabelRecord {
-                    value: n.value,
-                    name: n.name.clone(),
-                })
-                .collect(),
+            labels: self.names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
             device: device_record(self.inner.gpu().adapter()),
             time: None,
             output: None,
@@ -270,13 +228,7 @@ impl Plan {
     pub fn report(&self) -> Result<JsValue, JsValue> {
         let (volume, model) = (&self.scan.volume, &self.prepared.volume);
         let memory = self.prepared.memory();
-        let warnings: Vec<String> = self
-            .scan
-            .warnings
-            .iter()
-            .chain(&self.prepared.warnings)
-            .cloned()
-            .collect();
+        let warnings: Vec<String> = self.scan.warnings.iter().chain(&self.prepared.warnings).cloned().collect();
         let grid = self.prepared.grid();
         object(&PlanReport {
             windows: self.prepared.windows(),
@@ -300,12 +252,7 @@ impl Plan {
 impl Outcome {
     /// One byte per voxel on the scan's grid, `(X, Y, Z)`, Z contiguous.
     pub fn labels(&self) -> Vec<u8> {
-        self.segmentation
-            .labels
-            .data
-            .iter()
-            .map(|&l| l as u8)
-            .collect()
+        self.segmentation.labels.data.iter().map(|&l| l as u8).collect()
     }
 
     /// Voxels along X, Y, Z.
@@ -344,29 +291,17 @@ impl Outcome {
     #[wasm_bindgen(js_name = toNifti)]
     pub fn to_nifti(&self) -> Result<Vec<u8>, JsValue> {
         let comment = self.provenance.for_embedding().to_json();
-        let options = WriteOptions {
-            gzip: true,
-            like: self.header.as_ref(),
-            label_names: &self.names,
-            comment: Some(&comment),
-        };
+        let options =
+            WriteOptions { gzip: true, like: self.header.as_ref(), label_names: &self.names, comment: Some(&comment) };
         let mut bytes = Vec::new();
-        nifti::write_labels(&mut bytes, &self.segmentation.labels, &options)
-            .map_err(WebError::from)?;
+        nifti::write_labels(&mut bytes, &self.segmentation.labels, &options).map_err(WebError::from)?;
         Ok(bytes)
     }
 }
 
 fn table(names: &[LabelName]) -> Vec<TableRow<'_>> {
     let color = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
-    names
-        .iter()
-        .map(|n| TableRow {
-            value: n.value,
-            name: &n.name,
-            color: color(n.color),
-        })
-        .collect()
+    names.iter().map(|n| TableRow { value: n.value, name: &n.name, color: color(n.color) }).collect()
 }
 
 fn model_record(metadata: &Metadata, sha256: &str) -> ModelRecord {
