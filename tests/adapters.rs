@@ -10,7 +10,10 @@ const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
 fn lavapipe() -> Option<PathBuf> {
     let drivers = std::fs::read_dir("/usr/share/vulkan/icd.d").ok()?;
-    drivers.flatten().map(|e| e.path()).find(|p| p.to_string_lossy().contains("lvp_icd") && !p.to_string_lossy().contains("i686"))
+    drivers
+        .flatten()
+        .map(|e| e.path())
+        .find(|p| p.to_string_lossy().contains("lvp_icd") && !p.to_string_lossy().contains("i686"))
 }
 
 fn segment(driver: &Path, model: &Path, scan: &Path, folder: &Path, name: &str) -> Vec<u16> {

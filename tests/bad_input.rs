@@ -86,23 +86,14 @@ fn check<T: Sync>(cases: &[T], check: impl Fn(&T) -> (String, Vec<String>) + Syn
                 while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
                     let (name, faults) = check(case);
                     if !faults.is_empty() {
-                        failures
-                            .lock()
-                            .expect("no panic above")
-                            .push(format!("{name}: {}", faults.join("; ")));
+                        failures.lock().expect("no panic above").push(format!("{name}: {}", faults.join("; ")));
                     }
                 }
             });
         }
     });
     let failures = failures.into_inner().expect("no panic above");
-    assert!(
-        failures.is_empty(),
-        "{} of {} cases:\n{}",
-        failures.len(),
-        cases.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
     println!("{} cases", cases.len());
 }
 
@@ -113,29 +104,13 @@ fn malformed_scans() {
     check(&cases, |(name, bytes, fragment)| {
         let folder = folder();
         // A header that belongs to a pair is named as one, so that its partner is looked for.
-        let scan = if *name == ".hdr alone" {
-            "bad.hdr"
-        } else {
-            "bad.nii"
-        };
+        let scan = if *name == ".hdr alone" { "bad.hdr" } else { "bad.nii" };
         folder.write(scan, bytes);
         let before = folder.files();
-        let arguments = [
-            "segment",
-            scan,
-            "-m",
-            "model.safetensors",
-            "-o",
-            "old.nii.gz",
-            "--force",
-            "--preview",
-            "new.png",
-        ];
+        let arguments =
+            ["segment", scan, "-m", "model.safetensors", "-o", "old.nii.gz", "--force", "--preview", "new.png"];
         let ran = unetr_measured(&folder, &arguments);
-        (
-            (*name).to_owned(),
-            faults(&ran, 1, fragment, &folder, &before, bytes.len()),
-        )
+        ((*name).to_owned(), faults(&ran, 1, fragment, &folder, &before, bytes.len()))
     });
 }
 
@@ -146,21 +121,9 @@ fn malformed_labels_of_an_evaluation() {
         let folder = folder();
         folder.write("bad.nii", bytes);
         let before = folder.files();
-        let arguments = [
-            "evaluate",
-            "--prediction",
-            "scan.nii",
-            "--truth",
-            "bad.nii",
-            "-o",
-            "old.json",
-            "--force",
-        ];
+        let arguments = ["evaluate", "--prediction", "scan.nii", "--truth", "bad.nii", "-o", "old.json", "--force"];
         let ran = unetr_measured(&folder, &arguments);
-        (
-            (*name).to_owned(),
-            faults(&ran, 1, "bad", &folder, &before, bytes.len()),
-        )
+        ((*name).to_owned(), faults(&ran, 1, "bad", &folder, &before, bytes.len()))
     });
 }
 
@@ -175,22 +138,8 @@ fn malformed_models() {
         // A header may quote its size in names and text several times over before it is refused.
         for arguments in [
             &["info", "bad.safetensors"][..],
-            &[
-                "segment",
-                "scan.nii",
-                "-m",
-                "bad.safetensors",
-                "-o",
-                "old.nii.gz",
-                "--force",
-            ],
-            &[
-                "export",
-                "bad.safetensors",
-                "-o",
-                "old.safetensors",
-                "--force",
-            ],
+            &["segment", "scan.nii", "-m", "bad.safetensors", "-o", "old.nii.gz", "--force"],
+            &["export", "bad.safetensors", "-o", "old.safetensors", "--force"],
         ] {
             let ran = unetr_measured(&folder, arguments);
             all.extend(faults(&ran, 1, fragment, &folder, &before, bytes.len() * 8));
@@ -208,19 +157,9 @@ fn malformed_checkpoints() {
         let folder = folder();
         folder.write("bad.pt", bytes);
         let before = folder.files();
-        let ran = unetr_measured(
-            &folder,
-            &["import", "bad.pt", "-o", "old.safetensors", "--force"],
-        );
+        let ran = unetr_measured(&folder, &["import", "bad.pt", "-o", "old.safetensors", "--force"]);
         // The checkpoint reader's own bound: 192 MiB and four times the file.
-        let mut all = faults(
-            &ran,
-            1,
-            fragment,
-            &folder,
-            &before,
-            bytes.len() + (48 << 20),
-        );
+        let mut all = faults(&ran, 1, fragment, &folder, &before, bytes.len() + (48 << 20));
         if trap.exists() {
             all.push("a pickle was run".to_owned());
         }
@@ -237,10 +176,7 @@ fn wrong_command_lines() {
         let mut bytes = with(sound(), &[(42, &wide)]);
         bytes.extend([0; 12]);
         folder.write("wide.nii", &bytes);
-        folder.write(
-            "moved.nii",
-            &with(sound(), &[(292, &(-2.9f32).to_le_bytes())]),
-        );
+        folder.write("moved.nii", &with(sound(), &[(292, &(-2.9f32).to_le_bytes())]));
         folder.write("empty.json", b"{\"training\": []}");
         folder.write("unlabelled.json", b"{\"training\": [\"scan.nii\"]}");
         let before = folder.files();
@@ -261,25 +197,10 @@ fn devices_that_are_not_there() {
         let folder = folder();
         let before = folder.files();
         let device = format!("--device={name}");
-        let arguments = [
-            "segment",
-            "scan.nii",
-            "-m",
-            "model.safetensors",
-            "-o",
-            "new.nii",
-            &device,
-        ];
+        let arguments = ["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", &device];
         let ran = unetr(&folder, &arguments);
         // On a machine without any adapter the message says that instead.
-        let fragment = if ran.stderr.contains("no GPU adapter found") {
-            "no GPU"
-        } else {
-            "no adapter matches"
-        };
-        (
-            (*name).to_owned(),
-            faults(&ran, 1, fragment, &folder, &before, 1 << 30),
-        )
+        let fragment = if ran.stderr.contains("no GPU adapter found") { "no GPU" } else { "no adapter matches" };
+        ((*name).to_owned(), faults(&ran, 1, fragment, &folder, &before, 1 << 30))
     });
 }

@@ -51,15 +51,7 @@ fn a_scan_is_segmented_with_everything_beside_it() {
         ],
     )
     .expect(0);
-    for word in [
-        "adapter ",
-        "model ",
-        "6,965,947 parameters",
-        "grid ",
-        "windows ",
-        "memory ",
-        "Research use only",
-    ] {
+    for word in ["adapter ", "model ", "6,965,947 parameters", "grid ", "windows ", "memory ", "Research use only"] {
         assert!(ran.stderr.contains(word), "no '{word}' in:\n{}", ran.stderr);
     }
     if ran.stderr.contains("llvmpipe") {
@@ -68,38 +60,15 @@ fn a_scan_is_segmented_with_everything_beside_it() {
     let made = labels(&folder.path("out.nii.gz"));
     let counts = made.counts();
     for (value, name) in [(1, "hippocampus_anterior"), (2, "hippocampus_posterior")] {
-        let row = ran
-            .stdout
-            .lines()
-            .find(|l| l.starts_with(name))
-            .expect(name);
+        let row = ran.stdout.lines().find(|l| l.starts_with(name)).expect(name);
         // Voxels of 1 mm3.
         let ml = format!("{:.3}", counts[&value] as f64 / 1000.0);
-        assert!(
-            row.contains(&counts[&value].to_string()) && row.contains(&ml),
-            "{row}"
-        );
+        assert!(row.contains(&counts[&value].to_string()) && row.contains(&ml), "{row}");
     }
-    let monai = labels(&repository(&format!(
-        "tests/golden/hippocampus-monai/labels/{CASE}.nii.gz"
-    )));
-    assert!(
-        agreement(&made, &monai) >= 0.999,
-        "{}",
-        agreement(&made, &monai)
-    );
+    let monai = labels(&repository(&format!("tests/golden/hippocampus-monai/labels/{CASE}.nii.gz")));
+    assert!(agreement(&made, &monai) >= 0.999, "{}", agreement(&made, &monai));
     let names: Vec<String> = folder.files().into_keys().collect();
-    assert_eq!(
-        names,
-        [
-            "l.safetensors",
-            "out.json",
-            "out.nii.gz",
-            "p.nii.gz",
-            "p.png",
-            "s.csv"
-        ]
-    );
+    assert_eq!(names, ["l.safetensors", "out.json", "out.nii.gz", "p.nii.gz", "p.png", "s.csv"]);
     logits_and_probabilities(&folder, &made);
     picture(&folder.files()["p.png"]);
 }
@@ -117,11 +86,8 @@ fn logits_and_probabilities(folder: &Folder, made: &LabelMap) {
     assert_eq!((probabilities.channels, probabilities.dims), (3, made.dims));
     let n = made.data.len();
     for (v, &label) in made.data.iter().enumerate() {
-        let class = |values: &[f32]| {
-            (0..3)
-                .max_by(|&a, &b| values[a * n + v].total_cmp(&values[b * n + v]))
-                .expect("three")
-        };
+        let class =
+            |values: &[f32]| (0..3).max_by(|&a, &b| values[a * n + v].total_cmp(&values[b * n + v])).expect("three");
         assert_eq!(class(&logits), usize::from(label), "voxel {v}");
         let sum: f32 = (0..3).map(|k| probabilities.data[k * n + v]).sum();
         assert!((sum - 1.0).abs() < 1e-5, "voxel {v}: {sum}");
@@ -132,10 +98,7 @@ fn picture(png: &[u8]) {
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
     let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
     // 51 mm from front to back, the longest side, are 540 pixels; 35 from side to side 371; 34 of height 360.
-    assert_eq!(
-        (size(16), size(20)),
-        (371 + 540 + 3 * 14, 42 + 540 + 360 + 2 * 14 + 58)
-    );
+    assert_eq!((size(16), size(20)), (371 + 540 + 3 * 14, 42 + 540 + 360 + 2 * 14 + 58));
     assert_eq!(&png[png.len() - 8..png.len() - 4], b"IEND");
 }
 
@@ -143,19 +106,8 @@ fn picture(png: &[u8]) {
 fn the_record_says_where_the_labels_come_from() {
     let folder = Folder::new();
     let (scan, model) = hippocampus();
-    let ran = segment(
-        &folder,
-        &[
-            "--json",
-            "--overlap",
-            "0.25",
-            "--blend",
-            "constant",
-            "--resample",
-            "labels",
-        ],
-    )
-    .expect(0);
+    let ran =
+        segment(&folder, &["--json", "--overlap", "0.25", "--blend", "constant", "--resample", "labels"]).expect(0);
     let files = folder.files();
     let record: Value = serde_json::from_slice(&files["out.json"]).expect("JSON");
     let hash = |path: &str| sha256(&std::fs::read(path).expect("a file"));
@@ -170,56 +122,24 @@ fn the_record_says_where_the_labels_come_from() {
     assert_eq!(record["geometry"]["affine_source"], "sform");
     let inference = &record["inference"];
     assert_eq!(
-        (
-            &inference["overlap"],
-            &inference["blend"],
-            &inference["resample"]
-        ),
+        (&inference["overlap"], &inference["blend"], &inference["resample"]),
         (&0.25.into(), &"constant".into(), &"labels".into())
     );
     assert_eq!(record["preprocessing"]["intensity"]["kind"], "normalize");
-    assert!(
-        record["device"]["software"].is_boolean() && record["seconds"].as_f64() > Some(0.0),
-        "{record}"
-    );
+    assert!(record["device"]["software"].is_boolean() && record["seconds"].as_f64() > Some(0.0), "{record}");
     assert!(record["started"].as_str().expect("a time").ends_with('Z'));
-    assert!(
-        record["notice"]
-            .as_str()
-            .expect("a notice")
-            .contains("Not a medical device")
-    );
-    assert!(
-        !record
-            .to_string()
-            .contains(scan.trim_end_matches(&format!("{CASE}.nii.gz"))),
-        "a folder in the record"
-    );
+    assert!(record["notice"].as_str().expect("a notice").contains("Not a medical device"));
+    assert!(!record.to_string().contains(scan.trim_end_matches(&format!("{CASE}.nii.gz"))), "a folder in the record");
     assert_eq!(ran.json()["provenance"], record);
 
-    let written = nifti::read_labels_path(&folder.path("out.nii.gz"), &ReadOptions::default())
-        .expect("labels");
-    let comment = written
-        .extensions
-        .iter()
-        .find(|e| e.code == nifti::COMMENT)
-        .expect("a comment");
+    let written = nifti::read_labels_path(&folder.path("out.nii.gz"), &ReadOptions::default()).expect("labels");
+    let comment = written.extensions.iter().find(|e| e.code == nifti::COMMENT).expect("a comment");
     let text = String::from_utf8_lossy(&comment.data).into_owned();
     let embedded: Value = serde_json::from_str(text.trim_end_matches('\0')).expect("JSON");
     assert_eq!(embedded["model"], record["model"]);
-    assert!(
-        embedded.get("seconds").is_none() && embedded.get("output").is_none(),
-        "{embedded}"
-    );
-    let table = written
-        .extensions
-        .iter()
-        .find(|e| e.code == nifti::CARET)
-        .expect("a label table");
-    assert!(
-        String::from_utf8_lossy(&table.data).contains("hippocampus_posterior"),
-        "names in the file"
-    );
+    assert!(embedded.get("seconds").is_none() && embedded.get("output").is_none(), "{embedded}");
+    let table = written.extensions.iter().find(|e| e.code == nifti::CARET).expect("a label table");
+    assert!(String::from_utf8_lossy(&table.data).contains("hippocampus_posterior"), "names in the file");
 }
 
 #[test]
@@ -228,48 +148,26 @@ fn statistics_are_what_the_files_say() {
     let ran = segment(&folder, &["--statistics", "s.json", "--json"]).expect(0);
     let made: Value = serde_json::from_slice(&folder.files()["s.json"]).expect("JSON");
     assert_eq!(ran.json()["labels"], made);
-    let (map, scan) = (
-        labels(&folder.path("out.nii.gz")),
-        volume(Path::new(&hippocampus().0)),
-    );
+    let (map, scan) = (labels(&folder.path("out.nii.gz")), volume(Path::new(&hippocampus().0)));
     let [_, ny, nz] = map.dims;
     for (value, name) in [(1, "hippocampus_anterior"), (2, "hippocampus_posterior")] {
         let of = &made[name];
-        let at: Vec<usize> = (0..map.data.len())
-            .filter(|&v| map.data[v] == value)
-            .collect();
+        let at: Vec<usize> = (0..map.data.len()).filter(|&v| map.data[v] == value).collect();
         let n = at.len() as f64;
         let near = |got: &Value, want: f64| {
             let got = got.as_f64().expect("a number");
-            assert!(
-                (got - want).abs() <= 1e-9 * want.abs().max(1.0),
-                "{name}: {got} instead of {want}"
-            );
+            assert!((got - want).abs() <= 1e-9 * want.abs().max(1.0), "{name}: {got} instead of {want}");
         };
         assert_eq!(of["voxels"], at.len());
-        near(
-            &of["volume_ml"],
-            n * map.affine.determinant().abs() / 1000.0,
-        );
+        near(&of["volume_ml"], n * map.affine.determinant().abs() / 1000.0);
         let index = |v: usize| [v / nz / ny, v / nz % ny, v % nz];
         for a in 0..3 {
             let world = |v: usize| map.affine.apply(index(v).map(|i| i as f64))[a];
-            near(
-                &of["centroid_mm"][a],
-                at.iter().map(|&v| world(v)).sum::<f64>() / n,
-            );
-            assert_eq!(
-                of["bounding_box"]["min"][a],
-                at.iter().map(|&v| index(v)[a]).min().expect("voxels")
-            );
-            assert_eq!(
-                of["bounding_box"]["max"][a],
-                at.iter().map(|&v| index(v)[a]).max().expect("voxels")
-            );
+            near(&of["centroid_mm"][a], at.iter().map(|&v| world(v)).sum::<f64>() / n);
+            assert_eq!(of["bounding_box"]["min"][a], at.iter().map(|&v| index(v)[a]).min().expect("voxels"));
+            assert_eq!(of["bounding_box"]["max"][a], at.iter().map(|&v| index(v)[a]).max().expect("voxels"));
         }
-        let border = at
-            .iter()
-            .any(|&v| (0..3).any(|a| index(v)[a] == 0 || index(v)[a] + 1 == map.dims[a]));
+        let border = at.iter().any(|&v| (0..3).any(|a| index(v)[a] == 0 || index(v)[a] + 1 == map.dims[a]));
         assert_eq!(of["touches_border"], border);
         let mut values: Vec<f64> = at.iter().map(|&v| f64::from(scan.data[v])).collect();
         values.sort_by(f64::total_cmp);
@@ -277,16 +175,10 @@ fn statistics_are_what_the_files_say() {
         let i = &of["intensity"][0];
         assert_eq!(i["channel"], "MR");
         near(&i["mean"], mean);
-        near(
-            &i["std"],
-            (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt(),
-        );
+        near(&i["std"], (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt());
         near(&i["min"], values[0]);
         near(&i["max"], values[values.len() - 1]);
-        near(
-            &i["median"],
-            (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0,
-        );
+        near(&i["median"], (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0);
     }
 }
 
@@ -296,18 +188,10 @@ fn nothing_is_overwritten_without_force_and_runs_repeat() {
     segment(&folder, &[]).expect(0);
     let first = folder.files();
     let ran = segment(&folder, &[]).expect(1);
-    assert!(
-        ran.stderr
-            .contains("error: --output out.nii.gz exists; --force replaces it"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("error: --output out.nii.gz exists; --force replaces it"), "{}", ran.stderr);
     assert!(folder.files() == first, "files were changed");
     segment(&folder, &["--force"]).expect(0);
-    assert!(
-        folder.files()["out.nii.gz"] == first["out.nii.gz"],
-        "two runs gave different files"
-    );
+    assert!(folder.files()["out.nii.gz"] == first["out.nii.gz"], "two runs gave different files");
 }
 
 #[test]
@@ -315,15 +199,9 @@ fn the_record_makes_way_for_statistics_of_its_name() {
     let folder = Folder::new();
     segment(&folder, &["--statistics", "out.json"]).expect(0);
     let files = folder.files();
-    assert_eq!(
-        files.keys().collect::<Vec<_>>(),
-        ["out.json", "out.nii.gz", "out.provenance.json"]
-    );
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["out.json", "out.nii.gz", "out.provenance.json"]);
     let statistics: Value = serde_json::from_slice(&files["out.json"]).expect("JSON");
-    assert!(
-        statistics["hippocampus_anterior"]["voxels"].is_u64(),
-        "{statistics}"
-    );
+    assert!(statistics["hippocampus_anterior"]["voxels"].is_u64(), "{statistics}");
 }
 
 #[test]
@@ -338,17 +216,11 @@ fn weights_in_16_bits_give_the_same_labels() {
 
 /// A package like the tiny one with two channels, `A` and `B`.
 fn two_channels() -> Vec<u8> {
-    let network = UnetrConfig {
-        in_channels: 2,
-        ..tiny::tiny_network()
-    };
+    let network = UnetrConfig { in_channels: 2, ..tiny::tiny_network() };
     let tensors: Vec<RawTensor> = names::parameters(&network)
         .into_iter()
         .map(|spec| RawTensor {
-            bytes: tiny::values(spec.len())
-                .iter()
-                .flat_map(|v| v.to_le_bytes())
-                .collect(),
+            bytes: tiny::values(spec.len()).iter().flat_map(|v| v.to_le_bytes()).collect(),
             name: spec.name,
             dtype: "F32",
             shape: spec.shape,
@@ -357,8 +229,7 @@ fn two_channels() -> Vec<u8> {
     let mut json = tiny::tiny_json();
     json["network"]["in_channels"] = 2.into();
     json["input"]["channels"] = serde_json::json!(["A", "B"]);
-    json["input"]["intensity"] =
-        serde_json::json!({"kind": "normalize", "nonzero": false, "channel_wise": true});
+    json["input"]["intensity"] = serde_json::json!({"kind": "normalize", "nonzero": false, "channel_wise": true});
     assemble(&tensors, Some(&json.to_string()))
 }
 
@@ -373,16 +244,10 @@ fn several_scans_are_one_scan_with_channels() {
         nifti::write_volume(&mut bytes, volume, &nifti::WriteOptions::default()).expect("written");
         folder.write(name, &bytes);
     };
-    let other = Volume {
-        data: second,
-        ..scan.clone()
-    };
+    let other = Volume { data: second, ..scan.clone() };
     write("a.nii", &scan);
     write("b.nii", &other);
-    write(
-        "ab.nii",
-        &Volume::stack(vec![scan, other]).expect("one grid"),
-    );
+    write("ab.nii", &Volume::stack(vec![scan, other]).expect("one grid"));
     let run = |scans: &[&str], out: &str| {
         let mut arguments = vec!["segment"];
         arguments.extend(scans);
@@ -402,54 +267,28 @@ fn several_scans_are_one_scan_with_channels() {
         assert_eq!(statistics["spleen"]["intensity"][1]["channel"], "B");
         volume(&folder.path("p.nii")).data
     };
-    let (separate, joined, swapped) = (
-        run(&["a.nii", "b.nii"], "1.nii"),
-        run(&["ab.nii"], "2.nii"),
-        run(&["b.nii", "a.nii"], "3.nii"),
-    );
+    let (separate, joined, swapped) =
+        (run(&["a.nii", "b.nii"], "1.nii"), run(&["ab.nii"], "2.nii"), run(&["b.nii", "a.nii"], "3.nii"));
     assert!(separate == joined, "one file gives another result than two");
     assert!(separate != swapped, "the order of the channels must matter");
-    let ran = on_device(
-        &folder,
-        &["segment", "a.nii", "-m", "model.safetensors", "-o", "4.nii"],
-    )
-    .expect(1);
-    assert!(
-        ran.stderr
-            .contains("the scan has 1 channel(s), the model needs 2: A, B"),
-        "{}",
-        ran.stderr
-    );
+    let ran = on_device(&folder, &["segment", "a.nii", "-m", "model.safetensors", "-o", "4.nii"]).expect(1);
+    assert!(ran.stderr.contains("the scan has 1 channel(s), the model needs 2: A, B"), "{}", ran.stderr);
 }
 
 #[test]
 fn a_window_of_another_size_is_refused_with_the_reason() {
     let ran = segment(&Folder::new(), &["--roi", "96,96,96"]).expect(1);
-    assert!(
-        ran.stderr
-            .contains("roi 96,96,96: this model was trained on windows of 48,64,48"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("roi 96,96,96: this model was trained on windows of 48,64,48"), "{}", ran.stderr);
     segment(&Folder::new(), &["--roi", "48x64x48"]).expect(0);
 }
 
 #[test]
 fn a_reader_who_leaves_is_no_error() {
-    for arguments in [
-        &["info", "--nodes"][..],
-        &["--help"],
-        &["devices", "--json"],
-    ] {
+    for arguments in [&["info", "--nodes"][..], &["--help"], &["devices", "--json"]] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_unetr"));
-        let output = command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(writer)
-            .output()
-            .expect("the program");
+        let output = command.args(arguments).stdin(Stdio::null()).stdout(writer).output().expect("the program");
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");
@@ -460,15 +299,8 @@ fn a_reader_who_leaves_is_no_error() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut command = Command::new(env!("CARGO_BIN_EXE_unetr"));
-    command
-        .args(["segment", &scan, "-m", &model, "-o"])
-        .arg(folder.path("out.nii.gz"))
-        .args(device());
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(writer)
-        .output()
-        .expect("the program");
+    command.args(["segment", &scan, "-m", &model, "-o"]).arg(folder.path("out.nii.gz")).args(device());
+    let output = command.stdin(Stdio::null()).stderr(writer).output().expect("the program");
     assert_eq!(output.status.code(), Some(0));
     assert!(folder.path("out.nii.gz").exists());
 }

@@ -21,69 +21,31 @@ use run::{CASE, Folder, hippocampus, labels, on_device, repository, text, unetr}
 #[test]
 fn labels_are_compared_with_the_truth() {
     let folder = Folder::new();
-    let prediction = text(&repository(&format!(
-        "tests/golden/hippocampus-monai/labels/{CASE}.nii.gz"
-    )));
-    let truth = text(&repository(&format!(
-        "tests/data/hippocampus/labels/{CASE}.nii.gz"
-    )));
+    let prediction = text(&repository(&format!("tests/golden/hippocampus-monai/labels/{CASE}.nii.gz")));
+    let truth = text(&repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz")));
     let arguments = ["evaluate", "--prediction", &prediction, "--truth", &truth];
-    let ran = unetr(
-        &folder,
-        &[&arguments[..], &["--json", "-o", "scores.csv"]].concat(),
-    )
-    .expect(0);
+    let ran = unetr(&folder, &[&arguments[..], &["--json", "-o", "scores.csv"]].concat()).expect(0);
     let json = ran.json();
     let (p, t) = (labels(Path::new(&prediction)), labels(Path::new(&truth)));
     for class in [1u16, 2] {
         let row = &json["cases"][usize::from(class) - 1];
-        let both = p
-            .data
-            .iter()
-            .zip(&t.data)
-            .filter(|(a, b)| **a == class && **b == class)
-            .count() as f64;
+        let both = p.data.iter().zip(&t.data).filter(|(a, b)| **a == class && **b == class).count() as f64;
         let count = |m: &LabelMap| m.data.iter().filter(|v| **v == class).count() as f64;
         let dice = 2.0 * both / (count(&p) + count(&t));
-        assert!(
-            (row["dice"].as_f64().expect("a number") - dice).abs() < 1e-12,
-            "{row}"
-        );
+        assert!((row["dice"].as_f64().expect("a number") - dice).abs() < 1e-12, "{row}");
         assert_eq!(row["label"], format!("class_{class}"));
-        assert!(
-            (row["truth_ml"].as_f64().expect("a number") - count(&t) / 1000.0).abs() < 1e-9,
-            "{row}"
-        );
-        assert!(
-            row["hd95_mm"].as_f64() > Some(0.0) && row["assd_mm"].as_f64() > Some(0.0),
-            "{row}"
-        );
+        assert!((row["truth_ml"].as_f64().expect("a number") - count(&t) / 1000.0).abs() < 1e-9, "{row}");
+        assert!(row["hd95_mm"].as_f64() > Some(0.0) && row["assd_mm"].as_f64() > Some(0.0), "{row}");
     }
     let csv = String::from_utf8(folder.files()["scores.csv"].clone()).expect("UTF-8");
     assert_eq!(csv.lines().count(), 3, "{csv}");
-    let ran = unetr(
-        &folder,
-        &[&arguments[..], &["-m", &hippocampus().1]].concat(),
-    )
-    .expect(0);
+    let ran = unetr(&folder, &[&arguments[..], &["-m", &hippocampus().1]].concat()).expect(0);
     assert!(
-        ran.stdout.contains("hippocampus_anterior")
-            && ran.stdout.contains("NaN is left out of means"),
+        ran.stdout.contains("hippocampus_anterior") && ran.stdout.contains("NaN is left out of means"),
         "{}",
         ran.stdout
     );
-    let ran = unetr(
-        &folder,
-        &[
-            "evaluate",
-            "--prediction",
-            &truth,
-            "--truth",
-            &truth,
-            "--json",
-        ],
-    )
-    .expect(0);
+    let ran = unetr(&folder, &["evaluate", "--prediction", &truth, "--truth", &truth, "--json"]).expect(0);
     assert_eq!(ran.json()["classes"][0]["dice"]["mean"], 1.0);
 }
 
@@ -92,42 +54,16 @@ fn a_missed_structure_is_counted() {
     let folder = Folder::new();
     let truth = repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz"));
     let mut map = labels(&truth);
-    map.data
-        .iter_mut()
-        .filter(|v| **v == 2)
-        .for_each(|v| *v = 3);
+    map.data.iter_mut().filter(|v| **v == 2).for_each(|v| *v = 3);
     let mut bytes = Vec::new();
     nifti::write_labels(&mut bytes, &map, &nifti::WriteOptions::default()).expect("written");
     folder.write("p.nii", &bytes);
-    let ran = unetr(
-        &folder,
-        &[
-            "evaluate",
-            "--prediction",
-            "p.nii",
-            "--truth",
-            &text(&truth),
-            "--json",
-        ],
-    )
-    .expect(0);
+    let ran = unetr(&folder, &["evaluate", "--prediction", "p.nii", "--truth", &text(&truth), "--json"]).expect(0);
     let json = ran.json();
     let case = |i: usize| &json["cases"][i];
-    assert_eq!(
-        (&case(1)["dice"], &case(1)["presence"]),
-        (&0.0.into(), &"missed".into())
-    );
-    assert!(
-        case(1)["hd95_mm"].is_null() && case(2)["dice"].is_null(),
-        "{json}"
-    );
-    assert_eq!(
-        (
-            &case(2)["presence"],
-            &json["classes"][2]["dice"]["excluded"]
-        ),
-        (&"false alarm".into(), &1.into())
-    );
+    assert_eq!((&case(1)["dice"], &case(1)["presence"]), (&0.0.into(), &"missed".into()));
+    assert!(case(1)["hd95_mm"].is_null() && case(2)["dice"].is_null(), "{json}");
+    assert_eq!((&case(2)["presence"], &json["classes"][2]["dice"]["excluded"]), (&"false alarm".into(), &1.into()));
 }
 
 #[test]
@@ -141,27 +77,17 @@ fn a_model_is_evaluated_over_a_dataset() {
     folder.write("dataset.json", dataset.to_string().as_bytes());
     let arguments = ["evaluate", "-m", &hippocampus().1, "dataset.json", "--json"];
     let ran = on_device(&folder, &[&arguments[..], &["-o", "scores.json"]].concat()).expect(0);
-    assert!(
-        ran.stderr.contains("its list \"validation\""),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("its list \"validation\""), "{}", ran.stderr);
     let json = ran.json();
     let written: Value = serde_json::from_slice(&folder.files()["scores.json"]).expect("JSON");
     assert_eq!(written, json);
     assert_eq!(json["cases"].as_array().map(Vec::len), Some(4));
     for class in [0, 1] {
-        let mean = json["classes"][class]["dice"]["mean"]
-            .as_f64()
-            .expect("a number");
+        let mean = json["classes"][class]["dice"]["mean"].as_f64().expect("a number");
         assert!(mean > 0.8, "class {class}: {mean}");
     }
     // A case that cannot be read is told, the run fails, and no figure is made up for it.
-    let ran = on_device(
-        &folder,
-        &[&arguments[..], &["--split", "training"]].concat(),
-    )
-    .expect(1);
+    let ran = on_device(&folder, &[&arguments[..], &["--split", "training"]].concat()).expect(1);
     assert!(ran.stderr.contains("nothing.nii.gz"), "{}", ran.stderr);
 }
 
@@ -169,69 +95,25 @@ fn a_model_is_evaluated_over_a_dataset() {
 fn models_go_in_and_out() {
     let folder = Folder::new();
     let (_, model) = hippocampus();
-    unetr(
-        &folder,
-        &[
-            "export",
-            &model,
-            "-o",
-            "plain.safetensors",
-            "--dtype",
-            "f16",
-            "--monai",
-            "1.3.2",
-        ],
-    )
-    .expect(0);
-    let ran = unetr(
-        &folder,
-        &["import", "plain.safetensors", "-o", "no.safetensors"],
-    )
-    .expect(1);
+    unetr(&folder, &["export", &model, "-o", "plain.safetensors", "--dtype", "f16", "--monai", "1.3.2"]).expect(0);
+    let ran = unetr(&folder, &["import", "plain.safetensors", "-o", "no.safetensors"]).expect(1);
     assert!(ran.stderr.contains("network.num_heads"), "{}", ran.stderr);
     assert!(!folder.path("no.safetensors").exists());
     let package = text(&repository("models/hippocampus.json"));
-    let ran = unetr(
-        &folder,
-        &[
-            "import",
-            "plain.safetensors",
-            "--package",
-            &package,
-            "-o",
-            "again.safetensors",
-            "--json",
-        ],
-    )
-    .expect(0);
+    let ran =
+        unetr(&folder, &["import", "plain.safetensors", "--package", &package, "-o", "again.safetensors", "--json"])
+            .expect(0);
     assert_eq!(ran.json()["parameters"], 6_965_947);
     assert!(
         folder.files()["again.safetensors"] == std::fs::read(&model).expect("the model"),
         "a round trip changes nothing"
     );
     let checkpoint = repository("tests/golden/torch-checkpoints/plain-state-dict.pt");
-    folder.write(
-        "given.json",
-        br#"{"network": {"img_size": [32, 16, 16], "num_heads": 2}}"#,
-    );
-    let ran = unetr(
-        &folder,
-        &[
-            "import",
-            &text(&checkpoint),
-            "--package",
-            "given.json",
-            "-o",
-            "torch.safetensors",
-        ],
-    )
-    .expect(0);
+    folder.write("given.json", br#"{"network": {"img_size": [32, 16, 16], "num_heads": 2}}"#);
+    let ran =
+        unetr(&folder, &["import", &text(&checkpoint), "--package", "given.json", "-o", "torch.safetensors"]).expect(0);
     for neutral in ["input.orientation", "output.labels"] {
-        assert!(
-            ran.stderr.contains(neutral),
-            "no warning names {neutral}: {}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains(neutral), "no warning names {neutral}: {}", ran.stderr);
     }
 }
 
@@ -239,58 +121,28 @@ fn models_go_in_and_out() {
 fn a_model_is_described() {
     let folder = Folder::new();
     let ran = unetr(&folder, &["info", &hippocampus().1]).expect(0);
-    for word in [
-        "hippocampus_anterior",
-        "CC-BY-SA-4.0",
-        "6,965,947",
-        "GFLOP",
-        "device memory",
-        "Simpson",
-    ] {
+    for word in ["hippocampus_anterior", "CC-BY-SA-4.0", "6,965,947", "GFLOP", "device memory", "Simpson"] {
         assert!(ran.stdout.contains(word), "no '{word}' in:\n{}", ran.stdout);
     }
     let ran = unetr(&folder, &["info"]).expect(0);
     for word in ["92,784,046", "92.58 M", "92,579,758", "41.19", "73.22 G"] {
         assert!(ran.stdout.contains(word), "no '{word}' in:\n{}", ran.stdout);
     }
-    let json = unetr(&folder, &["info", "--json", "--nodes"])
-        .expect(0)
-        .json();
+    let json = unetr(&folder, &["info", "--json", "--nodes"]).expect(0).json();
     assert_eq!(json["complexity"]["parameters"], 92_784_046);
-    assert!(
-        json["layers"].as_array().expect("layers").len() > 100,
-        "every node"
-    );
-    assert!(
-        json["window_memory"]["total"].as_u64() > Some(300 << 20),
-        "{}",
-        json["window_memory"]
-    );
+    assert!(json["layers"].as_array().expect("layers").len() > 100, "every node");
+    assert!(json["window_memory"]["total"].as_u64() > Some(300 << 20), "{}", json["window_memory"]);
 }
 
 #[test]
 fn the_adapter_is_verified_listed_and_timed() {
     let folder = Folder::new();
     let reference = repository("tests/golden/unetr-cubic-1to3.safetensors");
-    let ran = on_device(
-        &folder,
-        &["verify", "--json", "--reference", &text(&reference)],
-    )
-    .expect(0);
+    let ran = on_device(&folder, &["verify", "--json", "--reference", &text(&reference)]).expect(0);
     let json = ran.json();
     assert_eq!(json["ok"], true);
-    assert_eq!(
-        json["kernels"].as_array().map(Vec::len),
-        Some(unetr_wgpu::kernels::all_cases().len())
-    );
-    assert!(
-        json["references"][0]["rows"]
-            .as_array()
-            .expect("rows")
-            .len()
-            >= 14,
-        "{json}"
-    );
+    assert_eq!(json["kernels"].as_array().map(Vec::len), Some(unetr_wgpu::kernels::all_cases().len()));
+    assert!(json["references"][0]["rows"].as_array().expect("rows").len() >= 14, "{json}");
 
     // The last logit changed by 1: over the tolerance, and said so.
     let mut bytes = std::fs::read(&reference).expect("the reference");
@@ -309,28 +161,10 @@ fn the_adapter_is_verified_listed_and_timed() {
     );
 
     let devices = unetr(&folder, &["devices", "--json"]).expect(0).json();
-    assert!(
-        devices["chosen"].is_u64() && devices["adapters"][0]["limits"]["max_buffer_size"].is_u64(),
-        "{devices}"
-    );
+    assert!(devices["chosen"].is_u64() && devices["adapters"][0]["limits"]["max_buffer_size"].is_u64(), "{devices}");
     folder.write("tiny.safetensors", &tiny_package());
-    let bench = on_device(
-        &folder,
-        &[
-            "bench",
-            "-m",
-            "tiny.safetensors",
-            "--repeats",
-            "2",
-            "--json",
-        ],
-    )
-    .expect(0)
-    .json();
-    assert!(
-        bench["window_ms"].as_f64() > Some(0.0) && bench["peak_bytes"].as_u64() > Some(0),
-        "{bench}"
-    );
+    let bench = on_device(&folder, &["bench", "-m", "tiny.safetensors", "--repeats", "2", "--json"]).expect(0).json();
+    assert!(bench["window_ms"].as_f64() > Some(0.0) && bench["peak_bytes"].as_u64() > Some(0), "{bench}");
     assert_eq!(bench["repeats_ms"].as_array().map(Vec::len), Some(2));
 }
 
@@ -338,18 +172,9 @@ fn the_adapter_is_verified_listed_and_timed() {
 fn help_and_version_are_data() {
     let folder = Folder::new();
     let ran = unetr(&folder, &["--version"]).expect(0);
-    assert_eq!(
-        ran.stdout.trim(),
-        format!("unetr {}", env!("CARGO_PKG_VERSION"))
-    );
-    for command in [
-        "segment", "evaluate", "import", "export", "info", "verify", "bench", "devices",
-    ] {
+    assert_eq!(ran.stdout.trim(), format!("unetr {}", env!("CARGO_PKG_VERSION")));
+    for command in ["segment", "evaluate", "import", "export", "info", "verify", "bench", "devices"] {
         let ran = unetr(&folder, &[command, "--help"]).expect(0);
-        assert!(
-            ran.stdout.contains("Usage: unetr") && ran.stderr.is_empty(),
-            "{command}: {}",
-            ran.stderr
-        );
+        assert!(ran.stdout.contains("Usage: unetr") && ran.stderr.is_empty(), "{command}: {}", ran.stderr);
     }
 }

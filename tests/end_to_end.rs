@@ -108,7 +108,8 @@ fn four_channel_mr_equals_monai() {
 fn a_trained_model_gives_monais_labels_and_dice() {
     let gpu = gpu();
     let model = package(&root().join("models/hippocampus.safetensors"));
-    let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &model, SegmentOptions::default())).expect("a segmenter");
+    let mut segmenter =
+        pollster::block_on(Segmenter::new(&gpu, &model, SegmentOptions::default())).expect("a segmenter");
     let dice: serde_json::Value =
         serde_json::from_slice(&std::fs::read(root().join("tests/golden/hippocampus-monai/dice.json")).expect("dice"))
             .expect("JSON");
@@ -136,7 +137,12 @@ fn a_trained_model_gives_monais_labels_and_dice() {
             sums[class as usize - 1] += ours / 26.0;
         }
     }
-    println!("{:.4} % of voxels equal; mean Dice {:.4}, {:.4}; MONAI's {dice}", 100.0 * equal / voxels as f64, sums[0], sums[1]);
+    println!(
+        "{:.4} % of voxels equal; mean Dice {:.4}, {:.4}; MONAI's {dice}",
+        100.0 * equal / voxels as f64,
+        sums[0],
+        sums[1]
+    );
     assert!(equal / voxels as f64 >= 0.999, "{} of {voxels} voxels", equal);
 }
 

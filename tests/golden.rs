@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use unetr_wgpu::gpu::{Gpu, GpuOptions};
+use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions};
 use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents};
 use unetr_wgpu::infer::{SegmentOptions, Segmenter, verify_reference};
 use unetr_wgpu::model::unetr;
@@ -24,9 +24,20 @@ fn golden(name: &str) -> Vec<u8> {
 #[test]
 fn stages_and_logits_equal_monai() {
     let gpu = gpu();
-    for name in ["unetr-cubic-1to3", "unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14"] {
+    let names = [
+        "unetr-cubic-1to3",
+        "unetr-aniso-4to3-sigmoid",
+        "unetr-qkvbias-2to14",
+        "unetr-affine-noconv",
+        "unetr-group-nores",
+    ];
+    for name in names {
         let report = pollster::block_on(verify_reference(&gpu, golden(name))).expect(name);
-        assert!(report.rows.len() >= if name.contains("cubic") { 14 } else { 1 }, "{name}: {} stages compared", report.rows.len());
+        assert!(
+            report.rows.len() >= if name.contains("cubic") { 14 } else { 1 },
+            "{name}: {} stages compared",
+            report.rows.len()
+        );
         for row in &report.rows {
             println!("{name} {:<28} {:.2e} of {:.2e}", row.name, row.max_abs, row.tolerance);
             assert!(row.ok, "{name}: {row:?}");
@@ -48,9 +59,19 @@ fn one_changed_weight_is_found() {
     assert!(!bad.contains(&"stage.decoder4"), "stages before it are untouched: {bad:?}");
 }
 
-/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
 #[test]
 fn the_full_size_network_equals_monai() {
+    full_size(None);
+}
+
+/// With the kernels that GPUs get, on whatever adapter there is.
+#[test]
+fn the_full_size_network_equals_monai_with_the_kernels_of_gpus() {
+    full_size(Some(AdapterClass::Discrete));
+}
+
+/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
+fn full_size(class: Option<AdapterClass>) {
     let gpu = gpu();
     let file = Tensors::read(golden("unetr-full")).expect("safetensors");
     let config = network_from_json(&file.metadata()["config"]).expect("a configuration");
@@ -67,7 +88,8 @@ fn the_full_size_network_equals_monai() {
         let values = procedural(&info.name, info.shape.elements(), seed, lo, hi);
         pollster::block_on(weights.load(&gpu, info, &values)).expect("uploaded");
     }
-    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut weights)).expect("a plan");
+    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions { class, ..Default::default() }, &mut weights))
+        .expect("a plan");
     let input = procedural("input", graph.shape(network.input).elements(), seed, -1.0, 1.0);
     plan.write(network.input, &input).expect("written");
     plan.run().expect("runs");
@@ -84,7 +106,11 @@ fn the_full_size_network_equals_monai() {
             worst = worst.max((got[k * voxels + v as usize] - want[k * sampled.len() + i]).abs());
         }
     }
-    println!("{} voxels x {} logits: largest error {worst:.2e}, largest logit {most:.2}", sampled.len(), config.out_channels);
+    println!(
+        "{} voxels x {} logits: largest error {worst:.2e}, largest logit {most:.2}",
+        sampled.len(),
+        config.out_channels
+    );
     assert!(worst <= 1e-4 * most.max(1.0), "largest error {worst}");
     for (k, mean) in file.to_f32("mean").unwrap_or_else(|| panic!("{names:?}")).iter().enumerate() {
         let ours: f64 = got[k * voxels..][..voxels].iter().map(|&v| f64::from(v)).sum::<f64>() / voxels as f64;
@@ -124,10 +150,17 @@ fn stitching_equals_monai() {
         let shape = file.get(volume).expect("a volume").shape.to_vec();
         let data = file.to_f32(volume).expect("a volume");
         let scan = Volume::new(data, 1, [shape[2], shape[3], shape[4]], Affine::IDENTITY).expect("a volume");
-        let options = SegmentOptions { overlap: Some(overlap), blend: Some(blend), keep_logits: true, ..SegmentOptions::default() };
-        let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &plain_package(&file), options)).expect("a segmenter");
+        let options = SegmentOptions {
+            overlap: Some(overlap),
+            blend: Some(blend),
+            keep_logits: true,
+            ..SegmentOptions::default()
+        };
+        let mut segmenter =
+            pollster::block_on(Segmenter::new(&gpu, &plain_package(&file), options)).expect("a segmenter");
         let prepared = segmenter.prepare(&scan).expect("prepared");
-        let result = pollster::block_on(segmenter.run(&prepared, &mut |_| ControlFlow::Continue(()))).expect("stitched");
+        let result =
+            pollster::block_on(segmenter.run(&prepared, &mut |_| ControlFlow::Continue(()))).expect("stitched");
         let want = file.to_f32(logits).expect("logits");
         let got = result.logits.expect("kept").data;
         assert_eq!(want.len(), got.len(), "{logits}");
@@ -140,7 +173,8 @@ fn stitching_equals_monai() {
 /// A package around the file's weights, without preprocessing.
 fn plain_package(file: &Tensors) -> Package {
     let network = network_from_json(&file.metadata()["config"]).expect("a configuration");
-    let labels = (1..network.out_channels).map(|i| serde_json::json!({"value": i, "name": format!("class_{i}"), "color": "#808080"}));
+    let labels = (1..network.out_channels)
+        .map(|i| serde_json::json!({"value": i, "name": format!("class_{i}"), "color": "#808080"}));
     let metadata = serde_json::json!({
         "format": "unetr/1", "name": "windows", "version": "1.0.0", "licence": "CC0-1.0", "network": network,
         "input": {"channels": ["any"], "orientation": null, "spacing": null, "crop_foreground": false, "intensity": null},

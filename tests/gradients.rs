@@ -120,7 +120,8 @@ fn block(g: &mut Graph, group: usize, affine: bool, kind: usize) -> Result<Block
     let (w1, w2) = (weight(g, "w1", 4, 4, 3), weight(g, "w2", 4, 4, 3));
     let shortcut = if kind == 2 { Some(weight(g, "w3", 4, 4, 1)) } else { None };
     let norm = |g: &mut Graph, name: &str, moments| {
-        let affine = affine.then(|| (g.parameter(&format!("{name}.weight"), [4]), g.parameter(&format!("{name}.bias"), [4])));
+        let affine =
+            affine.then(|| (g.parameter(&format!("{name}.weight"), [4]), g.parameter(&format!("{name}.bias"), [4])));
         g.norm_parameters(name, moments, group, affine)
     };
     let (u, r) = g.conv3d("conv1", &[Source::plain(a), Source::plain(b)], w1, shortcut)?;

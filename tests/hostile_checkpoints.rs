@@ -48,13 +48,7 @@ fn checkpoint(name: &str) -> Vec<u8> {
 
 fn read(bytes: Vec<u8>) -> Result<Imported, WeightsError> {
     let package = r#"{"network": {"img_size": [32, 16, 16], "num_heads": 2}}"#;
-    import(
-        bytes,
-        &ImportOptions {
-            package: Some(package),
-            ..ImportOptions::default()
-        },
-    )
+    import(bytes, &ImportOptions { package: Some(package), ..ImportOptions::default() })
 }
 
 #[test]
@@ -69,19 +63,9 @@ fn every_bad_checkpoint_is_refused_with_its_reason_and_little_memory() {
         let before = HELD.load(Relaxed);
         let error = read(bytes).expect_err(name).to_string();
         let grown = PEAK.load(Relaxed).saturating_sub(before);
-        assert!(
-            error.contains(expected),
-            "{name}: {error:?} does not contain {expected:?}"
-        );
-        assert!(
-            error.len() < 1000,
-            "{name}: the message has {} bytes",
-            error.len()
-        );
-        assert!(
-            grown < (192 << 20) + 4 * length,
-            "{name}: {grown} bytes allocated for a file of {length}"
-        );
+        assert!(error.contains(expected), "{name}: {error:?} does not contain {expected:?}");
+        assert!(error.len() < 1000, "{name}: the message has {} bytes", error.len());
+        assert!(grown < (192 << 20) + 4 * length, "{name}: {grown} bytes allocated for a file of {length}");
     }
     assert!(!proof.exists(), "a pickle was executed");
 }
@@ -93,9 +77,7 @@ fn mutated_pickles_never_panic() {
     let good = checkpoint("legacy-non-zip.pt");
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = move |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((state >> 33) as usize) % below
     };
     let mut refused = 0;
@@ -121,10 +103,7 @@ fn truncated_checkpoints_are_refused() {
     for name in ["plain-state-dict.pt", "legacy-non-zip.pt", "half.pt"] {
         let good = checkpoint(name);
         for length in (0..good.len()).step_by(good.len() / 60) {
-            assert!(
-                read(good[..length].to_vec()).is_err(),
-                "{name}: {length} bytes"
-            );
+            assert!(read(good[..length].to_vec()).is_err(), "{name}: {length} bytes");
         }
     }
 }
@@ -135,10 +114,7 @@ fn damaged_tensor_data_is_noticed() {
     let mut damaged = checkpoint("plain-state-dict.pt");
     // The first storage is the position table's, 192 bytes after the name of its entry.
     let name = b"/data/0";
-    let entry = damaged
-        .windows(name.len())
-        .position(|window| window == name)
-        .expect("the first storage");
+    let entry = damaged.windows(name.len()).position(|window| window == name).expect("the first storage");
     damaged[entry + 150] ^= 1;
     let error = read(damaged).expect_err("a wrong checksum").to_string();
     assert!(error.contains("checksum"), "{error}");

@@ -3,9 +3,7 @@
 #[path = "support/golden.rs"]
 mod golden;
 
-use unetr_wgpu::metrics::{
-    MetricsError, Presence, dice, distance_to, evaluate, nan_mean, surface_distance,
-};
+use unetr_wgpu::metrics::{MetricsError, Presence, dice, distance_to, evaluate, nan_mean, surface_distance};
 
 /// 1e-5 of the value (of 1 below 1); infinities and NaN exactly.
 fn assert_close(what: &str, got: f64, expected: f64) {
@@ -24,10 +22,7 @@ fn equal_monai() {
         let labels = |name: &str| {
             let (shape, values) = golden::tensor(&file, &format!("case{case}.{name}"));
             let dims = [shape[0], shape[1], shape[2]];
-            (
-                dims,
-                values.into_iter().map(|v| v as u16).collect::<Vec<_>>(),
-            )
+            (dims, values.into_iter().map(|v| v as u16).collect::<Vec<_>>())
         };
         let (dims, prediction) = labels("prediction");
         let (_, truth) = labels("truth");
@@ -46,34 +41,21 @@ fn equal_monai() {
             }
         }
     }
-    assert!(
-        special >= 4,
-        "the reference holds infinities and NaN, {special} seen"
-    );
+    assert!(special >= 4, "the reference holds infinities and NaN, {special} seen");
 }
 
 #[test]
 fn empty_masks_give_what_the_table_says() {
     let (full, empty) = (vec![1_u16; 27], vec![0_u16; 27]);
-    let measure =
-        |p: &[u16], t: &[u16]| evaluate(p, t, [3; 3], [1.0, 2.0, 5.0], &[1]).expect("one grid")[0];
+    let measure = |p: &[u16], t: &[u16]| evaluate(p, t, [3; 3], [1.0, 2.0, 5.0], &[1]).expect("one grid")[0];
     let equal = measure(&full, &full);
-    assert_eq!(
-        (equal.dice, equal.hd, equal.hd95, equal.assd),
-        (1.0, 0.0, 0.0, 0.0)
-    );
+    assert_eq!((equal.dice, equal.hd, equal.hd95, equal.assd), (1.0, 0.0, 0.0, 0.0));
     assert_eq!(equal.presence, Presence::Both);
-    assert!(
-        (equal.truth_ml - 0.27).abs() < 1e-12,
-        "27 voxels of 10 mm3 are 0.27 ml"
-    );
+    assert!((equal.truth_ml - 0.27).abs() < 1e-12, "27 voxels of 10 mm3 are 0.27 ml");
 
     let missed = measure(&empty, &full);
     assert_eq!(missed.presence, Presence::Missed);
-    assert_eq!(
-        (missed.dice, missed.hd, missed.assd),
-        (0.0, f64::INFINITY, f64::INFINITY)
-    );
+    assert_eq!((missed.dice, missed.hd, missed.assd), (0.0, f64::INFINITY, f64::INFINITY));
     assert!(missed.hd95.is_nan());
     assert_eq!((missed.prediction_ml, missed.truth_ml > 0.0), (0.0, true));
 
@@ -84,11 +66,7 @@ fn empty_masks_give_what_the_table_says() {
 
     let neither = measure(&empty, &empty);
     assert_eq!(neither.presence, Presence::Neither);
-    assert!(
-        [neither.dice, neither.hd, neither.hd95, neither.assd]
-            .iter()
-            .all(|v| v.is_nan())
-    );
+    assert!([neither.dice, neither.hd, neither.hd95, neither.assd].iter().all(|v| v.is_nan()));
 }
 
 #[test]
@@ -100,9 +78,7 @@ fn distance_transform_equals_brute_force() {
     for one_in in [2, 9, 60] {
         let marked: Vec<bool> = (0..n)
             .map(|_| {
-                state = state
-                    .wrapping_mul(6364136223846793005)
-                    .wrapping_add(1442695040888963407);
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 (state >> 33).is_multiple_of(one_in)
             })
             .collect();
@@ -113,10 +89,7 @@ fn distance_transform_equals_brute_force() {
                 .filter(|&j| marked[j])
                 .map(|j| {
                     let (p, q) = (at(i), at(j));
-                    (0..3)
-                        .map(|a| ((p[a] as f64 - q[a] as f64) * spacing[a]).powi(2))
-                        .sum::<f64>()
-                        .sqrt()
+                    (0..3).map(|a| ((p[a] as f64 - q[a] as f64) * spacing[a]).powi(2)).sum::<f64>().sqrt()
                 })
                 .fold(f64::INFINITY, f64::min);
             assert!(
@@ -142,13 +115,7 @@ fn one_voxel_apart_is_one_spacing() {
 fn lengths_and_spacings_are_checked() {
     let labels = vec![0_u16; 8];
     let short = evaluate(&labels[..7], &labels, [2; 3], [1.0; 3], &[1]);
-    assert!(matches!(
-        short,
-        Err(MetricsError::Length {
-            what: "the prediction",
-            ..
-        })
-    ));
+    assert!(matches!(short, Err(MetricsError::Length { what: "the prediction", .. })));
     for spacing in [[0.0, 1.0, 1.0], [f64::NAN, 1.0, 1.0], [1.0, -1.0, 1.0]] {
         let bad = evaluate(&labels, &labels, [2; 3], spacing, &[1]);
         assert!(matches!(bad, Err(MetricsError::Spacing { .. })));

@@ -33,21 +33,46 @@ fn the_full_network_fits_700_mib_within_default_limits() {
         let network = unetr(&mut graph, &full(), 1).expect("a graph");
         let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
         graph.output(logits);
-        let plan = Layouted::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
+        let plan =
+            Layouted::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
         let m = plan.memory();
-        println!("{class:?}: {} MiB: weights {}, activations {} (unshared {})", m.total() / MIB, m.weights / MIB, m.activations / MIB, m.activations_unshared / MIB);
+        println!(
+            "{class:?}: {} MiB: weights {}, activations {} (unshared {})",
+            m.total() / MIB,
+            m.weights / MIB,
+            m.activations / MIB,
+            m.activations_unshared / MIB
+        );
         assert!(m.total() <= 700 * MIB, "{class:?}: {} MiB", m.total() / MIB);
         let flops: f64 = plan.nodes().iter().map(|n| n.cost.flops).sum();
         assert!((flops * 1e-9 - 146.5).abs() < 2.0, "{:.1} GFLOP", flops * 1e-9);
     }
 }
 
+/// Every convolution and product of the full network, whatever its shape, has a kernel with workgroup memory on GPUs.
+#[test]
+fn gpus_get_kernels_with_workgroup_memory() {
+    for class in [AdapterClass::Integrated, AdapterClass::Discrete] {
+        let mut graph = Graph::new();
+        let network = unetr(&mut graph, &full(), 1).expect("a graph");
+        graph.output(network.end.u.0);
+        let plan =
+            Layouted::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
+        for (name, dispatch) in plan.dispatches() {
+            let without = ["linear", "conv3d", "conv_transpose3d", "attention"];
+            assert!(!without.contains(&dispatch.shader), "{class:?}: {name} is done by {}", dispatch.shader);
+        }
+    }
+}
+
 #[test]
 fn large_scans_fit() {
-    let btcv = plan_memory(&full(), [314, 214, 234], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");
+    let btcv =
+        plan_memory(&full(), [314, 214, 234], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");
     println!("314x214x234, 14 classes: {} MiB", btcv.total() / MIB);
     assert!(btcv.total() <= 1228 * MIB, "{} MiB", btcv.total() / MIB);
-    let large = plan_memory(&full(), [512, 512, 400], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");
+    let large =
+        plan_memory(&full(), [512, 512, 400], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");
     println!("512x512x400, 14 classes: {} MiB", large.total() / MIB);
     let half = plan_memory(&full(), [314, 214, 234], true, AdapterClass::Discrete, &Limits::default()).expect("a plan");
     println!("314x214x234, weights in 16 bits: {} MiB", half.total() / MIB);
@@ -56,7 +81,8 @@ fn large_scans_fit() {
 
 #[test]
 fn a_plane_larger_than_a_binding_is_named() {
-    let error = plan_memory(&full(), [96, 4096, 4096], false, AdapterClass::Discrete, &Limits::default()).expect_err("too large");
+    let error = plan_memory(&full(), [96, 4096, 4096], false, AdapterClass::Discrete, &Limits::default())
+        .expect_err("too large");
     assert!(matches!(&error, InferError::Option { option: "scan", .. }), "{error}");
     let wide = UnetrConfig { feature_size: 48, ..full() };
     let error = plan_memory(&wide, [96; 3], false, AdapterClass::Discrete, &Limits::default()).expect_err("too large");

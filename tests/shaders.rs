@@ -7,7 +7,7 @@ use std::sync::Arc;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use unetr_wgpu::gpu::{Access, AdapterClass, SHADERS, expand};
-use unetr_wgpu::graph::{Dispatch, Layouted, Target};
+use unetr_wgpu::graph::{Dispatch, Layouted, Target, VARIANTS};
 use unetr_wgpu::kernels::{all_cases, selftest};
 
 const CLASSES: [AdapterClass; 3] = [AdapterClass::Software, AdapterClass::Integrated, AdapterClass::Discrete];
@@ -19,7 +19,7 @@ fn variants() -> Vec<Dispatch> {
         for case in cases.into_iter().map(Arc::new) {
             let built = selftest::case_graph(&case).expect("a case fits its kernel");
             for class in CLASSES {
-                for variant in [None, Some(0), Some(1), Some(2), Some(3)] {
+                for variant in std::iter::once(None).chain((0..VARIANTS).map(Some)) {
                     let target = Target { variant, ..Target::new(class) };
                     let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false)
                         .unwrap_or_else(|e| panic!("{}: {e}", case.name));
@@ -94,6 +94,22 @@ fn limits_hold() {
             .map(|(_, v)| layouter[v.ty].size)
             .sum();
         assert!(workgroup <= 16 << 10, "{label}: {workgroup} bytes of workgroup memory");
+    }
+}
+
+/// Barriers and workgroup memory are slow where a CPU plays the GPU.
+#[test]
+fn software_adapters_get_kernels_without_workgroup_memory() {
+    for (_, cases) in all_cases() {
+        for case in cases.into_iter().map(Arc::new) {
+            let built = selftest::case_graph(&case).expect("a case fits its kernel");
+            let target = Target::new(AdapterClass::Software);
+            let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false).expect("it fits");
+            for (_, dispatch) in layouted.dispatches() {
+                let source = expand(dispatch.shader, &dispatch.constants).expect("the shader expands");
+                assert!(!source.contains("var<workgroup>"), "{}: {}", dispatch.shader, case.name);
+            }
+        }
     }
 }
 

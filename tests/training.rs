@@ -76,7 +76,8 @@ fn losses_equal_monai() {
         let logits = graph.parameter("logits", shape("logits"));
         let label = graph.input("label", shape("label"));
         let loss = graph.dice_ce("loss", logits, label, setting(&text)).expect("it fits");
-        let gradient = graph.backward_from(loss, 1.0, &[]).expect("it has a gradient").of(logits).expect("of the logits");
+        let gradient =
+            graph.backward_from(loss, 1.0, &[]).expect("it has a gradient").of(logits).expect("of the logits");
         graph.output(loss);
         graph.output(gradient);
         let plan = plan(&gpu, &graph);
@@ -96,10 +97,16 @@ fn losses_equal_monai() {
 
 #[test]
 fn every_gradient_equals_monai() {
-    let rows = pollster::block_on(verify_gradients(&gpu(), golden::bytes("golden/unetr-cubic-1to3.safetensors"))).expect("it runs");
+    let rows = pollster::block_on(verify_gradients(&gpu(), golden::bytes("golden/unetr-cubic-1to3.safetensors")))
+        .expect("it runs");
     assert_eq!(rows.len(), 172, "the loss, the window and 170 parameters");
     let worst = rows.iter().max_by(|a, b| (a.error / a.tolerance).total_cmp(&(b.error / b.tolerance))).expect("rows");
-    println!("{} gradients, worst {} at {:.3} of the tolerance", rows.len() - 1, worst.name, worst.error / worst.tolerance);
+    println!(
+        "{} gradients, worst {} at {:.3} of the tolerance",
+        rows.len() - 1,
+        worst.name,
+        worst.error / worst.tolerance
+    );
     for row in rows {
         assert!(row.ok, "{row:?}");
     }
@@ -164,7 +171,8 @@ fn eight_steps_of_adamw_equal_pytorch() {
     let (config, json) = network(&file);
     let (batch, number) = (golden::tensor(&file, "input").0[0], |name: &str| json[name].as_f64().expect(name));
     let mut step = TrainingGraph::new(&config, &Objective { batch, loss: DiceCe::default() }, false).expect("a graph");
-    let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &OptimizerOptions::default()).expect("an optimiser");
+    let optimizer =
+        Optimizer::new(&mut step.graph, &step.gradients, &OptimizerOptions::default()).expect("an optimiser");
     let rates = Rates {
         learning_rate: number("lr"),
         weight_decay: number("weight_decay"),
@@ -190,7 +198,10 @@ fn eight_steps_of_adamw_equal_pytorch() {
     let (mut error, mut change) = (0.0f64, 0.0f64);
     for (id, info) in step.graph.parameters() {
         let got = pollster::block_on(plan.read(id)).expect("a weight");
-        let (start, end) = (golden::tensor(&file, &format!("start.{}", info.name)).1, golden::tensor(&file, &format!("end.{}", info.name)).1);
+        let (start, end) = (
+            golden::tensor(&file, &format!("start.{}", info.name)).1,
+            golden::tensor(&file, &format!("end.{}", info.name)).1,
+        );
         error += got.iter().zip(&end).map(|(g, e)| (f64::from(*g) - e).powi(2)).sum::<f64>();
         change += start.iter().zip(&end).map(|(s, e)| (s - e).powi(2)).sum::<f64>();
     }

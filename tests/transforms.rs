@@ -11,31 +11,23 @@ use unetr_wgpu::volume::{
 
 fn scan(name: &str) -> Volume {
     let bytes = golden::bytes(&format!("golden/transforms/{name}"));
-    nifti::read(&bytes, None, &Default::default())
-        .expect("a readable scan")
-        .volume
+    nifti::read(&bytes, None, &Default::default()).expect("a readable scan").volume
 }
 
 fn labels(name: &str) -> LabelMap {
     let bytes = golden::bytes(&format!("golden/transforms/{name}"));
-    nifti::read_labels(&bytes, None, &Default::default())
-        .expect("readable labels")
-        .labels
+    nifti::read_labels(&bytes, None, &Default::default()).expect("readable labels").labels
 }
 
 fn assert_affine(what: &str, got: &Affine, expected: &[f64]) {
     for (got, expected) in got.0.iter().flatten().zip(expected) {
-        assert!(
-            (got - expected).abs() <= 1e-6,
-            "{what}: {got} instead of {expected}"
-        );
+        assert!((got - expected).abs() <= 1e-6, "{what}: {got} instead of {expected}");
     }
 }
 
 #[test]
 fn equal_monai_in_six_orientations() {
-    let cases: Value =
-        serde_json::from_slice(&golden::bytes("golden/transforms/transforms.json")).unwrap();
+    let cases: Value = serde_json::from_slice(&golden::bytes("golden/transforms/transforms.json")).unwrap();
     let cases = cases.as_array().expect("a list of cases");
     assert_eq!(cases.len(), 6);
     let mut compared = 0;
@@ -46,12 +38,7 @@ fn equal_monai_in_six_orientations() {
         let window: [f64; 4] = std::array::from_fn(|a| number(&case["intensity"][a]));
         let image = scan(text("image"));
         let label = labels(text("label"));
-        assert_eq!(
-            Orientation::of(&image.affine).codes(),
-            text("orientation"),
-            "{}",
-            text("image")
-        );
+        assert_eq!(Orientation::of(&image.affine).codes(), text("orientation"), "{}", text("image"));
         for (crop_foreground, file) in [(false, text("ras")), (true, text("crop"))] {
             let expected = golden::bytes(&format!("golden/transforms/{file}"));
             let settings = Preprocess {
@@ -69,29 +56,12 @@ fn equal_monai_in_six_orientations() {
             let got = settings.apply(&image).expect("an applicable recipe");
             let (shape, values) = golden::tensor(&expected, "image");
             assert_eq!(shape[1..], got.volume.dims, "{file}");
-            assert_affine(
-                file,
-                &got.volume.affine,
-                &golden::tensor(&expected, "affine").1,
-            );
-            assert_affine(
-                file,
-                &got.geometry.model_affine(),
-                &golden::tensor(&expected, "affine").1,
-            );
-            let worst = got
-                .volume
-                .data
-                .iter()
-                .zip(&values)
-                .map(|(&g, e)| (f64::from(g) - e).abs())
-                .fold(0.0, f64::max);
+            assert_affine(file, &got.volume.affine, &golden::tensor(&expected, "affine").1);
+            assert_affine(file, &got.geometry.model_affine(), &golden::tensor(&expected, "affine").1);
+            let worst = got.volume.data.iter().zip(&values).map(|(&g, e)| (f64::from(g) - e).abs()).fold(0.0, f64::max);
             assert!(worst <= 1e-4, "{file}: image differs by {worst}");
 
-            let moved = got
-                .geometry
-                .apply_labels(&label)
-                .expect("labels of the same grid");
+            let moved = got.geometry.apply_labels(&label).expect("labels of the same grid");
             let (_, values) = golden::tensor(&expected, "label");
             let [_, ny, nz] = moved.dims;
             for (at, (&g, e)) in moved.data.iter().zip(&values).enumerate() {
@@ -101,27 +71,17 @@ fn equal_monai_in_six_orientations() {
             }
         }
     }
-    assert!(
-        compared > 50_000,
-        "{compared} labels compared, exact ties included"
-    );
+    assert!(compared > 50_000, "{compared} labels compared, exact ties included");
 }
 
 #[test]
 fn orientation_example_of_the_reference() {
-    let affine = Affine::from_rows([
-        [-0.8, 0.0, 0.0, 100.0],
-        [0.0, -0.8, 0.0, 120.0],
-        [0.0, 0.0, 3.0, -30.0],
-    ]);
+    let affine = Affine::from_rows([[-0.8, 0.0, 0.0, 100.0], [0.0, -0.8, 0.0, 120.0], [0.0, 0.0, 3.0, -30.0]]);
     let turn = Orientation::of(&affine).turn_to(&Orientation::from_codes("RAS").unwrap());
     assert_eq!((turn.source, turn.flip), ([0, 1, 2], [true, true, false]));
     let origin = turn.affine(&affine, [40, 37, 21]).origin();
     for (got, expected) in origin.iter().zip([68.8, 91.2, -30.0]) {
-        assert!(
-            (got - expected).abs() < 1e-12,
-            "{got} instead of {expected}"
-        );
+        assert!((got - expected).abs() < 1e-12, "{got} instead of {expected}");
     }
 }
 
@@ -133,18 +93,11 @@ fn every_orientation_turns_to_every_other_and_back() {
     assert_eq!(all.len(), 48);
     for from in &all {
         for to in &all {
-            let (a, b) = (
-                Orientation::from_codes(from).unwrap(),
-                Orientation::from_codes(to).unwrap(),
-            );
+            let (a, b) = (Orientation::from_codes(from).unwrap(), Orientation::from_codes(to).unwrap());
             assert_eq!(&a.codes(), from);
             let (there, back) = (a.turn_to(&b), b.turn_to(&a));
             let turned = there.apply(&data, dims);
-            assert_eq!(
-                back.apply(&turned, there.dims(dims)),
-                data,
-                "{from} to {to} and back"
-            );
+            assert_eq!(back.apply(&turned, there.dims(dims)), data, "{from} to {to} and back");
             let round = there.to_source(dims).then_after(&there.to_result(dims));
             assert_eq!(round, Affine::IDENTITY, "{from} to {to}");
         }
@@ -153,19 +106,10 @@ fn every_orientation_turns_to_every_other_and_back() {
 
 fn all_codes() -> Vec<String> {
     let mut all = Vec::new();
-    for order in [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ] {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         for signs in 0..8 {
-            let letters = order
-                .iter()
-                .enumerate()
-                .map(|(n, &axis)| ["LR", "PA", "IS"][axis].as_bytes()[signs >> n & 1] as char);
+            let letters =
+                order.iter().enumerate().map(|(n, &axis)| ["LR", "PA", "IS"][axis].as_bytes()[signs >> n & 1] as char);
             all.push(letters.collect());
         }
     }
@@ -174,13 +118,8 @@ fn all_codes() -> Vec<String> {
 
 #[test]
 fn spacing_follows_the_reference_rules() {
-    let affine = |s: [f64; 3]| {
-        Affine::from_rows([
-            [s[0], 0.0, 0.0, -7.0],
-            [0.0, s[1], 0.0, 11.0],
-            [0.0, 0.0, s[2], 3.0],
-        ])
-    };
+    let affine =
+        |s: [f64; 3]| Affine::from_rows([[s[0], 0.0, 0.0, -7.0], [0.0, s[1], 0.0, 11.0], [0.0, 0.0, s[2], 3.0]]);
     // n' = round((n - 1) s / t + 1), half to even: 10.5 becomes 10.
     let grid = spacing_grid(&affine([1.0, 1.0, 1.0]), [20, 20, 20], [2.0, 1.0, 3.0]).unwrap();
     assert_eq!(grid.dims, [10, 20, 7]);
@@ -188,25 +127,12 @@ fn spacing_follows_the_reference_rules() {
     // Within 1e-3 mm nothing is resampled and the affine stays as it was.
     let near = affine([1.0005, 0.9995, 1.0]);
     let grid = spacing_grid(&near, [20, 20, 20], [1.0; 3]).unwrap();
-    assert_eq!(
-        grid,
-        Grid {
-            dims: [20; 3],
-            affine: near,
-            to_source: None
-        }
-    );
+    assert_eq!(grid, Grid { dims: [20; 3], affine: near, to_source: None });
     // One axis may change alone; the others keep their own spacing.
     let grid = spacing_grid(&near, [20, 20, 20], [1.0, 1.0, 2.0]).unwrap();
     assert!((grid.affine.spacing()[0] - 1.0005).abs() < 1e-12);
     for bad in [[0.0, 1.0, 1.0], [-1.0, 1.0, 1.0], [f64::NAN, 1.0, 1.0]] {
-        assert!(matches!(
-            spacing_grid(&near, [20; 3], bad),
-            Err(VolumeError::Setting {
-                setting: "spacing",
-                ..
-            })
-        ));
+        assert!(matches!(spacing_grid(&near, [20; 3], bad), Err(VolumeError::Setting { setting: "spacing", .. })));
     }
     let absurd = spacing_grid(&near, [200; 3], [1e-6; 3]);
     assert!(matches!(absurd, Err(VolumeError::TooLarge { .. })));
@@ -222,11 +148,7 @@ fn sampling_is_exact_for_a_plane_and_clamps_at_the_border() {
             data.extend((0..6).map(|z| plane([f64::from(x), f64::from(y), f64::from(z)])));
         }
     }
-    let skew = Affine::from_rows([
-        [0.5, 0.1, 0.0, 0.25],
-        [0.0, 0.6, 0.05, 0.0],
-        [0.02, 0.0, 0.9, 0.5],
-    ]);
+    let skew = Affine::from_rows([[0.5, 0.1, 0.0, 0.25], [0.0, 0.6, 0.05, 0.0], [0.02, 0.0, 0.9, 0.5]]);
     let got = sample_linear(&data, dims, [6, 5, 5], &skew);
     for (at, value) in got.iter().enumerate() {
         let index = [at / 25, at / 5 % 5, at % 5].map(|i| i as f64);
@@ -234,11 +156,7 @@ fn sampling_is_exact_for_a_plane_and_clamps_at_the_border() {
         let clamped = std::array::from_fn(|a| p[a].clamp(0.0, dims[a] as f64 - 1.0));
         assert!((value - plane(clamped)).abs() < 1e-5, "at {index:?}");
     }
-    let shift = Affine::from_rows([
-        [1.0, 0.0, 0.0, -3.0],
-        [0.0, 1.0, 0.0, 0.4],
-        [0.0, 0.0, 1.0, 9.0],
-    ]);
+    let shift = Affine::from_rows([[1.0, 0.0, 0.0, -3.0], [0.0, 1.0, 0.0, 0.4], [0.0, 0.0, 1.0, 9.0]]);
     let nearest = sample_nearest(&data, dims, [2, 2, 2], &shift);
     assert_eq!(nearest[0], plane([0.0, 0.0, 5.0]));
     assert_eq!(nearest[2], plane([0.0, 1.0, 5.0]));
@@ -246,36 +164,14 @@ fn sampling_is_exact_for_a_plane_and_clamps_at_the_border() {
 
 #[test]
 fn solve_inverts() {
-    let a = Affine::from_rows([
-        [0.1, -2.0, 0.3, 40.0],
-        [1.5, 0.2, 0.0, -9.0],
-        [0.0, 0.1, 3.0, 7.0],
-    ]);
-    let b = Affine::from_rows([
-        [1.0, 0.5, 0.0, 3.0],
-        [0.0, 2.0, 0.1, -8.0],
-        [0.3, 0.0, 1.0, 2.0],
-    ]);
+    let a = Affine::from_rows([[0.1, -2.0, 0.3, 40.0], [1.5, 0.2, 0.0, -9.0], [0.0, 0.1, 3.0, 7.0]]);
+    let b = Affine::from_rows([[1.0, 0.5, 0.0, 3.0], [0.0, 2.0, 0.1, -8.0], [0.3, 0.0, 1.0, 2.0]]);
     let x = solve(&a, &b);
-    for (got, expected) in a
-        .then_after(&x)
-        .0
-        .iter()
-        .flatten()
-        .zip(b.0.iter().flatten())
-    {
-        assert!(
-            (got - expected).abs() < 1e-12,
-            "{got} instead of {expected}"
-        );
+    for (got, expected) in a.then_after(&x).0.iter().flatten().zip(b.0.iter().flatten()) {
+        assert!((got - expected).abs() < 1e-12, "{got} instead of {expected}");
     }
     let round = a.then_after(&a.inverse().unwrap());
-    for (got, expected) in round
-        .0
-        .iter()
-        .flatten()
-        .zip(Affine::IDENTITY.0.iter().flatten())
-    {
+    for (got, expected) in round.0.iter().flatten().zip(Affine::IDENTITY.0.iter().flatten()) {
         assert!((got - expected).abs() < 1e-12);
     }
 }
@@ -286,10 +182,7 @@ fn volume(data: Vec<f32>, channels: usize, dims: [usize; 3]) -> Volume {
 
 #[test]
 fn degenerate_scans_have_an_answer() {
-    let crop = Preprocess {
-        crop_foreground: true,
-        ..Preprocess::default()
-    };
+    let crop = Preprocess { crop_foreground: true, ..Preprocess::default() };
     let empty = volume(vec![0.0; 27], 1, [3; 3]);
     assert!(matches!(crop.apply(&empty), Err(VolumeError::NoForeground)));
 
@@ -297,22 +190,14 @@ fn degenerate_scans_have_an_answer() {
     one[13] = 5.0;
     let got = crop.apply(&volume(one, 1, [3; 3])).unwrap();
     assert_eq!((got.volume.dims, got.volume.data), ([1; 3], vec![5.0]));
-    let back = got
-        .geometry
-        .invert_labels(&LabelMap::new(vec![4], [1; 3], got.geometry.model_affine()).unwrap())
-        .unwrap();
-    assert_eq!(
-        back.counts().into_iter().collect::<Vec<_>>(),
-        [(0, 26), (4, 1)]
-    );
+    let back =
+        got.geometry.invert_labels(&LabelMap::new(vec![4], [1; 3], got.geometry.model_affine()).unwrap()).unwrap();
+    assert_eq!(back.counts().into_iter().collect::<Vec<_>>(), [(0, 26), (4, 1)]);
     assert_eq!(back.data[13], 4);
 
     // A single slice: the axis of one voxel stays one voxel at any spacing.
     let slice = volume((0..12).map(|v| v as f32).collect(), 1, [4, 3, 1]);
-    let settings = Preprocess {
-        spacing: Some([0.5, 2.0, 5.0]),
-        ..Preprocess::default()
-    };
+    let settings = Preprocess { spacing: Some([0.5, 2.0, 5.0]), ..Preprocess::default() };
     let got = settings.apply(&slice).unwrap();
     assert_eq!(got.volume.dims, [7, 2, 1]);
 
@@ -320,19 +205,12 @@ fn degenerate_scans_have_an_answer() {
     holes[3] = f32::NAN;
     holes[5] = f32::INFINITY;
     let settings = Preprocess {
-        intensity: Some(Intensity::Normalize {
-            nonzero: true,
-            channel_wise: true,
-        }),
+        intensity: Some(Intensity::Normalize { nonzero: true, channel_wise: true }),
         ..Preprocess::default()
     };
     let got = settings.apply(&volume(holes, 1, [2; 3])).unwrap();
     assert!(got.volume.data.iter().all(|v| v.is_finite()));
-    assert!(
-        got.warnings[0].starts_with("2 voxels are NaN or infinite"),
-        "{:?}",
-        got.warnings
-    );
+    assert!(got.warnings[0].starts_with("2 voxels are NaN or infinite"), "{:?}", got.warnings);
 }
 
 #[test]
@@ -343,19 +221,10 @@ fn channels_must_lie_on_one_grid() {
     assert_eq!((both.channels, both.channel(1)), (2, &[2.0; 8][..]));
     let mut moved = one.clone();
     moved.affine.0[0][3] = 0.5;
-    assert!(matches!(
-        Volume::stack(vec![one.clone(), moved]),
-        Err(VolumeError::Shape { .. })
-    ));
+    assert!(matches!(Volume::stack(vec![one.clone(), moved]), Err(VolumeError::Shape { .. })));
     let other = volume(vec![1.0; 4], 1, [1, 2, 2]);
-    assert!(matches!(
-        Volume::stack(vec![one, other]),
-        Err(VolumeError::Shape { .. })
-    ));
-    assert!(matches!(
-        Volume::stack(Vec::new()),
-        Err(VolumeError::Shape { .. })
-    ));
+    assert!(matches!(Volume::stack(vec![one, other]), Err(VolumeError::Shape { .. })));
+    assert!(matches!(Volume::stack(Vec::new()), Err(VolumeError::Shape { .. })));
 }
 
 #[test]
@@ -365,33 +234,17 @@ fn settings_are_read_from_a_package() {
                       "clip": true}}"#;
     let settings: Preprocess = serde_json::from_str(json).unwrap();
     assert_eq!(settings.spacing, Some([1.5, 1.5, 2.0]));
-    let again: Preprocess =
-        serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
+    let again: Preprocess = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
     assert_eq!(again, settings);
-    let none: Preprocess = serde_json::from_str(
-        r#"{"orientation": null, "spacing": null, "crop_foreground": false, "intensity": null}"#,
-    )
-    .unwrap();
+    let none: Preprocess =
+        serde_json::from_str(r#"{"orientation": null, "spacing": null, "crop_foreground": false, "intensity": null}"#)
+            .unwrap();
     assert_eq!(none, Preprocess::default());
     let normalize: Intensity =
-        serde_json::from_str(r#"{"kind": "normalize", "nonzero": true, "channel_wise": true}"#)
-            .unwrap();
-    assert_eq!(
-        normalize,
-        Intensity::Normalize {
-            nonzero: true,
-            channel_wise: true
-        }
-    );
+        serde_json::from_str(r#"{"kind": "normalize", "nonzero": true, "channel_wise": true}"#).unwrap();
+    assert_eq!(normalize, Intensity::Normalize { nonzero: true, channel_wise: true });
     for codes in ["", "RA", "RAX", "RAR", "RASL", "ras"] {
-        assert!(
-            Preprocess {
-                orientation: Some(codes.into()),
-                ..none.clone()
-            }
-            .check()
-            .is_err()
-        );
+        assert!(Preprocess { orientation: Some(codes.into()), ..none.clone() }.check().is_err());
     }
 }
 
@@ -410,15 +263,10 @@ fn oblique_index(at: usize) -> [f64; 3] {
 /// step of the way back matters.
 fn oblique() -> (Volume, Preprocessed) {
     let (s, c) = 0.2_f64.sin_cos();
-    let affine = Affine::from_rows([
-        [0.0, 1.3 * s, -1.1 * c, 20.0],
-        [-0.9, 0.0, 0.0, 14.0],
-        [0.0, 1.3 * c, 1.1 * s, -31.0],
-    ]);
+    let affine =
+        Affine::from_rows([[0.0, 1.3 * s, -1.1 * c, 20.0], [-0.9, 0.0, 0.0, 14.0], [0.0, 1.3 * c, 1.1 * s, -31.0]]);
     let n: usize = OBLIQUE_DIMS.iter().product();
-    let data = (0..n)
-        .map(|i| field(affine.apply(oblique_index(i))) as f32)
-        .collect();
+    let data = (0..n).map(|i| field(affine.apply(oblique_index(i))) as f32).collect();
     let scan = Volume::new(data, 1, OBLIQUE_DIMS, affine).unwrap();
     let settings = Preprocess {
         orientation: Some("LSP".into()),
@@ -469,73 +317,32 @@ fn labels_and_probabilities_return_to_their_place() {
     let on_model: Vec<u16> = model.data.iter().map(|&v| class(v)).collect();
     let map = LabelMap::new(on_model, model.dims, model.affine).unwrap();
     let nearest = ready.geometry.invert_labels(&map).unwrap();
-    let probabilities: Vec<f32> = [-1.0, 1.0]
-        .iter()
-        .flat_map(|sign| {
-            model
-                .data
-                .iter()
-                .map(move |v| 0.5 + sign * (v - 90.0) / 400.0)
-        })
-        .collect();
-    let linear = ready
-        .geometry
-        .invert_probabilities(&probabilities, 2, |p| u16::from(p[1] > p[0]))
-        .unwrap();
-    let disagree = |labels: &LabelMap| {
-        labels
-            .data
-            .iter()
-            .zip(&scan.data)
-            .filter(|(l, v)| **l != class(**v))
-            .count()
-    };
+    let probabilities: Vec<f32> =
+        [-1.0, 1.0].iter().flat_map(|sign| model.data.iter().map(move |v| 0.5 + sign * (v - 90.0) / 400.0)).collect();
+    let linear = ready.geometry.invert_probabilities(&probabilities, 2, |p| u16::from(p[1] > p[0])).unwrap();
+    let disagree = |labels: &LabelMap| labels.data.iter().zip(&scan.data).filter(|(l, v)| **l != class(**v)).count();
     assert_eq!((nearest.dims, nearest.affine), (scan.dims, scan.affine));
-    assert!(
-        disagree(&linear) * 100 < n,
-        "{} of {n} by probabilities",
-        disagree(&linear)
-    );
-    assert!(
-        disagree(&nearest) * 12 < n,
-        "{} of {n} by labels",
-        disagree(&nearest)
-    );
-    let axes = ready
-        .geometry
-        .scan_to_grid()
-        .axes
-        .expect("no shear, so axis by axis");
+    assert!(disagree(&linear) * 100 < n, "{} of {n} by probabilities", disagree(&linear));
+    assert!(disagree(&nearest) * 12 < n, "{} of {n} by labels", disagree(&nearest));
+    let axes = ready.geometry.scan_to_grid().axes.expect("no shear, so axis by axis");
     assert_eq!(axes.map(|a| a.scan_axis), [2, 1, 0]);
 }
 
 #[test]
 fn sheared_scans_are_resampled_without_shear() {
-    let affine = Affine::from_rows([
-        [0.5, 0.0, 0.0, 1.0],
-        [0.0, 0.5, 0.4, 2.0],
-        [0.0, 0.0, 2.4, 3.0],
-    ]);
+    let affine = Affine::from_rows([[0.5, 0.0, 0.0, 1.0], [0.0, 0.5, 0.4, 2.0], [0.0, 0.0, 2.4, 3.0]]);
     let dims = [12, 16, 8];
     let at = |i: usize| [i / 128, i / 8 % 16, i % 8].map(|v| v as f64);
-    let data = (0..1536)
-        .map(|i| field(affine.apply(at(i))) as f32)
-        .collect();
+    let data = (0..1536).map(|i| field(affine.apply(at(i))) as f32).collect();
     let scan = Volume::new(data, 1, dims, affine).unwrap();
-    let settings = Preprocess {
-        spacing: Some([0.6, 0.6, 2.0]),
-        ..Preprocess::default()
-    };
+    let settings = Preprocess { spacing: Some([0.6, 0.6, 2.0]), ..Preprocess::default() };
     let ready = settings.apply(&scan).unwrap();
     let linear = ready.volume.affine.linear();
     for (a, b) in [(0, 1), (0, 2), (1, 2)] {
         let dot: f64 = (0..3).map(|r| linear[r][a] * linear[r][b]).sum();
         assert!(dot.abs() < 1e-9, "axes {a} and {b} are at right angles");
     }
-    assert!(
-        ready.geometry.scan_to_grid().axes.is_none(),
-        "a sheared map crosses axes"
-    );
+    assert!(ready.geometry.scan_to_grid().axes.is_none(), "a sheared map crosses axes");
     let back = ready.geometry.invert_channel(&ready.volume.data).unwrap();
     let index = (6 * 16 + 8) * 8 + 4;
     assert!((back[index] - scan.data[index]).abs() < 1e-3);

@@ -13,9 +13,7 @@ fn read(bytes: &[u8]) -> nifti::Scan {
 
 fn labels(dims: [usize; 3], affine: Affine, top: u16) -> LabelMap {
     let n = dims.iter().product::<usize>();
-    let data = (0..n)
-        .map(|v| (v % (usize::from(top) + 1)) as u16)
-        .collect();
+    let data = (0..n).map(|v| (v % (usize::from(top) + 1)) as u16).collect();
     LabelMap::new(data, dims, affine).unwrap()
 }
 
@@ -34,46 +32,20 @@ fn a_label_file_returns_as_written() {
         [0.9 * s, 1.1 * c * v, 2.0 * c * u, -40.0],
         [0.0, 1.1 * u, -2.0 * v, 7.25],
     ]);
-    let sheared = Affine::from_rows([
-        [0.5, 0.0, 0.0, 1.0],
-        [0.0, 0.5, 0.4, 2.0],
-        [0.0, 0.0, -2.4, 3.0],
-    ]);
+    let sheared = Affine::from_rows([[0.5, 0.0, 0.0, 1.0], [0.0, 0.5, 0.4, 2.0], [0.0, 0.0, -2.4, 3.0]]);
     for (affine, top) in [(oblique, 255), (oblique, 256), (sheared, 3)] {
         let map = labels([5, 9, 7], affine, top);
         for gzip in [false, true] {
-            let bytes = written(
-                &map,
-                &WriteOptions {
-                    gzip,
-                    ..Default::default()
-                },
-            );
+            let bytes = written(&map, &WriteOptions { gzip, ..Default::default() });
             assert_eq!(bytes.starts_with(&[0x1f, 0x8b]), gzip);
             let back = nifti::read_labels(&bytes, None, &ReadOptions::default()).unwrap();
             assert_eq!(back.labels.data, map.data);
             assert!(back.labels.same_grid(&map));
-            let datatype = if top > 255 {
-                Datatype::U16
-            } else {
-                Datatype::U8
-            };
+            let datatype = if top > 255 { Datatype::U16 } else { Datatype::U8 };
             assert_eq!(back.header.datatype, datatype);
-            assert_eq!(
-                (back.header.intent_code, back.header.scaling),
-                (1002, Some((1.0, 0.0)))
-            );
+            assert_eq!((back.header.intent_code, back.header.scaling), (1002, Some((1.0, 0.0))));
             assert_eq!(back.header.cal_max, f64::from(top));
-            assert_eq!(
-                bytes,
-                written(
-                    &map,
-                    &WriteOptions {
-                        gzip,
-                        ..Default::default()
-                    }
-                )
-            );
+            assert_eq!(bytes, written(&map, &WriteOptions { gzip, ..Default::default() }));
             // The qform cannot hold shear, so a sheared grid has none.
             assert_eq!(back.header.qform_code == 0, affine == sheared);
             assert!(back.warnings.is_empty(), "{:?}", back.warnings);
@@ -86,12 +58,8 @@ fn the_scans_header_is_taken_over() {
     let take = |scan: &[u8]| {
         let scan = read(scan);
         let map = labels(scan.volume.dims, scan.volume.affine, 3);
-        let options = WriteOptions {
-            like: Some(&scan.header),
-            ..Default::default()
-        };
-        let back =
-            nifti::read_labels(&written(&map, &options), None, &ReadOptions::default()).unwrap();
+        let options = WriteOptions { like: Some(&scan.header), ..Default::default() };
+        let back = nifti::read_labels(&written(&map, &options), None, &ReadOptions::default()).unwrap();
         assert!(back.labels.same_grid(&map));
         let axes = scan.header.dimensions();
         assert_eq!(back.header.dim[..=axes], scan.header.dim[..=axes]);
@@ -117,33 +85,18 @@ fn the_scans_header_is_taken_over() {
 #[test]
 fn names_and_provenance_travel_with_the_labels() {
     let names = [
-        LabelName {
-            value: 1,
-            name: "left kidney".into(),
-            color: [200, 86, 60],
-        },
-        LabelName {
-            value: 2,
-            name: "odd ]]> <name> & é\u{7}".into(),
-            color: [0, 255, 0],
-        },
+        LabelName { value: 1, name: "left kidney".into(), color: [200, 86, 60] },
+        LabelName { value: 2, name: "odd ]]> <name> & é\u{7}".into(), color: [0, 255, 0] },
     ];
     let provenance = r#"{"model": "test", "sha256": "00"}"#;
     let map = labels([4, 4, 4], Affine::IDENTITY, 2);
     for version_two in [false, true] {
         let scan = read(&if version_two { sound_2() } else { sound() });
-        let options = WriteOptions {
-            like: Some(&scan.header),
-            label_names: &names,
-            comment: Some(provenance),
-            gzip: true,
-        };
-        let back =
-            nifti::read_labels(&written(&map, &options), None, &ReadOptions::default()).unwrap();
+        let options =
+            WriteOptions { like: Some(&scan.header), label_names: &names, comment: Some(provenance), gzip: true };
+        let back = nifti::read_labels(&written(&map, &options), None, &ReadOptions::default()).unwrap();
         assert_eq!(back.labels.data, map.data);
-        let [table, comment] = &back.extensions[..] else {
-            panic!("{:?}", back.extensions)
-        };
+        let [table, comment] = &back.extensions[..] else { panic!("{:?}", back.extensions) };
         assert_eq!((table.code, comment.code), (nifti::CARET, nifti::COMMENT));
         assert_eq!(comment.text(), Some(provenance));
         let xml = table.text().unwrap();
@@ -192,10 +145,7 @@ fn a_full_disk_is_an_error() {
     let map = labels([40, 40, 40], Affine::IDENTITY, 250);
     for gzip in [false, true] {
         for room in [0, 100, 352, 1000] {
-            let options = WriteOptions {
-                gzip,
-                ..Default::default()
-            };
+            let options = WriteOptions { gzip, ..Default::default() };
             let result = nifti::write_labels(Full(room), &map, &options);
             let packed = written(&map, &options).len();
             assert_eq!(result.is_err(), room < packed, "{room} of {packed} bytes");

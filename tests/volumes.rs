@@ -14,82 +14,42 @@ fn read(bytes: &[u8]) -> nifti::Scan {
 }
 
 fn read_as(bytes: &[u8], form: Form) -> Result<nifti::Scan, VolumeError> {
-    nifti::read(
-        bytes,
-        None,
-        &ReadOptions {
-            form,
-            ..ReadOptions::default()
-        },
-    )
+    nifti::read(bytes, None, &ReadOptions { form, ..ReadOptions::default() })
 }
 
 #[test]
 fn odd_files_read_as_nibabel_reads_them() {
-    let table: serde_json::Value =
-        serde_json::from_slice(&golden::bytes("golden/nibabel-readings.json")).unwrap();
+    let table: serde_json::Value = serde_json::from_slice(&golden::bytes("golden/nibabel-readings.json")).unwrap();
     let table = table.as_object().unwrap();
     assert_eq!(table.len(), 11);
     for (name, reading) in table {
         let path = golden::path(&format!("data/nifti-misc/{name}"));
-        let scan = nifti::read_path(&path, &ReadOptions::default())
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let scan = nifti::read_path(&path, &ReadOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let volume = &scan.volume;
         let number = |v: &serde_json::Value| v.as_f64().expect("a number");
-        let shape: Vec<usize> = reading["shape"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|v| number(v) as usize)
-            .collect();
+        let shape: Vec<usize> = reading["shape"].as_array().unwrap().iter().map(|v| number(v) as usize).collect();
         assert_eq!(shape[..3], volume.dims, "{name}");
-        assert_eq!(
-            shape.get(3).copied().unwrap_or(1),
-            volume.channels,
-            "{name}"
-        );
+        assert_eq!(shape.get(3).copied().unwrap_or(1), volume.channels, "{name}");
         for (n, value) in volume.affine.0.iter().flatten().take(12).enumerate() {
             let theirs = number(&reading["affine"][n]);
-            assert!(
-                (value - theirs).abs() < 1e-6,
-                "{name}: affine {value} {theirs}"
-            );
+            assert!((value - theirs).abs() < 1e-6, "{name}: affine {value} {theirs}");
         }
         assert_eq!(reading["codes"], volume.affine.axis_codes(), "{name}");
         let odd = number(&reading["non_finite"]) as usize;
         assert_eq!(volume.non_finite(), odd, "{name}");
-        assert_eq!(
-            scan.warnings.iter().any(|w| w.contains("NaN or infinite")),
-            odd > 0,
-            "{name}"
-        );
+        assert_eq!(scan.warnings.iter().any(|w| w.contains("NaN or infinite")), odd > 0, "{name}");
         let finite = volume.data.iter().filter(|v| v.is_finite());
         let sum: f64 = finite.map(|&v| f64::from(v)).sum();
         let theirs = number(&reading["sum"]);
-        assert!(
-            (sum - theirs).abs() <= 1e-6 * theirs.abs(),
-            "{name}: sum {sum} {theirs}"
-        );
-        let sizes: Vec<_> = scan
-            .extensions
-            .iter()
-            .map(|e| (e.code, e.data.len()))
-            .collect();
+        assert!((sum - theirs).abs() <= 1e-6 * theirs.abs(), "{name}: sum {sum} {theirs}");
+        let sizes: Vec<_> = scan.extensions.iter().map(|e| (e.code, e.data.len())).collect();
         let theirs: Vec<_> = reading["extensions"].as_array().unwrap().iter().collect();
         assert_eq!(sizes.len(), theirs.len(), "{name}");
         for ((code, size), theirs) in sizes.iter().zip(theirs) {
-            assert_eq!(
-                (f64::from(*code), *size as f64),
-                (number(&theirs[0]), number(&theirs[1]))
-            );
+            assert_eq!((f64::from(*code), *size as f64), (number(&theirs[0]), number(&theirs[1])));
         }
         for sample in reading["voxels"].as_array().unwrap() {
-            let index: Vec<usize> = sample[0]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|v| number(v) as usize)
-                .collect();
+            let index: Vec<usize> = sample[0].as_array().unwrap().iter().map(|v| number(v) as usize).collect();
             let [_, ny, nz] = volume.dims;
             let at = (index[0] * ny + index[1]) * nz + index[2];
             let got = volume.channel(index.get(3).copied().unwrap_or(0))[at];
@@ -133,78 +93,39 @@ fn pairs_need_both_files_whole() {
     let packed = nifti::read(&gzip(head), Some(&gzip(image)), &options).unwrap();
     assert_eq!(packed.volume, whole.volume);
     // 348 bytes without an extender are a whole header file.
-    assert_eq!(
-        nifti::read(&head[..348], Some(image), &options)
-            .unwrap()
-            .volume,
-        whole.volume
-    );
-    assert!(matches!(
-        nifti::read(head, None, &options),
-        Err(VolumeError::ImageMissing)
-    ));
+    assert_eq!(nifti::read(&head[..348], Some(image), &options).unwrap().volume, whole.volume);
+    assert!(matches!(nifti::read(head, None, &options), Err(VolumeError::ImageMissing)));
     let short = nifti::read(head, Some(&image[..47]), &options);
-    assert!(matches!(
-        short,
-        Err(VolumeError::Truncated {
-            what: "the .img file",
-            ..
-        })
-    ));
+    assert!(matches!(short, Err(VolumeError::Truncated { what: "the .img file", .. })));
 
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("a.hdr"), head).unwrap();
-    assert!(matches!(
-        nifti::read_path(&path("a.hdr"), &options),
-        Err(VolumeError::ImageMissing)
-    ));
+    assert!(matches!(nifti::read_path(&path("a.hdr"), &options), Err(VolumeError::ImageMissing)));
     std::fs::write(path("a.img"), image).unwrap();
     for name in ["a.hdr", "a.img"] {
-        assert_eq!(
-            nifti::read_path(&path(name), &options).unwrap().volume,
-            whole.volume
-        );
+        assert_eq!(nifti::read_path(&path(name), &options).unwrap().volume, whole.volume);
     }
-    let error = nifti::read_path(&path("b.nii"), &options)
-        .unwrap_err()
-        .to_string();
+    let error = nifti::read_path(&path("b.nii"), &options).unwrap_err().to_string();
     assert!(error.contains("b.nii"), "{error}");
 }
 
 /// The sound scan with other voxels.
 fn stored(code: i16, bits: i16, big: bool, voxels: &[Vec<u8>; 24]) -> Vec<u8> {
-    let mut bytes = with(
-        sound(),
-        &[(70, &code.to_le_bytes()), (72, &bits.to_le_bytes())],
-    )[..352]
-        .to_vec();
+    let mut bytes = with(sound(), &[(70, &code.to_le_bytes()), (72, &bits.to_le_bytes())])[..352].to_vec();
     if big {
         // Swap each field of the header in place: 2-byte and 4-byte numbers.
         bytes[0..4].reverse();
-        (40..56)
-            .step_by(2)
-            .chain([68, 70, 72, 74, 252, 254])
-            .for_each(|at| {
-                bytes[at..at + 2].reverse();
-            });
-        (76..148)
-            .step_by(4)
-            .filter(|&at| at != 120)
-            .chain((256..328).step_by(4))
-            .for_each(|at| {
-                bytes[at..at + 4].reverse();
-            });
+        (40..56).step_by(2).chain([68, 70, 72, 74, 252, 254]).for_each(|at| {
+            bytes[at..at + 2].reverse();
+        });
+        (76..148).step_by(4).filter(|&at| at != 120).chain((256..328).step_by(4)).for_each(|at| {
+            bytes[at..at + 4].reverse();
+        });
         bytes[123] = 2;
     }
     for voxel in voxels {
-        bytes.extend(
-            voxel
-                .iter()
-                .copied()
-                .rev()
-                .take(usize::from(big) * voxel.len()),
-        );
+        bytes.extend(voxel.iter().copied().rev().take(usize::from(big) * voxel.len()));
         bytes.extend(voxel.iter().copied().take(usize::from(!big) * voxel.len()));
     }
     bytes
@@ -216,21 +137,13 @@ fn all_types_in_both_byte_orders() {
     let types: [(i16, i16, f64, f64, Write); 10] = [
         (2, 8, 0.0, 255.0, |v| (v as u8).to_le_bytes().into()),
         (256, 8, -128.0, 127.0, |v| (v as i8).to_le_bytes().into()),
-        (4, 16, -32768.0, 32767.0, |v| {
-            (v as i16).to_le_bytes().into()
-        }),
+        (4, 16, -32768.0, 32767.0, |v| (v as i16).to_le_bytes().into()),
         (512, 16, 0.0, 65535.0, |v| (v as u16).to_le_bytes().into()),
-        (8, 32, -2147483648.0, 2147483647.0, |v| {
-            (v as i32).to_le_bytes().into()
-        }),
-        (768, 32, 0.0, 4294967295.0, |v| {
-            (v as u32).to_le_bytes().into()
-        }),
+        (8, 32, -2147483648.0, 2147483647.0, |v| (v as i32).to_le_bytes().into()),
+        (768, 32, 0.0, 4294967295.0, |v| (v as u32).to_le_bytes().into()),
         (1024, 64, -9e15, 9e15, |v| (v as i64).to_le_bytes().into()),
         (1280, 64, 0.0, 9e15, |v| (v as u64).to_le_bytes().into()),
-        (16, 32, -1.5e30, 2.5e-30, |v| {
-            (v as f32).to_le_bytes().into()
-        }),
+        (16, 32, -1.5e30, 2.5e-30, |v| (v as f32).to_le_bytes().into()),
         (64, 64, -1.5e30, 2.5e-30, |v| v.to_le_bytes().into()),
     ];
     for (code, bits, low, high, write) in types {
@@ -241,10 +154,7 @@ fn all_types_in_both_byte_orders() {
         });
         for big in [false, true] {
             let scan = read(&stored(code, bits, big, &values.map(write)));
-            assert_eq!(
-                scan.header.endian,
-                if big { Endian::Big } else { Endian::Little }
-            );
+            assert_eq!(scan.header.endian, if big { Endian::Big } else { Endian::Little });
             assert_eq!(scan.volume.affine, read(&sound()).volume.affine);
             // First axis fastest on disk, last axis fastest in memory.
             for (n, value) in values.iter().enumerate() {
@@ -266,10 +176,7 @@ fn scaling_follows_nibabel() {
     for none in [0.0, f32::NAN, f32::INFINITY] {
         assert_eq!(slope(none, f32::NAN), raw, "slope {none} is no scaling");
     }
-    let scaled: Vec<f32> = raw
-        .iter()
-        .map(|&v| (f64::from(v) * f64::from(0.1_f32) - 3.0) as f32)
-        .collect();
+    let scaled: Vec<f32> = raw.iter().map(|&v| (f64::from(v) * f64::from(0.1_f32) - 3.0) as f32).collect();
     assert_eq!(slope(0.1, -3.0), scaled);
 }
 
@@ -307,11 +214,7 @@ fn gzip_is_told_by_content_and_may_have_members() {
     for bytes in [gzip(&longer), longer] {
         let scan = read(&bytes);
         assert_eq!(scan.volume, expected);
-        assert!(
-            scan.warnings
-                .iter()
-                .any(|w| w.starts_with("100 bytes after"))
-        );
+        assert!(scan.warnings.iter().any(|w| w.starts_with("100 bytes after")));
     }
     assert!(nifti::is_nifti(&members) && nifti::is_nifti(&sound) && nifti::is_nifti(&sound_2()));
     assert!(!nifti::is_nifti(b"") && !nifti::is_nifti(&[0x1f, 0x8b, 8]));
@@ -321,18 +224,9 @@ fn gzip_is_told_by_content_and_may_have_members() {
 
 #[test]
 fn the_size_limit_holds() {
-    let options = ReadOptions {
-        max_bytes: 300,
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions { max_bytes: 300, ..ReadOptions::default() };
     let refused = nifti::read(&sound(), None, &options);
-    assert!(matches!(
-        refused,
-        Err(VolumeError::TooLarge {
-            needed: 400,
-            limit: 300
-        })
-    ));
+    assert!(matches!(refused, Err(VolumeError::TooLarge { needed: 400, limit: 300 })));
 }
 
 #[test]
@@ -352,33 +246,16 @@ fn the_right_form_is_used() {
     assert_eq!(scan.affine_from, AffineFrom::Pixdim);
     assert_eq!(scan.volume.affine.axis_codes(), "LAS");
     assert_eq!(scan.volume.affine.origin(), [2.25, -2.0, -1.25]);
-    assert!(
-        scan.warnings[0].contains("which side is left"),
-        "{:?}",
-        scan.warnings
-    );
-    let strict = ReadOptions {
-        require_orientation: true,
-        ..ReadOptions::default()
-    };
-    assert!(matches!(
-        nifti::read(&none, None, &strict),
-        Err(VolumeError::SidesUnknown)
-    ));
+    assert!(scan.warnings[0].contains("which side is left"), "{:?}", scan.warnings);
+    let strict = ReadOptions { require_orientation: true, ..ReadOptions::default() };
+    assert!(matches!(nifti::read(&none, None, &strict), Err(VolumeError::SidesUnknown)));
     assert!(nifti::read(&qform_only(), None, &strict).is_ok());
 
     // Opposed sides: refused, unless the caller decides, which is recorded.
     let opposed = with(sound(), &[(252, &[1, 0]), (76, &(-1_f32).to_le_bytes())]);
     let error = read_as(&opposed, Form::Auto).unwrap_err().to_string();
-    assert!(
-        error.contains("RAS (right-handed)") && error.contains("RAI (left-handed)"),
-        "{error}"
-    );
-    for (form, codes) in [
-        (Form::Sform, "RAS"),
-        (Form::Qform, "RAI"),
-        (Form::Pixdim, "LAS"),
-    ] {
+    assert!(error.contains("RAS (right-handed)") && error.contains("RAI (left-handed)"), "{error}");
+    for (form, codes) in [(Form::Sform, "RAS"), (Form::Qform, "RAI"), (Form::Pixdim, "LAS")] {
         let scan = read_as(&opposed, form).unwrap();
         assert_eq!(scan.volume.affine.axis_codes(), codes);
         assert!(scan.warnings.iter().any(|w| w.contains("the caller asked")));
@@ -387,11 +264,7 @@ fn the_right_form_is_used() {
     // A small difference is a warning; codes that differ by a turn near 45 degrees are none.
     let near = with(sound(), &[(252, &[1, 0]), (264, &0.05_f32.to_le_bytes())]);
     let scan = read(&near);
-    assert!(
-        scan.warnings[0].contains("mm apart; the sform is used"),
-        "{:?}",
-        scan.warnings
-    );
+    assert!(scan.warnings[0].contains("mm apart; the sform is used"), "{:?}", scan.warnings);
 
     // MONAI: an sform whose spacing is not pixdim yields to a coded qform whose spacing is.
     let quirk = with(sound(), &[(252, &[1, 0]), (280, &1.8_f32.to_le_bytes())]);
@@ -400,31 +273,19 @@ fn the_right_form_is_used() {
     let uncoded = with(sound(), &[(280, &1.8_f32.to_le_bytes())]);
     let scan = read(&uncoded);
     assert_eq!(scan.affine_from, AffineFrom::Sform);
-    assert!(
-        scan.warnings[0].contains("the affine is used"),
-        "{:?}",
-        scan.warnings
-    );
+    assert!(scan.warnings[0].contains("the affine is used"), "{:?}", scan.warnings);
     // An invalid qform beside a valid sform is ignored, with a warning.
     let broken = with(sound(), &[(252, &[1, 0]), (256, &2_f32.to_le_bytes())]);
     let scan = read(&broken);
     assert_eq!(scan.volume.affine, base.volume.affine);
-    assert!(
-        scan.warnings[0].starts_with("the qform is ignored"),
-        "{:?}",
-        scan.warnings
-    );
+    assert!(scan.warnings[0].starts_with("the qform is ignored"), "{:?}", scan.warnings);
 }
 
 #[test]
 fn repairs_are_reported() {
     let warned = |changes: &[(usize, &[u8])], base: Vec<u8>, fragment: &str| {
         let scan = read(&with(base, changes));
-        assert!(
-            scan.warnings.iter().any(|w| w.contains(fragment)),
-            "{:?}",
-            scan.warnings
-        );
+        assert!(scan.warnings.iter().any(|w| w.contains(fragment)), "{:?}", scan.warnings);
         assert_eq!(scan.volume.data, read(&sound()).volume.data);
     };
     warned(&[(72, &[0, 0])], sound(), "bitpix is not set");
@@ -448,10 +309,7 @@ fn shapes_of_fewer_and_more_axes() {
     // The second channel follows the first on disk.
     assert_eq!((four.channel(0)[3], four.channel(1)[0]), (10.0, 120.0));
     let vector = dims([5, 4, 3, 1, 1, 2, 1, 1]);
-    assert_eq!(
-        (vector.dims, vector.channels, vector.data),
-        ([4, 3, 1], 2, four.data)
-    );
+    assert_eq!((vector.dims, vector.channels, vector.data), ([4, 3, 1], 2, four.data));
 }
 
 #[test]
@@ -460,55 +318,29 @@ fn labels_are_exact_or_refused() {
     let labels = nifti::read_labels(&sound(), None, &options).unwrap().labels;
     assert_eq!(labels.data[..4], [0, 120, 40, 160]);
     let float = |value: f32| {
-        let voxels: [Vec<u8>; 24] =
-            std::array::from_fn(|n| (if n == 5 { value } else { 3.0 }).to_le_bytes().into());
+        let voxels: [Vec<u8>; 24] = std::array::from_fn(|n| (if n == 5 { value } else { 3.0 }).to_le_bytes().into());
         nifti::read_labels(&stored(16, 32, false, &voxels), None, &options)
     };
     assert_eq!(float(65535.0).unwrap().labels.counts()[&65535], 1);
     for value in [0.5, -1.0, 65536.0, f32::NAN, f32::INFINITY] {
         match float(value).unwrap_err() {
-            VolumeError::Label {
-                x: 1,
-                y: 1,
-                z: 0,
-                value: got,
-            } => {
+            VolumeError::Label { x: 1, y: 1, z: 0, value: got } => {
                 assert!(got == f64::from(value) || value.is_nan());
             }
             other => panic!("{value}: {other}"),
         }
     }
-    let four: Vec<u8> = [4_i16, 4, 3, 1, 2]
-        .iter()
-        .flat_map(|v| v.to_le_bytes())
-        .collect();
+    let four: Vec<u8> = [4_i16, 4, 3, 1, 2].iter().flat_map(|v| v.to_le_bytes()).collect();
     let refused = nifti::read_labels(&with(sound(), &[(40, &four)]), None, &options);
-    assert!(
-        refused
-            .unwrap_err()
-            .to_string()
-            .contains("channels of a label map")
-    );
+    assert!(refused.unwrap_err().to_string().contains("channels of a label map"));
     // A slope stored as f32 does not make labels fractional.
     let scaled = with(sound(), &[(112, &0.1_f32.to_le_bytes())]);
-    assert_eq!(
-        nifti::read_labels(&scaled, None, &options)
-            .unwrap()
-            .labels
-            .data[1],
-        12
-    );
+    assert_eq!(nifti::read_labels(&scaled, None, &options).unwrap().labels.data[1], 12);
 }
 
 #[test]
 fn random_damage_never_panics() {
-    let seeds = [
-        sound(),
-        sound_2(),
-        qform_only(),
-        with_extension(32),
-        gzip(&sound()),
-    ];
+    let seeds = [sound(), sound_2(), qform_only(), with_extension(32), gzip(&sound())];
     let mut state = 42_u64;
     let mut random = |n: usize| {
         state ^= state << 13;
@@ -516,10 +348,7 @@ fn random_damage_never_panics() {
         state ^= state << 17;
         (state % n as u64) as usize
     };
-    let options = ReadOptions {
-        max_bytes: 1 << 20,
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions { max_bytes: 1 << 20, ..ReadOptions::default() };
     let mut accepted = 0;
     for round in 0..20_000 {
         let mut bytes = seeds[round % seeds.len()].clone();
@@ -533,18 +362,12 @@ fn random_damage_never_panics() {
         if let Ok(scan) = nifti::read(&bytes, Some(&[0; 64]), &options) {
             accepted += 1;
             let mut out = Vec::new();
-            let like = WriteOptions {
-                like: Some(&scan.header),
-                ..Default::default()
-            };
+            let like = WriteOptions { like: Some(&scan.header), ..Default::default() };
             nifti::write_volume(&mut out, &scan.volume, &like).unwrap();
             let back = read(&out).volume;
             assert_eq!(back.dims, scan.volume.dims);
         }
         let _ = nifti::read_labels(&bytes, None, &options);
     }
-    assert!(
-        accepted > 1000,
-        "{accepted} of 20000 damaged files are still sound"
-    );
+    assert!(accepted > 1000, "{accepted} of 20000 damaged files are still sound");
 }

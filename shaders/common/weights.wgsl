@@ -15,14 +15,16 @@ fn weight(i: u32) -> f32 {
 #else
 #if HALF
 alias Weight = vec2<u32>;
-fn weight4(i: u32) -> vec4<f32> {
-    let v = w[i];
+fn four(v: Weight) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y));
 }
 #else
 alias Weight = vec4<f32>;
-fn weight4(i: u32) -> vec4<f32> {
-    return w[i];
+fn four(v: Weight) -> vec4<f32> {
+    return v;
 }
 #end
+fn weight4(i: u32) -> vec4<f32> {
+    return four(w[i]);
+}
 #end

@@ -45,20 +45,9 @@ impl Bench {
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
         let half = self.precision == Precision::F16;
-        fact(
-            "window",
-            format!(
-                "{}, weights as {}",
-                sizes(network.img_size),
-                self.precision.name()
-            ),
-        );
+        fact("window", format!("{}, weights as {}", sizes(network.img_size), self.precision.name()));
         let report = pollster::block_on(bench(&gpu, &network, half, usize::from(self.repeats)))?;
-        let rows = if self.nodes {
-            report.nodes.clone()
-        } else {
-            by_op(&report.nodes)
-        };
+        let rows = if self.nodes { report.nodes.clone() } else { by_op(&report.nodes) };
         if self.json {
             let nodes = |list: &[NodeTime]| -> Vec<serde_json::Value> {
                 let row = |n: &NodeTime| json!({"name": n.name, "op": n.op, "ms": n.milliseconds, "gflop": n.gflop, "gb": n.gigabytes});
@@ -96,36 +85,21 @@ fn by_op(nodes: &[NodeTime]) -> Vec<NodeTime> {
                 o.gflop += n.gflop;
                 o.gigabytes += n.gigabytes;
             }
-            None => ops.push(NodeTime {
-                name: n.op.to_owned(),
-                ..n.clone()
-            }),
+            None => ops.push(NodeTime { name: n.op.to_owned(), ..n.clone() }),
         }
     }
-    ops.sort_by(|a, b| {
-        b.milliseconds
-            .unwrap_or(0.0)
-            .total_cmp(&a.milliseconds.unwrap_or(0.0))
-    });
+    ops.sort_by(|a, b| b.milliseconds.unwrap_or(0.0).total_cmp(&a.milliseconds.unwrap_or(0.0)));
     ops
 }
 
 fn text(report: &BenchReport, rows: &[NodeTime]) -> String {
     let mut table = Table::new(&["kernel", "ms", "GFLOP/s", "of best", "GB/s", "of copy"]);
     for n in rows {
-        let rate = |amount: f64| {
-            n.milliseconds
-                .filter(|&ms| ms > 0.0)
-                .map(|ms| amount / ms * 1e3)
-        };
+        let rate = |amount: f64| n.milliseconds.filter(|&ms| ms > 0.0).map(|ms| amount / ms * 1e3);
         let show = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.1}"));
-        let share = |v: Option<f64>, of: f64| {
-            v.map_or_else(|| "-".to_owned(), |v| format!("{:.0} %", 100.0 * v / of))
-        };
+        let share = |v: Option<f64>, of: f64| v.map_or_else(|| "-".to_owned(), |v| format!("{:.0} %", 100.0 * v / of));
         let (flops, traffic) = (rate(n.gflop), rate(n.gigabytes));
-        let ms = n
-            .milliseconds
-            .map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
+        let ms = n.milliseconds.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
         table.row([
             n.name.clone(),
             ms,

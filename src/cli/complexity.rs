@@ -35,26 +35,12 @@ pub(super) fn lay_out(network: &UnetrConfig, half: bool) -> Result<Layouted, Cli
     let built = unetr(&mut graph, network, 1)?;
     let logits = graph.head("out", &built.end, built.out.0, built.out.1)?;
     graph.output(logits);
-    let limits = Limits {
-        max_storage_buffer_binding_size: u64::MAX,
-        max_buffer_size: u64::MAX,
-        ..Limits::default()
-    };
-    Ok(Layouted::new(
-        &graph,
-        &Target::new(AdapterClass::Discrete),
-        &limits,
-        false,
-    )?)
+    let limits = Limits { max_storage_buffer_binding_size: u64::MAX, max_buffer_size: u64::MAX, ..Limits::default() };
+    Ok(Layouted::new(&graph, &Target::new(AdapterClass::Discrete), &limits, false)?)
 }
 
 pub(super) fn node(n: &NodeReport) -> Layer {
-    Layer {
-        name: n.name.clone(),
-        op: n.op.to_owned(),
-        gflop: n.cost.flops * 1e-9,
-        megabytes: n.cost.bytes * 1e-6,
-    }
+    Layer { name: n.name.clone(), op: n.op.to_owned(), gflop: n.cost.flops * 1e-9, megabytes: n.cost.bytes * 1e-6 }
 }
 
 /// Nodes summed by module: `vit.blocks.3`, `encoder2`, ...
@@ -73,33 +59,17 @@ pub(super) fn modules(nodes: &[NodeReport]) -> Vec<Layer> {
                 layer.megabytes += n.cost.bytes * 1e-6;
                 layer.op = format!(
                     "{} ops",
-                    layer
-                        .op
-                        .split(' ')
-                        .next()
-                        .and_then(|c| c.parse::<usize>().ok())
-                        .unwrap_or(1)
-                        + 1
+                    layer.op.split(' ').next().and_then(|c| c.parse::<usize>().ok()).unwrap_or(1) + 1
                 );
             }
-            None => all.push(Layer {
-                name,
-                op: "1 op".to_owned(),
-                ..node(n)
-            }),
+            None => all.push(Layer { name, op: "1 op".to_owned(), ..node(n) }),
         }
     }
     all
 }
 
 pub(super) fn complexity(network: &UnetrConfig, nodes: &[NodeReport]) -> Complexity {
-    let of = |op: &str| -> f64 {
-        nodes
-            .iter()
-            .filter(|n| n.op == op)
-            .map(|n| n.cost.flops / 2.0)
-            .sum()
-    };
+    let of = |op: &str| -> f64 { nodes.iter().filter(|n| n.op == op).map(|n| n.cost.flops / 2.0).sum() };
     let voxels: usize = network.img_size.iter().product();
     let out = (voxels * network.feature_size * network.out_channels) as f64;
     let dense = of("linear") + of("conv3d") + out;
@@ -109,11 +79,7 @@ pub(super) fn complexity(network: &UnetrConfig, nodes: &[NodeReport]) -> Complex
         parameters: parameter_count(network),
         flops: nodes.iter().map(|n| n.cost.flops).sum(),
         multiply_adds: dense + of("conv_transpose3d") + of("attention"),
-        parameters_of_convolutions_and_linears: specs
-            .iter()
-            .filter(|s| is_seen(&s.name))
-            .map(|s| s.len())
-            .sum(),
+        parameters_of_convolutions_and_linears: specs.iter().filter(|s| is_seen(&s.name)).map(|s| s.len()).sum(),
         multiply_adds_of_such_counters: dense + 8.0 * of("conv_transpose3d"),
     }
 }
@@ -129,11 +95,7 @@ mod tests {
         let c = complexity(&network, window.nodes());
         assert_eq!(c.parameters, 92_784_046);
         assert_eq!(c.parameters_of_convolutions_and_linears, 92_579_758);
-        assert!(
-            (c.multiply_adds * 1e-9 - 73.22).abs() < 0.01,
-            "{}",
-            c.multiply_adds
-        );
+        assert!((c.multiply_adds * 1e-9 - 73.22).abs() < 0.01, "{}", c.multiply_adds);
         // Rounded as in the paper's table, but for the classes it was counted with.
         assert!(
             (c.multiply_adds_of_such_counters * 0.5e-9 - 41.19).abs() < 0.1,

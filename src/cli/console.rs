@@ -45,9 +45,7 @@ pub(super) fn printable(text: &str) -> String {
     if text.chars().all(plain) {
         return text.to_owned();
     }
-    text.chars()
-        .map(|c| if plain(c) { c } else { '\u{fffd}' })
-        .collect()
+    text.chars().map(|c| if plain(c) { c } else { '\u{fffd}' }).collect()
 }
 
 /// Bytes in the unit that suits.
@@ -101,18 +99,12 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!(grouped(92_784_046), "92,784,046");
-        assert_eq!(
-            [grouped(0), grouped(999), grouped(1000)],
-            ["0", "999", "1,000"]
-        );
+        assert_eq!([grouped(0), grouped(999), grouped(1000)], ["0", "999", "1,000"]);
         assert_eq!(
             [bytes(12), bytes(2048), bytes(371 << 20), bytes(3 << 30)],
             ["12 B", "2.00 KiB", "371 MiB", "3.00 GiB"]
         );
-        assert_eq!(
-            [duration(1.25), duration(75.0), duration(600.0)],
-            ["1.2 s", "75 s", "10 min"]
-        );
+        assert_eq!([duration(1.25), duration(75.0), duration(600.0)], ["1.2 s", "75 s", "10 min"]);
         assert_eq!(printable("a\u{1b}[31mb\nc"), "a\u{fffd}[31mb\nc");
     }
 }

@@ -18,10 +18,8 @@ pub(super) struct Case {
 }
 
 /// Lists of a dataset, under whichever of their usual names they have.
-const LISTS: [(&str, [&str; 3]); 2] = [
-    ("validation", ["validation", "val", "valid"]),
-    ("training", ["training", "train", "trainingset"]),
-];
+const LISTS: [(&str, [&str; 3]); 2] =
+    [("validation", ["validation", "val", "valid"]), ("training", ["training", "train", "trainingset"])];
 
 #[derive(Deserialize)]
 struct Entry {
@@ -43,9 +41,7 @@ enum Images {
 /// No JSON, no such list, or an entry without image and label.
 pub(super) fn read(path: &Path, wanted: Option<&str>) -> Result<(String, Vec<Case>), CliError> {
     let map: Map<String, Value> = serde_json::from_slice(&files::read(path)?).at(path)?;
-    let lists = LISTS
-        .iter()
-        .filter(|(list, _)| wanted.is_none_or(|w| w == *list));
+    let lists = LISTS.iter().filter(|(list, _)| wanted.is_none_or(|w| w == *list));
     let found = lists
         .flat_map(|(_, names)| names)
         .find_map(|&name| Some((name, map.get(name)?.as_array().filter(|a| !a.is_empty())?)));
@@ -59,21 +55,14 @@ pub(super) fn read(path: &Path, wanted: Option<&str>) -> Result<(String, Vec<Cas
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut cases = Vec::with_capacity(entries.len());
     for (i, entry) in entries.iter().enumerate() {
-        let about = format!(
-            "{}: {name}[{i}] needs \"image\" and \"label\"",
-            path.display()
-        );
+        let about = format!("{}: {name}[{i}] needs \"image\" and \"label\"", path.display());
         let entry = Entry::deserialize(entry).about(about)?;
         let images: Vec<PathBuf> = match entry.image {
             Images::One(image) => vec![folder.join(image)],
             Images::Several(images) => images.iter().map(|i| folder.join(i)).collect(),
         };
         let label = folder.join(entry.label);
-        cases.push(Case {
-            name: stem(images.first().unwrap_or(&label)),
-            images,
-            label,
-        });
+        cases.push(Case { name: stem(images.first().unwrap_or(&label)), images, label });
     }
     Ok((name.to_owned(), cases))
 }

@@ -29,9 +29,7 @@ impl Devices {
             }
             return Err(GpuError::NoAdapter.into());
         };
-        let index = adapters
-            .iter()
-            .position(|a| a.name == chosen.name && a.backend == chosen.backend);
+        let index = adapters.iter().position(|a| a.name == chosen.name && a.backend == chosen.backend);
         let why = reason(&chosen, &adapters);
         if self.json {
             let list: Vec<_> = adapters.iter().enumerate().map(describe).collect();
@@ -80,9 +78,7 @@ fn reason(chosen: &AdapterReport, all: &[AdapterReport]) -> String {
     match chosen.class {
         AdapterClass::Software => "there is no other kind than software adapters".to_owned(),
         _ => {
-            format!(
-                "the first {kind} adapter; discrete come before integrated before software ones"
-            )
+            format!("the first {kind} adapter; discrete come before integrated before software ones")
         }
     }
 }

@@ -26,10 +26,7 @@ impl CliError {
 
     /// A failure told in one sentence.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::Failed {
-            context: None,
-            cause: message.into().into(),
-        }
+        Self::Failed { context: None, cause: message.into().into() }
     }
 
     pub fn code(&self) -> u8 {
@@ -65,10 +62,7 @@ impl CliError {
 
 impl<E: Error + 'static> From<E> for CliError {
     fn from(cause: E) -> Self {
-        Self::Failed {
-            context: None,
-            cause: Box::new(cause),
-        }
+        Self::Failed { context: None, cause: Box::new(cause) }
     }
 }
 
@@ -86,10 +80,7 @@ pub(super) trait Context<T> {
 
 impl<T, E: Error + 'static> Context<T> for Result<T, E> {
     fn about(self, what: impl Into<String>) -> Result<T, CliError> {
-        self.map_err(|cause| CliError::Failed {
-            context: Some(what.into()),
-            cause: Box::new(cause),
-        })
+        self.map_err(|cause| CliError::Failed { context: Some(what.into()), cause: Box::new(cause) })
     }
 }
 
@@ -106,29 +97,13 @@ mod tests {
 
     #[test]
     fn chains_say_everything_once() {
-        let inner = || Inner {
-            path: "a/b.nii".into(),
-            source: std::io::Error::other("disk full"),
-        };
+        let inner = || Inner { path: "a/b.nii".into(), source: std::io::Error::other("disk full") };
         let error = Err::<(), _>(inner()).at(Path::new("a/b.nii"));
-        assert_eq!(
-            error.map_err(|e| e.chain()),
-            Err("a/b.nii: disk full".to_owned())
-        );
+        assert_eq!(error.map_err(|e| e.chain()), Err("a/b.nii: disk full".to_owned()));
         let error = Err::<(), _>(inner()).about("writing the result");
         let text = error.map_err(|e| e.chain());
-        assert_eq!(
-            text,
-            Err("writing the result: a/b.nii: disk full".to_owned())
-        );
+        assert_eq!(text, Err("writing the result: a/b.nii: disk full".to_owned()));
         assert_eq!(CliError::failed("no").chain(), "no");
-        assert_eq!(
-            [
-                CliError::usage("").code(),
-                CliError::failed("").code(),
-                CliError::BrokenPipe.code()
-            ],
-            [2, 1, 0]
-        );
+        assert_eq!([CliError::usage("").code(), CliError::failed("").code(), CliError::BrokenPipe.code()], [2, 1, 0]);
     }
 }

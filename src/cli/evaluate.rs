@@ -27,11 +27,7 @@ use crate::weights::Metadata;
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
     /// Dataset whose labelled cases the model is run on.
-    #[arg(
-        value_name = "DATASET.json",
-        required_unless_present = "prediction",
-        requires = "model"
-    )]
+    #[arg(value_name = "DATASET.json", required_unless_present = "prediction", requires = "model")]
     dataset: Option<PathBuf>,
     /// Model package; with --prediction it gives the names of the labels.
     #[arg(short, long)]
@@ -75,9 +71,7 @@ impl Evaluate {
             (Some(prediction), Some(truth), ..) => (self.files(prediction, truth)?, Vec::new()),
             (_, _, Some(dataset), Some(model)) => self.over_dataset(dataset, model)?,
             _ => {
-                return Err(CliError::usage(
-                    "give --prediction and --truth, or --model and a dataset",
-                ));
+                return Err(CliError::usage("give --prediction and --truth, or --model and a dataset"));
             }
         };
         if scores.rows.is_empty() {
@@ -95,10 +89,9 @@ impl Evaluate {
         };
         match failures.len() {
             0 => printed,
-            n => Err(CliError::failed(format!(
-                "{n} case(s) failed and are not in the figures: {}",
-                failures.join("; ")
-            ))),
+            n => {
+                Err(CliError::failed(format!("{n} case(s) failed and are not in the figures: {}", failures.join("; "))))
+            }
         }
     }
 
@@ -125,10 +118,7 @@ impl Evaluate {
         let inputs = [&self.prediction, &self.truth, &self.dataset, &self.model];
         let inputs: Vec<&Path> = inputs.into_iter().filter_map(|p| p.as_deref()).collect();
         let mut outputs = self.outputs(&inputs)?;
-        let text = match files::file_name(path)
-            .to_ascii_lowercase()
-            .ends_with(".csv")
-        {
+        let text = match files::file_name(path).to_ascii_lowercase().ends_with(".csv") {
             true => scores.csv(),
             false => serde_json::to_string_pretty(value)? + "\n",
         };
@@ -142,33 +132,13 @@ impl Evaluate {
         self.outputs(&inputs)?;
         let options = self.form.read_options();
         let model = self.model.as_deref().map(files::model).transpose()?;
-        let names = model
-            .as_ref()
-            .map_or_else(Vec::new, |p| names_of(p.metadata()));
-        let (p, t) = (
-            scans::labels(prediction, &options)?,
-            scans::labels(truth, &options)?,
-        );
-        scans::same_grid(
-            prediction,
-            truth,
-            [(&p.dims, &p.affine), (&t.dims, &t.affine)],
-        )?;
-        let mut classes: Vec<u16> = p
-            .counts()
-            .into_keys()
-            .chain(t.counts().into_keys())
-            .collect();
+        let names = model.as_ref().map_or_else(Vec::new, |p| names_of(p.metadata()));
+        let (p, t) = (scans::labels(prediction, &options)?, scans::labels(truth, &options)?);
+        scans::same_grid(prediction, truth, [(&p.dims, &p.affine), (&t.dims, &t.affine)])?;
+        let mut classes: Vec<u16> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
         classes.extend(names.iter().map(|n| n.value));
         let mut scores = Scores::default();
-        score(
-            &mut scores,
-            dataset::stem(prediction),
-            &p,
-            &t,
-            classes,
-            &names,
-        )?;
+        score(&mut scores, dataset::stem(prediction), &p, &t, classes, &names)?;
         Ok(scores)
     }
 
@@ -183,23 +153,9 @@ impl Evaluate {
         let package = files::model(model)?;
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
-        fact(
-            "model",
-            format!("{} {}", package.metadata().name, package.metadata().version),
-        );
-        fact(
-            "dataset",
-            format!(
-                "{}, {} case(s) of its list \"{list}\"",
-                path.display(),
-                cases.len()
-            ),
-        );
-        let mut segmenter = pollster::block_on(Segmenter::new(
-            &gpu,
-            &package,
-            self.inference.segment_options(),
-        ))?;
+        fact("model", format!("{} {}", package.metadata().name, package.metadata().version));
+        fact("dataset", format!("{}, {} case(s) of its list \"{list}\"", path.display(), cases.len()));
+        let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, self.inference.segment_options()))?;
         let names = names_of(package.metadata());
         let (mut scores, mut failures) = (Scores::default(), Vec::new());
         for (i, case) in cases.iter().enumerate() {
@@ -225,32 +181,16 @@ impl Evaluate {
         scans.check_channels(segmenter.metadata())?;
         let truth = scans::labels(&case.label, &options)?;
         let image = case.images.first().map_or(Path::new(""), PathBuf::as_path);
-        let grids = [
-            (&scans.volume.dims, &scans.volume.affine),
-            (&truth.dims, &truth.affine),
-        ];
+        let grids = [(&scans.volume.dims, &scans.volume.affine), (&truth.dims, &truth.affine)];
         scans::same_grid(image, &case.label, grids)?;
         let prepared = segmenter.prepare(&scans.volume)?;
         let result = run_windows(segmenter, &prepared)?;
-        let unknown = truth
-            .counts()
-            .into_keys()
-            .filter(|v| *v != 0 && !names.iter().any(|n| n.value == *v));
+        let unknown = truth.counts().into_keys().filter(|v| *v != 0 && !names.iter().any(|n| n.value == *v));
         for value in unknown {
-            note(format!(
-                "warning: {}: the truth has label {value}, which the model does not know",
-                case.name
-            ));
+            note(format!("warning: {}: the truth has label {value}, which the model does not know", case.name));
         }
         let classes = names.iter().map(|n| n.value).collect();
-        score(
-            scores,
-            case.name.clone(),
-            &result.labels,
-            &truth,
-            classes,
-            names,
-        )
+        score(scores, case.name.clone(), &result.labels, &truth, classes, names)
     }
 }
 
@@ -270,16 +210,11 @@ fn score(
     classes.sort_unstable();
     classes.dedup();
     let (dims, spacing) = (truth.dims, truth.affine.spacing());
-    let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, &classes)
-        .about(case.clone())?;
+    let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, &classes).about(case.clone())?;
     scores.rows.extend(all.into_iter().map(|metrics| {
         let named = names.iter().find(|n| n.value == metrics.class);
         let label = named.map_or_else(|| format!("class_{}", metrics.class), |n| n.name.clone());
-        Score {
-            case: case.clone(),
-            label,
-            metrics,
-        }
+        Score { case: case.clone(), label, metrics }
     }));
     Ok(())
 }

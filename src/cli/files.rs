@@ -30,10 +30,7 @@ pub(super) fn record(path: &Path) -> Result<FileRecord, CliError> {
             n => hash.update(&piece[..n]),
         }
     }
-    Ok(FileRecord {
-        file: file_name(path),
-        sha256: hash.finalize().iter().map(|b| format!("{b:02x}")).collect(),
-    })
+    Ok(FileRecord { file: file_name(path), sha256: hash.finalize().iter().map(|b| format!("{b:02x}")).collect() })
 }
 
 /// The last part of a path.

@@ -51,9 +51,7 @@ impl Info {
         let limits = Limits::default();
         let memory = plan_memory(&network, self.size, half, AdapterClass::Discrete, &limits);
         if self.json {
-            let package = package
-                .as_ref()
-                .map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
+            let package = package.as_ref().map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
             return print_json(&json!({
                 "model": package, "network": network, "complexity": complexity, "layers": layers,
                 "window_memory": memory_json(window.memory()),
@@ -88,11 +86,7 @@ fn describe(package: &Package, m: &Metadata) -> String {
         or_none(i.orientation.clone()),
         or_none(i.spacing.map(|s| format!("{} mm", sizes(s)))),
         or_none(i.intensity.as_ref().map(|v| json!(v).to_string())),
-        if i.crop_foreground {
-            "to the voxels above 0"
-        } else {
-            "none"
-        },
+        if i.crop_foreground { "to the voxels above 0" } else { "none" },
         sizes(m.inference.roi_size),
         m.inference.overlap,
         json!(m.inference.blend).as_str().unwrap_or_default(),
@@ -102,29 +96,15 @@ fn describe(package: &Package, m: &Metadata) -> String {
     }
     let mut labels = Table::new(&["label", "value", "colour"]);
     for label in &m.output.labels {
-        labels.row([
-            label.name.clone(),
-            label.value.to_string(),
-            label.color.to_string(),
-        ]);
+        labels.row([label.name.clone(), label.value.to_string(), label.color.to_string()]);
     }
     let activation = json!(m.output.activation);
-    text.push_str(&format!(
-        "activation   {}\n\n{}",
-        activation.as_str().unwrap_or_default(),
-        labels.render()
-    ));
+    text.push_str(&format!("activation   {}\n\n{}", activation.as_str().unwrap_or_default(), labels.render()));
     for region in &m.output.regions {
-        text.push_str(&format!(
-            "channel {} paints {}\n",
-            region.channel, region.value
-        ));
+        text.push_str(&format!("channel {} paints {}\n", region.channel, region.value));
     }
     if !m.training.is_empty() {
-        text.push_str(&format!(
-            "\ntraining     {}\n",
-            Value::Object(m.training.clone())
-        ));
+        text.push_str(&format!("\ntraining     {}\n", Value::Object(m.training.clone())));
     }
     super::console::printable(&text) + "\n"
 }
@@ -148,12 +128,7 @@ fn network_text(n: &UnetrConfig) -> String {
 fn layer_table(layers: &[Layer]) -> String {
     let mut table = Table::new(&["layer", "op", "GFLOP", "MB moved"]);
     for l in layers {
-        table.row([
-            l.name.clone(),
-            l.op.clone(),
-            format!("{:.3}", l.gflop),
-            format!("{:.1}", l.megabytes),
-        ]);
+        table.row([l.name.clone(), l.op.clone(), format!("{:.3}", l.gflop), format!("{:.1}", l.megabytes)]);
     }
     let sum = |f: fn(&Layer) -> f64| layers.iter().map(f).sum::<f64>();
     table.row([
@@ -169,33 +144,16 @@ fn complexity_text(network: &UnetrConfig, c: &Complexity) -> String {
     let giga = |v: f64| format!("{:.2} G", v * 1e-9);
     let million = |v: usize| format!("{:.2} M", v as f64 * 1e-6);
     let mut table = Table::new(&["complexity of one window", "parameters", "multiply-adds"]);
-    table.row([
-        "all of the network".into(),
-        million(c.parameters),
-        giga(c.multiply_adds),
-    ]);
+    table.row(["all of the network".into(), million(c.parameters), giga(c.multiply_adds)]);
     table.row([
         "as counters of convolutions and linear layers see it".into(),
         million(c.parameters_of_convolutions_and_linears),
         giga(c.multiply_adds_of_such_counters),
     ]);
-    table.row([
-        "half of that".into(),
-        String::new(),
-        giga(c.multiply_adds_of_such_counters / 2.0),
-    ]);
+    table.row(["half of that".into(), String::new(), giga(c.multiply_adds_of_such_counters / 2.0)]);
     let mut text = format!("\n{}", table.render());
-    let standard = UnetrConfig {
-        in_channels: 1,
-        ..UnetrConfig::default()
-    };
-    if *network
-        == (UnetrConfig {
-            out_channels: network.out_channels,
-            proj_type: network.proj_type,
-            ..standard
-        })
-    {
+    let standard = UnetrConfig { in_channels: 1, ..UnetrConfig::default() };
+    if *network == (UnetrConfig { out_channels: network.out_channels, proj_type: network.proj_type, ..standard }) {
         text.push_str(&format!(
             "The paper's table says 92.58 M and 41.19 GFLOPs for this network. Its parameters are those of convolutions and\n\
              linear layers: {} of {}, without position table and norms. Its GFLOPs are half of what counters give that\n\

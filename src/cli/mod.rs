@@ -34,13 +34,7 @@ use error::CliError;
 
 /// UNETR segmentation of 3-D medical scans on any GPU. Research use only, not a medical device.
 #[derive(Debug, Parser)]
-#[command(
-    name = "unetr",
-    version,
-    about,
-    max_term_width = 110,
-    propagate_version = true
-)]
+#[command(name = "unetr", version, about, max_term_width = 110, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -22,11 +22,7 @@ pub(super) struct DeviceArgs {
 
 impl DeviceArgs {
     pub fn open(&self) -> Result<Gpu, CliError> {
-        let options = GpuOptions {
-            adapter: self.device.clone(),
-            default_limits: false,
-            checked: self.checked,
-        };
+        let options = GpuOptions { adapter: self.device.clone(), default_limits: false, checked: self.checked };
         Ok(pollster::block_on(Gpu::open(&options))?)
     }
 }
@@ -84,10 +80,7 @@ impl FormArg {
             Self::Qform => nifti::Form::Qform,
             Self::Pixdim => nifti::Form::Pixdim,
         };
-        nifti::ReadOptions {
-            form,
-            ..nifti::ReadOptions::default()
-        }
+        nifti::ReadOptions { form, ..nifti::ReadOptions::default() }
     }
 }
 
@@ -131,9 +124,7 @@ impl InferenceArgs {
 }
 
 fn overlap(text: &str) -> Result<f64, String> {
-    let value: f64 = text
-        .parse()
-        .map_err(|_| "a number is needed, such as 0.5".to_owned())?;
+    let value: f64 = text.parse().map_err(|_| "a number is needed, such as 0.5".to_owned())?;
     match (0.0..1.0).contains(&value) {
         true => Ok(value),
         false => Err("it must be at least 0 and less than 1".to_owned()),
@@ -142,10 +133,7 @@ fn overlap(text: &str) -> Result<f64, String> {
 
 /// `96,96,96` or `96x96x96`.
 pub(super) fn three_sizes(text: &str) -> Result<[usize; 3], String> {
-    let sizes: Vec<usize> = text
-        .split([',', 'x'])
-        .map(|part| part.trim().parse().unwrap_or(0))
-        .collect();
+    let sizes: Vec<usize> = text.split([',', 'x']).map(|part| part.trim().parse().unwrap_or(0)).collect();
     match sizes[..] {
         [x, y, z] if x > 0 && y > 0 && z > 0 => Ok([x, y, z]),
         _ => Err("three sizes are needed, such as 96,96,96".to_owned()),

@@ -20,12 +20,7 @@ impl Outputs {
     /// `inputs` are never overwritten, not even with `--force`.
     pub fn new(force: bool, inputs: &[&Path]) -> Self {
         let inputs = inputs.iter().filter_map(|p| p.canonicalize().ok());
-        Self {
-            force,
-            inputs: inputs.collect(),
-            planned: Vec::new(),
-            staged: Vec::new(),
-        }
+        Self { force, inputs: inputs.collect(), planned: Vec::new(), staged: Vec::new() }
     }
 
     /// Announces a file; `option` names it in messages.
@@ -35,29 +30,17 @@ impl Outputs {
     pub fn plan(&mut self, option: &str, path: &Path) -> Result<(), CliError> {
         let real = resolve(path)?;
         if self.inputs.contains(&real) {
-            return Err(CliError::usage(format!(
-                "{option} {} is an input: choose another name",
-                path.display()
-            )));
+            return Err(CliError::usage(format!("{option} {} is an input: choose another name", path.display())));
         }
         if let Some((other, _)) = self.planned.iter().find(|(_, p)| *p == real) {
-            return Err(CliError::usage(format!(
-                "{option} and {other} name the same file {}",
-                path.display()
-            )));
+            return Err(CliError::usage(format!("{option} and {other} name the same file {}", path.display())));
         }
         if let Ok(found) = std::fs::metadata(path) {
             if !found.is_file() {
-                return Err(CliError::failed(format!(
-                    "{option} {} is not a regular file",
-                    path.display()
-                )));
+                return Err(CliError::failed(format!("{option} {} is not a regular file", path.display())));
             }
             if !self.force {
-                return Err(CliError::failed(format!(
-                    "{option} {} exists; --force replaces it",
-                    path.display()
-                )));
+                return Err(CliError::failed(format!("{option} {} exists; --force replaces it", path.display())));
             }
         }
         // Better now than after an hour's work.
@@ -100,8 +83,7 @@ impl Outputs {
                 true => file.persist(&path),
                 false => file.persist_noclobber(&path),
             };
-            done.map_err(|e| e.error)
-                .about(format!("cannot write {}", path.display()))?;
+            done.map_err(|e| e.error).about(format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }
@@ -109,13 +91,9 @@ impl Outputs {
 
 fn about(error: CliError, path: &Path) -> CliError {
     match error {
-        CliError::Failed {
-            context: None,
-            cause,
-        } => CliError::Failed {
-            context: Some(path.display().to_string()),
-            cause,
-        },
+        CliError::Failed { context: None, cause } => {
+            CliError::Failed { context: Some(path.display().to_string()), cause }
+        }
         other => other,
     }
 }
@@ -148,8 +126,6 @@ fn resolve(path: &Path) -> Result<PathBuf, CliError> {
         return Err(CliError::usage(format!("{} names no file", path.display())));
     };
     let folder = folder(path);
-    let real = folder
-        .canonicalize()
-        .about(format!("output folder {}", folder.display()))?;
+    let real = folder.canonicalize().about(format!("output folder {}", folder.display()))?;
     Ok(real.join(name))
 }

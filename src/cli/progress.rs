@@ -28,13 +28,7 @@ impl WindowProgress {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self {
-            bar,
-            start: Instant::now(),
-            first: None,
-            tenths: 0,
-            told: None,
-        }
+        Self { bar, start: Instant::now(), first: None, tenths: 0, told: None }
     }
 
     /// Seconds still needed; the first window also pays for compiling, so it counts only while it is all there is.

@@ -42,10 +42,7 @@ impl Scans {
         for path in rest {
             let next = nifti::read_path(path, options).at(path)?;
             warn_all(&path.display().to_string(), &next.warnings);
-            let grids = [
-                (&all.volume.dims, &all.volume.affine),
-                (&next.volume.dims, &next.volume.affine),
-            ];
+            let grids = [(&all.volume.dims, &all.volume.affine), (&next.volume.dims, &next.volume.affine)];
             same_grid(first, path, grids)?;
             all.volume.channels += next.volume.channels;
             all.volume.data.extend_from_slice(&next.volume.data);
@@ -81,11 +78,7 @@ type Grid<'a> = (&'a [usize; 3], &'a crate::volume::Affine);
 
 /// # Errors
 /// The two files lie on different grids; both are named.
-pub(super) fn same_grid(
-    a: &Path,
-    b: &Path,
-    [(da, aa), (db, ab)]: [Grid<'_>; 2],
-) -> Result<(), CliError> {
+pub(super) fn same_grid(a: &Path, b: &Path, [(da, aa), (db, ab)]: [Grid<'_>; 2]) -> Result<(), CliError> {
     let (first, second) = (a.display(), b.display());
     if da != db {
         return Err(CliError::failed(format!(

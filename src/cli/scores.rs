@@ -47,25 +47,16 @@ fn presence(presence: Presence) -> &'static str {
 
 impl Scores {
     fn summaries(&self) -> Vec<Summary> {
-        let mut classes: Vec<(u16, &str)> = self
-            .rows
-            .iter()
-            .map(|r| (r.metrics.class, r.label.as_str()))
-            .collect();
+        let mut classes: Vec<(u16, &str)> = self.rows.iter().map(|r| (r.metrics.class, r.label.as_str())).collect();
         classes.sort_unstable();
         classes.dedup_by_key(|c| c.0);
         classes
             .into_iter()
             .map(|(class, label)| {
-                let rows: Vec<&ClassMetrics> = self
-                    .rows
-                    .iter()
-                    .map(|r| &r.metrics)
-                    .filter(|m| m.class == class)
-                    .collect();
-                let mean = |value: fn(&ClassMetrics) -> f64| {
-                    nan_mean(&rows.iter().map(|m| value(m)).collect::<Vec<_>>())
-                };
+                let rows: Vec<&ClassMetrics> =
+                    self.rows.iter().map(|r| &r.metrics).filter(|m| m.class == class).collect();
+                let mean =
+                    |value: fn(&ClassMetrics) -> f64| nan_mean(&rows.iter().map(|m| value(m)).collect::<Vec<_>>());
                 let count = |p: Presence| rows.iter().filter(|m| m.presence == p).count();
                 Summary {
                     label: label.to_owned(),
@@ -82,16 +73,8 @@ impl Scores {
     }
 
     pub fn text(&self) -> String {
-        let mut table = Table::new(&[
-            "case",
-            "label",
-            "Dice",
-            "HD95 mm",
-            "ASSD mm",
-            "prediction ml",
-            "truth ml",
-            "present in",
-        ]);
+        let mut table =
+            Table::new(&["case", "label", "Dice", "HD95 mm", "ASSD mm", "prediction ml", "truth ml", "present in"]);
         for r in &self.rows {
             let m = &r.metrics;
             let ml = [m.prediction_ml, m.truth_ml].map(|v| format!("{v:.3}"));
@@ -138,13 +121,11 @@ impl Scores {
     }
 
     pub fn csv(&self) -> String {
-        let mut csv = String::from(
-            "case,label,label_value,dice,hd95_mm,assd_mm,hd_mm,prediction_ml,truth_ml,presence\n",
-        );
+        let mut csv =
+            String::from("case,label,label_value,dice,hd95_mm,assd_mm,hd_mm,prediction_ml,truth_ml,presence\n");
         for r in &self.rows {
             let m = &r.metrics;
-            let numbers =
-                [m.dice, m.hd95, m.assd, m.hd, m.prediction_ml, m.truth_ml].map(|v| v.to_string());
+            let numbers = [m.dice, m.hd95, m.assd, m.hd, m.prediction_ml, m.truth_ml].map(|v| v.to_string());
             let mut fields = vec![r.case.clone(), r.label.clone(), m.class.to_string()];
             fields.extend(numbers);
             fields.push(presence(m.presence).to_owned());
@@ -203,35 +184,14 @@ mod tests {
             metrics(Presence::Missed, 0.0, f64::NAN, f64::INFINITY),
             metrics(Presence::FalseAlarm, f64::NAN, f64::NAN, f64::INFINITY),
         ];
-        let score = |(i, metrics)| Score {
-            case: format!("case {i}"),
-            label: "spleen".into(),
-            metrics,
-        };
-        let scores = Scores {
-            rows: rows.into_iter().enumerate().map(score).collect(),
-        };
+        let score = |(i, metrics)| Score { case: format!("case {i}"), label: "spleen".into(), metrics };
+        let scores = Scores { rows: rows.into_iter().enumerate().map(score).collect() };
         let class = &scores.json()["classes"][0];
-        assert_eq!(
-            (&class["dice"]["mean"], &class["dice"]["excluded"]),
-            (&json!(0.4), &json!(1))
-        );
-        assert_eq!(
-            (&class["hd95_mm"]["mean"], &class["hd95_mm"]["excluded"]),
-            (&json!(3.0), &json!(2))
-        );
-        assert_eq!(
-            (&class["missed"], &class["false_alarms"]),
-            (&json!(1), &json!(1))
-        );
+        assert_eq!((&class["dice"]["mean"], &class["dice"]["excluded"]), (&json!(0.4), &json!(1)));
+        assert_eq!((&class["hd95_mm"]["mean"], &class["hd95_mm"]["excluded"]), (&json!(3.0), &json!(2)));
+        assert_eq!((&class["missed"], &class["false_alarms"]), (&json!(1), &json!(1)));
         assert!(scores.json()["cases"][1]["assd_mm"].is_null());
-        assert!(
-            scores
-                .csv()
-                .contains("case 1,spleen,1,0,NaN,inf,inf,1,2,missed\n"),
-            "{}",
-            scores.csv()
-        );
+        assert!(scores.csv().contains("case 1,spleen,1,0,NaN,inf,inf,1,2,missed\n"), "{}", scores.csv());
         assert!(scores.text().contains("false alarm"), "{}", scores.text());
     }
 }

@@ -19,8 +19,7 @@ use super::segment_plan::{SegmentPlan, label_table};
 use crate::gpu::AdapterClass;
 use crate::infer::{Prepared, Segmentation, Segmenter};
 use crate::report::provenance::{
-    self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord,
-    ToolRecord,
+    self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord, ToolRecord,
 };
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
 use crate::volume::nifti::{AffineFrom, LabelName};
@@ -79,15 +78,8 @@ pub(super) struct Made<'a> {
 impl Segment {
     pub fn run(&self) -> Result<(), CliError> {
         let (clock, started) = (Instant::now(), SystemTime::now());
-        let paths = Paths::new(
-            &self.output,
-            [
-                &self.statistics,
-                &self.preview,
-                &self.save_probabilities,
-                &self.save_logits,
-            ],
-        )?;
+        let paths =
+            Paths::new(&self.output, [&self.statistics, &self.preview, &self.save_probabilities, &self.save_logits])?;
         let mut inputs: Vec<&Path> = self.scans.iter().map(PathBuf::as_path).collect();
         inputs.push(&self.model);
         let mut outputs = Outputs::new(self.force, &inputs);
@@ -119,20 +111,10 @@ impl Segment {
         let segmentation = run_windows(&mut segmenter, &prepared)?;
 
         let names = label_names(&metadata.output, metadata.network.out_channels);
-        let numbers = statistics(
-            &segmentation.labels,
-            &scans.volume,
-            &names,
-            &metadata.input.channels,
-        )?;
+        let numbers = statistics(&segmentation.labels, &scans.volume, &names, &metadata.input.channels)?;
         let mut record = self.provenance(&plan, &names);
-        let since = started
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs());
-        record.time = Some(TimeRecord {
-            started: provenance::rfc3339(since),
-            seconds: clock.elapsed().as_secs_f64(),
-        });
+        let since = started.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        record.time = Some(TimeRecord { started: provenance::rfc3339(since), seconds: clock.elapsed().as_secs_f64() });
         let made = Made {
             scans: &scans,
             metadata,
@@ -143,11 +125,7 @@ impl Segment {
         };
         let record = segment_files::write(&mut outputs, &paths, &sidecar, &made)?;
         outputs.commit()?;
-        note(format!(
-            "done       {} in {}",
-            self.output.display(),
-            duration(clock.elapsed().as_secs_f64())
-        ));
+        note(format!("done       {} in {}", self.output.display(), duration(clock.elapsed().as_secs_f64())));
         note(NOTICE);
         if self.json {
             let output = self.output.display().to_string();
@@ -170,13 +148,7 @@ impl Segment {
     }
 
     fn provenance(&self, plan: &SegmentPlan<'_>, names: &[LabelName]) -> Provenance {
-        let SegmentPlan {
-            metadata,
-            scans,
-            prepared,
-            adapter,
-            ..
-        } = plan;
+        let SegmentPlan { metadata, scans, prepared, adapter, .. } = plan;
         let volume = &scans.volume;
         let mut warnings = scans.warnings.clone();
         warnings.extend(prepared.warnings.iter().cloned());
@@ -215,13 +187,7 @@ impl Segment {
                 resample: format!("{:?}", self.inference.resample).to_lowercase(),
                 precision: plan.precision.to_owned(),
             },
-            labels: names
-                .iter()
-                .map(|n| LabelRecord {
-                    value: n.value,
-                    name: n.name.clone(),
-                })
-                .collect(),
+            labels: names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
             device: DeviceRecord {
                 adapter: adapter.name.clone(),
                 backend: adapter.backend.clone(),
@@ -235,10 +201,7 @@ impl Segment {
 }
 
 /// All windows of a scan, with their progress on stderr.
-pub(super) fn run_windows(
-    segmenter: &mut Segmenter,
-    prepared: &Prepared,
-) -> Result<Segmentation, CliError> {
+pub(super) fn run_windows(segmenter: &mut Segmenter, prepared: &Prepared) -> Result<Segmentation, CliError> {
     let mut progress = WindowProgress::new(prepared.windows());
     let result = pollster::block_on(segmenter.run(prepared, &mut |p| {
         progress.update(p);

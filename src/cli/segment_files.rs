@@ -38,13 +38,7 @@ impl<'a> Paths<'a> {
         ends_in("--preview", preview, &[".png"])?;
         ends_in("--save-probabilities", probabilities, NIFTI)?;
         ends_in("--save-logits", logits, &[".safetensors"])?;
-        Ok(Self {
-            output,
-            statistics,
-            preview,
-            probabilities,
-            logits,
-        })
+        Ok(Self { output, statistics, preview, probabilities, logits })
     }
 
     /// Announces every file; gives the name of the record beside the labels: `OUT.json`, or `OUT.provenance.json` where
@@ -65,9 +59,7 @@ impl<'a> Paths<'a> {
         let stem = &name[..name.len() - ending.map_or(0, |e| e.len())];
         let mut sidecar = self.output.with_file_name(format!("{stem}.json"));
         if outputs.is_planned(&sidecar) {
-            sidecar = self
-                .output
-                .with_file_name(format!("{stem}.provenance.json"));
+            sidecar = self.output.with_file_name(format!("{stem}.provenance.json"));
         }
         outputs.plan("the record", &sidecar)?;
         Ok(sidecar)
@@ -77,17 +69,10 @@ impl<'a> Paths<'a> {
 fn ends_in(option: &str, path: Option<&Path>, endings: &[&str]) -> Result<(), CliError> {
     let Some(path) = path else { return Ok(()) };
     let name = file_name(path).to_ascii_lowercase();
-    if endings
-        .iter()
-        .any(|e| name.ends_with(e) && name.len() > e.len())
-    {
+    if endings.iter().any(|e| name.ends_with(e) && name.len() > e.len()) {
         return Ok(());
     }
-    Err(CliError::usage(format!(
-        "{option} {}: the name must end in {}",
-        path.display(),
-        endings.join(" or ")
-    )))
+    Err(CliError::usage(format!("{option} {}: the name must end in {}", path.display(), endings.join(" or "))))
 }
 
 /// Stages every file; gives the record with the hash of the labels.
@@ -109,10 +94,7 @@ pub(super) fn write(
     outputs.stage_bytes(paths.output, &bytes)?;
 
     let mut record = made.provenance.clone();
-    record.output = Some(FileRecord {
-        file: file_name(paths.output),
-        sha256: sha256(&bytes),
-    });
+    record.output = Some(FileRecord { file: file_name(paths.output), sha256: sha256(&bytes) });
     outputs.stage_bytes(sidecar, record.to_json().as_bytes())?;
     if let Some(path) = paths.statistics {
         let csv = file_name(path).to_ascii_lowercase().ends_with(".csv");
@@ -125,17 +107,9 @@ pub(super) fn write(
     if let Some(path) = paths.preview {
         outputs.stage_bytes(path, &picture(made)?)?;
     }
-    if let (Some(path), Some(probabilities)) =
-        (paths.probabilities, &made.segmentation.probabilities)
-    {
-        let options = WriteOptions {
-            gzip: nifti::is_gzip_name(&file_name(path)),
-            label_names: &[],
-            ..options
-        };
-        outputs.stage(path, |out| {
-            nifti::write_volume(out, probabilities, &options)
-        })?;
+    if let (Some(path), Some(probabilities)) = (paths.probabilities, &made.segmentation.probabilities) {
+        let options = WriteOptions { gzip: nifti::is_gzip_name(&file_name(path)), label_names: &[], ..options };
+        outputs.stage(path, |out| nifti::write_volume(out, probabilities, &options))?;
     }
     if let (Some(path), Some(logits)) = (paths.logits, &made.segmentation.logits) {
         outputs.stage(path, |out| write_logits(out, logits))?;
@@ -145,56 +119,28 @@ pub(super) fn write(
 
 fn picture(made: &Made<'_>) -> Result<Vec<u8>, CliError> {
     let scans: Vec<&str> = made.scans.files.iter().map(|f| f.file.as_str()).collect();
-    let title = format!(
-        "{}: {} {}",
-        scans.join(" + "),
-        made.metadata.name,
-        made.metadata.version
-    );
+    let title = format!("{}: {} {}", scans.join(" + "), made.metadata.name, made.metadata.version);
     // A model that is given a fixed range of intensities looks at the scan through that window; so do we.
     let window = match made.metadata.input.intensity {
-        Some(Intensity::ScaleRange { a_min, a_max, .. }) => Some(Window {
-            low: a_min,
-            high: a_max,
-        }),
+        Some(Intensity::ScaleRange { a_min, a_max, .. }) => Some(Window { low: a_min, high: a_max }),
         _ => None,
     };
     let options = PreviewOptions {
         title: &title,
         channel: 0,
-        channel_name: made
-            .metadata
-            .input
-            .channels
-            .first()
-            .map_or("channel 1", String::as_str),
+        channel_name: made.metadata.input.channels.first().map_or("channel 1", String::as_str),
         window,
         names: made.names,
     };
-    Ok(preview(
-        &made.segmentation.labels,
-        &made.scans.volume,
-        &options,
-    )?)
+    Ok(preview(&made.segmentation.labels, &made.scans.volume, &options)?)
 }
 
 /// `logits` `[K, X, Y, Z]` and `affine` `[4, 4]`, voxel index of the model's grid to mm.
 fn write_logits(out: impl Write, logits: &Volume) -> Result<(), CliError> {
     let [x, y, z] = logits.dims;
-    let affine: Vec<u8> = logits
-        .affine
-        .0
-        .as_flattened()
-        .iter()
-        .flat_map(|v| v.to_le_bytes())
-        .collect();
+    let affine: Vec<u8> = logits.affine.0.as_flattened().iter().flat_map(|v| v.to_le_bytes()).collect();
     let mut tensors = TensorsBuilder::new();
     tensors.push("affine", Dtype::F64, &[4, 4], &affine)?;
-    tensors.push_f32(
-        "logits",
-        &[logits.channels, x, y, z],
-        &logits.data,
-        FloatType::F32,
-    )?;
+    tensors.push_f32("logits", &[logits.channels, x, y, z], &logits.data, FloatType::F32)?;
     Ok(tensors.write(&BTreeMap::new(), out)?)
 }

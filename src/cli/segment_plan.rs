@@ -30,10 +30,7 @@ impl SegmentPlan<'_> {
         fact("adapter", self.adapter.to_string());
         let parameters = grouped(parameter_count(&m.network));
         let short = self.hash.get(..16).unwrap_or_default();
-        let model = format!(
-            "{} {}, {parameters} parameters, SHA-256 {short}...",
-            m.name, m.version
-        );
+        let model = format!("{} {}, {parameters} parameters, SHA-256 {short}...", m.name, m.version);
         fact("model", model);
         let channels = self.scans.volume.channels;
         let scan = format!("{}, {channels} channel(s)", grid(&self.scans.volume));

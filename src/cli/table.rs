@@ -9,14 +9,11 @@ pub(super) struct Table {
 
 impl Table {
     pub fn new(header: &[&str]) -> Self {
-        Self {
-            rows: vec![header.iter().map(|&h| h.to_owned()).collect()],
-        }
+        Self { rows: vec![header.iter().map(|&h| h.to_owned()).collect()] }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows
-            .push(cells.into_iter().map(|c| printable(&c)).collect());
+        self.rows.push(cells.into_iter().map(|c| printable(&c)).collect());
     }
 
     /// The text, with a line end after each row.
@@ -53,9 +50,6 @@ mod tests {
         let mut table = Table::new(&["label", "ml"]);
         table.row(["spleen".to_owned(), "1.5".to_owned()]);
         table.row(["é\u{7}".to_owned(), "100.0".to_owned()]);
-        assert_eq!(
-            table.render(),
-            "label      ml\nspleen    1.5\né\u{fffd}      100.0\n"
-        );
+        assert_eq!(table.render(), "label      ml\nspleen    1.5\né\u{fffd}      100.0\n");
     }
 }

@@ -72,10 +72,7 @@ impl Verify {
         }
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
-        let kernels: Vec<KernelRow> = all_cases()
-            .into_iter()
-            .map(|(name, cases)| kernel(&gpu, name, cases))
-            .collect();
+        let kernels: Vec<KernelRow> = all_cases().into_iter().map(|(name, cases)| kernel(&gpu, name, cases)).collect();
         let mut references = Vec::new();
         for (path, bytes) in inputs {
             let report = pollster::block_on(verify_reference(&gpu, bytes)).at(path)?;
@@ -87,19 +84,10 @@ impl Verify {
                 tolerance: r.tolerance,
                 ok: r.ok,
             });
-            references.push(ReferenceRows {
-                file: path.display().to_string(),
-                rows: rows.collect(),
-                ok,
-            });
+            references.push(ReferenceRows { file: path.display().to_string(), rows: rows.collect(), ok });
         }
         let ok = kernels.iter().all(|k| k.ok) && references.iter().all(|r| r.ok);
-        let report = Report {
-            adapter: gpu.adapter().to_string(),
-            kernels,
-            references,
-            ok,
-        };
+        let report = Report { adapter: gpu.adapter().to_string(), kernels, references, ok };
         let printed = match self.json {
             true => print_json(&report),
             false => print(&report.text()),
@@ -125,16 +113,10 @@ fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<crate::graph::Case>) -> Kern
         let case = Arc::new(case);
         match pollster::block_on(selftest::run_case(gpu, &case, None)) {
             Ok(differences) => {
-                let worst = differences.iter().fold(0.0, |w: f64, d| {
-                    if d.nmse > w || d.nmse.is_nan() {
-                        d.nmse
-                    } else {
-                        w
-                    }
-                });
+                let worst =
+                    differences.iter().fold(0.0, |w: f64, d| if d.nmse > w || d.nmse.is_nan() { d.nmse } else { w });
                 if worst.is_nan() || worst > selftest::MAX_NMSE {
-                    row.failures
-                        .push(format!("{}: NMSE {worst:.1e}", case.name));
+                    row.failures.push(format!("{}: NMSE {worst:.1e}", case.name));
                 }
                 let finite = worst.is_finite();
                 row.worst_nmse = row.worst_nmse.filter(|_| finite).map(|w| w.max(worst));
@@ -165,23 +147,11 @@ impl Report {
         let mut table = Table::new(&["kernel", "cases", "worst NMSE", "allowed", "verdict"]);
         for k in &self.kernels {
             let allowed = format!("{:.0e}", k.tolerance);
-            table.row([
-                k.kernel.to_owned(),
-                k.cases.to_string(),
-                error(k.worst_nmse),
-                allowed,
-                verdict(k.ok),
-            ]);
+            table.row([k.kernel.to_owned(), k.cases.to_string(), error(k.worst_nmse), allowed, verdict(k.ok)]);
         }
         let mut text = table.render();
         for reference in &self.references {
-            let mut table = Table::new(&[
-                "stage",
-                "largest error",
-                "largest value",
-                "allowed",
-                "verdict",
-            ]);
+            let mut table = Table::new(&["stage", "largest error", "largest value", "allowed", "verdict"]);
             for r in &reference.rows {
                 table.row([
                     r.stage.clone(),
@@ -198,15 +168,10 @@ impl Report {
 
     fn failures(&self) -> Vec<String> {
         let kernels = self.kernels.iter().filter(|k| !k.ok);
-        let mut failures: Vec<String> = kernels
-            .map(|k| format!("kernel {} is over its tolerance on this adapter", k.kernel))
-            .collect();
+        let mut failures: Vec<String> =
+            kernels.map(|k| format!("kernel {} is over its tolerance on this adapter", k.kernel)).collect();
         for r in self.references.iter().filter(|r| !r.ok) {
-            let stage = r
-                .rows
-                .iter()
-                .find(|s| !s.ok)
-                .map_or("", |s| s.stage.as_str());
+            let stage = r.rows.iter().find(|s| !s.ok).map_or("", |s| s.stage.as_str());
             failures.push(format!("{} differs from {stage} on", r.file));
         }
         failures

@@ -75,10 +75,8 @@ pub(super) fn class_of(info: &wgpu::AdapterInfo) -> AdapterClass {
 
 pub(super) fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::VULKAN
-        | wgpu::Backends::METAL
-        | wgpu::Backends::DX12
-        | wgpu::Backends::BROWSER_WEBGPU;
+    descriptor.backends =
+        wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
     // Debug layers change timings and are not on users' machines.
     descriptor.flags = wgpu::InstanceFlags::empty();
     wgpu::Instance::new(descriptor)
@@ -98,10 +96,7 @@ pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..Default::default()
         };
-        return instance
-            .request_adapter(&options)
-            .await
-            .map_err(|_| GpuError::NoAdapter);
+        return instance.request_adapter(&options).await.map_err(|_| GpuError::NoAdapter);
     }
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     if adapters.is_empty() {
@@ -118,9 +113,7 @@ pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError
             Ok(index) => (index < reports.len()).then_some(index),
             Err(_) => {
                 let wish = wish.to_lowercase();
-                reports
-                    .iter()
-                    .position(|r| r.name.to_lowercase().contains(&wish))
+                reports.iter().position(|r| r.name.to_lowercase().contains(&wish))
             }
         },
     };

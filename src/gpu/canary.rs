@@ -19,10 +19,8 @@ pub(super) struct Canary {
 
 impl Gpu {
     fn canary(&self) -> Result<Arc<Canary>, GpuError> {
-        let mut slot = self
-            .canary
-            .lock()
-            .map_err(|_| GpuError::Validation("the submission counter is gone".to_owned()))?;
+        let mut slot =
+            self.canary.lock().map_err(|_| GpuError::Validation("the submission counter is gone".to_owned()))?;
         if let Some(canary) = &*slot {
             return Ok(Arc::clone(canary));
         }
@@ -48,12 +46,8 @@ impl Gpu {
                 wgpu::BindGroupEntry { binding: 1, resource: buffer.as_entire_binding() },
             ],
         });
-        let canary = Arc::new(Canary {
-            buffer,
-            pipeline: pipeline.pipeline.clone(),
-            bind_group,
-            submitted: AtomicU32::new(0),
-        });
+        let canary =
+            Arc::new(Canary { buffer, pipeline: pipeline.pipeline.clone(), bind_group, submitted: AtomicU32::new(0) });
         *slot = Some(Arc::clone(&canary));
         Ok(canary)
     }
@@ -78,7 +72,6 @@ impl Gpu {
     /// The counter's buffer and what it should hold, once something was submitted.
     pub(super) fn canary_state(&self) -> Option<(wgpu::Buffer, u32)> {
         let slot = self.canary.lock().ok()?;
-        slot.as_ref()
-            .map(|c| (c.buffer.clone(), c.submitted.load(Ordering::Relaxed)))
+        slot.as_ref().map(|c| (c.buffer.clone(), c.submitted.load(Ordering::Relaxed)))
     }
 }

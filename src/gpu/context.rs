@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use super::GpuError;
 use super::adapter::{AdapterClass, AdapterReport, choose};
 use super::canary::Canary;
 use super::pipeline::PipelineCache;
-use super::GpuError;
 
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
@@ -63,10 +63,7 @@ impl Gpu {
         let (device, queue) = adapter
             .request_device(&descriptor)
             .await
-            .map_err(|e| GpuError::NoDevice {
-                adapter: report.name.clone(),
-                reason: e.to_string(),
-            })?;
+            .map_err(|e| GpuError::NoDevice { adapter: report.name.clone(), reason: e.to_string() })?;
         Ok(Self::new(device, queue, report, limits, features, options.checked))
     }
 
@@ -74,11 +71,8 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn noop() -> Self {
         let limits = wgpu::Limits::default();
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("noop"),
-            required_limits: limits.clone(),
-            ..Default::default()
-        };
+        let descriptor =
+            wgpu::DeviceDescriptor { label: Some("noop"), required_limits: limits.clone(), ..Default::default() };
         let (device, queue) = wgpu::Device::noop(&descriptor);
         let info = device.adapter_info();
         let report = AdapterReport {
@@ -158,9 +152,7 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::DeviceLost`], [`GpuError::OutOfMemory`], [`GpuError::Validation`].
     pub fn check(&self) -> Result<(), GpuError> {
-        let faults = self.faults.lock().map_err(|_| GpuError::DeviceLost {
-            reason: "a callback failed".to_owned(),
-        })?;
+        let faults = self.faults.lock().map_err(|_| GpuError::DeviceLost { reason: "a callback failed".to_owned() })?;
         if let Some(reason) = &faults.lost {
             return Err(GpuError::DeviceLost { reason: reason.clone() });
         }

@@ -51,7 +51,9 @@ pub enum GpuError {
         reason: String,
     },
     /// Work that was submitted did not run although nothing was reported.
-    #[error("the GPU dropped submitted work without saying so ({done} of {submitted} submissions ran). No result is given")]
+    #[error(
+        "the GPU dropped submitted work without saying so ({done} of {submitted} submissions ran). No result is given"
+    )]
     WorkDropped {
         /// Submissions that ran.
         done: u32,

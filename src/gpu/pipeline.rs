@@ -56,21 +56,15 @@ impl Gpu {
     }
 
     fn compile(&self, key: &PipelineKey) -> Result<Pipeline, GpuError> {
-        let source = expand(key.shader, &key.constants)
-            .map_err(|e| GpuError::Validation(e.to_string()))?;
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(key.shader),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        };
+        let source = expand(key.shader, &key.constants).map_err(|e| GpuError::Validation(e.to_string()))?;
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(key.shader), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = if self.checked() {
             self.device.create_shader_module(descriptor)
         } else {
             // SAFETY: every shader bounds its own indices and loops; tests run all of them with the guards on, compare
             // both results, and naga validates each variant. Browsers ignore this and keep their guards.
-            unsafe {
-                self.device
-                    .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
-            }
+            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
         let layout = self.layout(key);
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -97,11 +91,7 @@ impl Gpu {
         let entry = |binding: u32, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty,
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
             count: None,
         };
         let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
@@ -110,9 +100,6 @@ impl Gpu {
             entry(binding, wgpu::BufferBindingType::Storage { read_only })
         }));
         self.device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(key.shader),
-                entries: &entries,
-            })
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(key.shader), entries: &entries })
     }
 }

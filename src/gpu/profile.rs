@@ -77,10 +77,7 @@ impl Profiler {
             .labels
             .into_iter()
             .zip(ticks.chunks_exact(2))
-            .map(|(label, t)| KernelTime {
-                label,
-                milliseconds: t[1].saturating_sub(t[0]) as f64 * period,
-            })
+            .map(|(label, t)| KernelTime { label, milliseconds: t[1].saturating_sub(t[0]) as f64 * period })
             .collect())
     }
 }

@@ -23,8 +23,10 @@ macro_rules! shaders {
 shaders![
     "common/activation",
     "common/index",
+    "common/linear_end",
     "common/weights",
     "attention",
+    "attention_tiled",
     "blend_denominator",
     "blend_normalise",
     "blend_weights",
@@ -32,11 +34,15 @@ shaders![
     "ceiling",
     "clear_planes",
     "conv3d",
+    "conv3d_tiled",
     "conv_transpose3d",
+    "conv_transpose3d_tiled",
     "decide",
     "head",
     "layer_norm",
     "linear",
+    "linear_merge",
+    "linear_tiled",
     "moments",
     "norm_parameters",
     "pack_labels",
@@ -103,22 +109,13 @@ pub struct ShaderError {
 /// An unknown shader, import or constant, or a directive without its `#end`.
 pub fn expand(shader: &str, constants: &[(&'static str, u32)]) -> Result<String, ShaderError> {
     let table: HashMap<&str, u32> = constants.iter().copied().collect();
-    let mut expander = Expander {
-        shader,
-        constants: &table,
-        imported: HashSet::new(),
-        bindings: 0,
-        out: String::new(),
-    };
+    let mut expander =
+        Expander { shader, constants: &table, imported: HashSet::new(), bindings: 0, out: String::new() };
     for (name, value) in constants {
         expander.out += &format!("const {name}: u32 = {value}u;\n");
     }
     let source = find(shader).ok_or_else(|| expander.error(0, "no such shader"))?;
-    let lines: Vec<(usize, String)> = source
-        .lines()
-        .enumerate()
-        .map(|(i, l)| (i + 1, l.to_owned()))
-        .collect();
+    let lines: Vec<(usize, String)> = source.lines().enumerate().map(|(i, l)| (i + 1, l.to_owned())).collect();
     expander.block(&lines)?;
     Ok(expander.out)
 }
@@ -158,11 +155,7 @@ type Line = (usize, String);
 
 impl Expander<'_> {
     fn error(&self, line: usize, reason: impl Into<String>) -> ShaderError {
-        ShaderError {
-            shader: self.shader.to_owned(),
-            line,
-            reason: reason.into(),
-        }
+        ShaderError { shader: self.shader.to_owned(), line, reason: reason.into() }
     }
 
     fn block(&mut self, lines: &[Line]) -> Result<(), ShaderError> {
@@ -211,8 +204,8 @@ impl Expander<'_> {
         if !self.imported.insert(name.to_owned()) {
             return Ok(());
         }
-        let source = find(&format!("common/{name}"))
-            .ok_or_else(|| self.error(line, format!("no shader common/{name}")))?;
+        let source =
+            find(&format!("common/{name}")).ok_or_else(|| self.error(line, format!("no shader common/{name}")))?;
         let lines: Vec<Line> = source.lines().map(|l| (line, l.to_owned())).collect();
         self.block(&lines)
     }
@@ -233,18 +226,14 @@ impl Expander<'_> {
     }
 
     fn unroll(&mut self, line: usize, header: &str, body: &[Line]) -> Result<(), ShaderError> {
-        let parsed = header
-            .split_once(" in 0..")
-            .map(|(name, bound)| (name.trim(), bound.trim()));
+        let parsed = header.split_once(" in 0..").map(|(name, bound)| (name.trim(), bound.trim()));
         let Some((name, bound)) = parsed else {
             return Err(self.error(line, "expected '#unroll i in 0..N'"));
         };
         let placeholder = format!("${name}");
         for i in 0..self.value(line, bound)? {
-            let copy: Vec<Line> = body
-                .iter()
-                .map(|(n, l)| (*n, shifted(l, name, i).replace(&placeholder, &i.to_string())))
-                .collect();
+            let copy: Vec<Line> =
+                body.iter().map(|(n, l)| (*n, shifted(l, name, i).replace(&placeholder, &i.to_string()))).collect();
             self.block(&copy)?;
         }
         Ok(())

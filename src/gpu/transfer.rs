@@ -13,9 +13,7 @@ impl Gpu {
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes.max(4).next_multiple_of(4),
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })
     }
@@ -47,23 +45,15 @@ impl Gpu {
         self.queue.submit([encoder.finish()]);
         let mapped = OneShot::default();
         let done = mapped.clone();
-        staging
-            .slice(..)
-            .map_async(wgpu::MapMode::Read, move |result| {
-                done.set(result.map_err(|e| e.to_string()));
-            });
+        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            done.set(result.map_err(|e| e.to_string()));
+        });
         self.wait();
-        let failed = |reason: String| GpuError::Readback {
-            what: what.to_owned(),
-            reason,
-        };
+        let failed = |reason: String| GpuError::Readback { what: what.to_owned(), reason };
         let result = mapped.await;
         self.check()?;
         result.map_err(failed)?;
-        let view = staging
-            .slice(..)
-            .get_mapped_range()
-            .map_err(|e| failed(e.to_string()))?;
+        let view = staging.slice(..).get_mapped_range().map_err(|e| failed(e.to_string()))?;
         let data = view.get(..bytes as usize).map(<[u8]>::to_vec);
         let count = view.get(padded as usize..).map(bytemuck::pod_read_unaligned::<u32>);
         drop(view);

@@ -95,7 +95,8 @@ impl Graph {
         terms: &mut HashMap<TensorId, Vec<TensorId>>,
     ) -> Result<(), GraphError> {
         let Work::Op(op) = work else {
-            let reason = format!("a gradient would have to pass through '{}', which is not differentiable", work.name());
+            let reason =
+                format!("a gradient would have to pass through '{}', which is not differentiable", work.name());
             return Err(GraphError { node: name.to_owned(), reason });
         };
         let path = format!("{name}.backward");

@@ -29,13 +29,7 @@ pub fn check_webgpu(
     buffers: &[(u64, u64)],
     limits: &Limits,
 ) -> Result<(), CheckError> {
-    let fail = |reason: String| {
-        Err(CheckError {
-            node: node.to_owned(),
-            shader: dispatch.shader,
-            reason,
-        })
-    };
+    let fail = |reason: String| Err(CheckError { node: node.to_owned(), shader: dispatch.shader, reason });
     let most = limits.max_storage_buffers_per_shader_stage as usize;
     if dispatch.bindings.len() > most {
         return fail(format!("{} storage buffers, {most} allowed", dispatch.bindings.len()));
@@ -72,11 +66,7 @@ mod tests {
             entry: "main",
             constants: Vec::new(),
             params: Params::default(),
-            bindings: bindings
-                .iter()
-                .enumerate()
-                .map(|(i, &a)| (Operand::Input(i), a))
-                .collect(),
+            bindings: bindings.iter().enumerate().map(|(i, &a)| (Operand::Input(i), a)).collect(),
             groups,
         }
     }

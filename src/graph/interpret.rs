@@ -11,12 +11,7 @@ pub fn interpret(graph: &Graph, values: &mut HashMap<TensorId, HostTensor>) {
         let inputs: Vec<HostTensor> = node
             .inputs
             .iter()
-            .map(|id| {
-                values
-                    .get(id)
-                    .cloned()
-                    .unwrap_or_else(|| HostTensor::zeros(graph.shape(*id).clone()))
-            })
+            .map(|id| values.get(id).cloned().unwrap_or_else(|| HostTensor::zeros(graph.shape(*id).clone())))
             .collect();
         let arguments: Vec<&HostTensor> = inputs.iter().collect();
         let results = node.kernel.reference(&arguments);

@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use super::{DType, GraphError, Layout};
+use super::{Choices, DType, GraphError, Layout};
 use crate::gpu::{Access, AdapterClass};
 use crate::tensor::{HostTensor, Shape};
 
@@ -90,13 +90,12 @@ impl Io {
 
     /// Bytes of all arguments and results once.
     pub fn bytes(&self) -> f64 {
-        self.inputs
-            .iter()
-            .chain(&self.outputs)
-            .map(|t| t.shape.elements() as f64 * t.dtype.bytes() as f64)
-            .sum()
+        self.inputs.iter().chain(&self.outputs).map(|t| t.shape.elements() as f64 * t.dtype.bytes() as f64).sum()
     }
 }
+
+/// Kernels have at most this many variants; a number beyond a kernel's last one means its last one.
+pub const VARIANTS: usize = 10;
 
 /// What kernels may use and choose their variant by.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,16 +106,19 @@ pub struct Target {
     pub workgroup_bytes: u32,
     /// Overrides the choice by class: the variant of this number, for tests and tuning.
     pub variant: Option<usize>,
+    /// Variants found best by measurement; they come before the choice by class.
+    pub choices: Choices,
 }
 
 impl Target {
     /// WebGPU's default limits on an adapter of this class.
     pub fn new(class: AdapterClass) -> Self {
-        Self {
-            class,
-            workgroup_bytes: 16 << 10,
-            variant: None,
-        }
+        Self { class, workgroup_bytes: 16 << 10, variant: None, choices: Choices::default() }
+    }
+
+    /// This target for one op of one shape: with the variant that measurement chose for it.
+    pub(super) fn for_op(&self, op: &str, io: &Io) -> Self {
+        Self { variant: self.variant.or_else(|| self.choices.get(op, io)), choices: Choices::default(), ..*self }
     }
 
     /// `choices[variant]` where a variant is forced, else the default for the class: `choices[0]` on software
@@ -189,13 +191,7 @@ pub struct Case {
 impl Case {
     /// A case with natural f32 arguments.
     pub fn new(name: impl Into<String>, kernel: impl Kernel, inputs: Vec<HostTensor>) -> Self {
-        Self {
-            name: name.into(),
-            kernel: Box::new(kernel),
-            inputs,
-            storage: Vec::new(),
-            in_place: 0,
-        }
+        Self { name: name.into(), kernel: Box::new(kernel), inputs, storage: Vec::new(), in_place: 0 }
     }
 
     /// Stores argument `index` as a matrix parameter.

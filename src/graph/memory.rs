@@ -32,14 +32,9 @@ pub fn assign_slots(lifetimes: &[Lifetime]) -> Assignment {
     let mut of = vec![0; lifetimes.len()];
     for i in order {
         let tensor = lifetimes[i];
-        let free = |held: &[Lifetime]| {
-            held.iter()
-                .all(|h| h.last < tensor.first || tensor.last < h.first)
-        };
+        let free = |held: &[Lifetime]| held.iter().all(|h| h.last < tensor.first || tensor.last < h.first);
         // Tensors come in falling size, so a free slot is always large enough; the smallest wastes least.
-        let best = (0..slots.len())
-            .filter(|&s| free(&slots[s].1))
-            .min_by_key(|&s| slots[s].0);
+        let best = (0..slots.len()).filter(|&s| free(&slots[s].1)).min_by_key(|&s| slots[s].0);
         of[i] = match best {
             Some(s) => {
                 slots[s].1.push(tensor);
@@ -51,10 +46,7 @@ pub fn assign_slots(lifetimes: &[Lifetime]) -> Assignment {
             }
         };
     }
-    Assignment {
-        slots: slots.into_iter().map(|(bytes, _)| bytes).collect(),
-        of,
-    }
+    Assignment { slots: slots.into_iter().map(|(bytes, _)| bytes).collect(), of }
 }
 
 #[cfg(test)]
@@ -90,9 +82,7 @@ mod tests {
 
     #[test]
     fn a_chain_needs_two_slots() {
-        let chain: Vec<Lifetime> = (0..10)
-            .map(|i| Lifetime { bytes: 100, first: i, last: i + 1 })
-            .collect();
+        let chain: Vec<Lifetime> = (0..10).map(|i| Lifetime { bytes: 100, first: i, last: i + 1 }).collect();
         assert_eq!(assign_slots(&chain).slots, [100, 100]);
     }
 }

@@ -14,6 +14,7 @@ mod memory;
 mod op;
 mod parameter;
 mod plan;
+mod tune;
 
 use crate::tensor::Shape;
 
@@ -21,14 +22,15 @@ use crate::tensor::Shape;
 pub use autodiff::Gradients;
 pub use check::{CheckError, check_webgpu};
 pub use interpret::interpret;
+pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind, VARIANTS};
 pub(crate) use kernel::{groups, params};
-pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind};
 pub use memory::{Assignment, Lifetime, assign_slots};
-pub use op::{Op, Work};
 #[cfg(feature = "train")]
 pub use op::Applied;
+pub use op::{Op, Work};
 pub use parameter::{DType, Layout};
 pub use plan::{Layouted, MemoryReport, NodeReport, Plan, PlanError, PlanOptions, Residents};
+pub use tune::{Choices, TunedOp, choices, tune};
 
 /// A tensor of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,10 +100,7 @@ pub struct GraphError {
 impl GraphError {
     /// An error that gets its node's path when the node is added.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            node: String::new(),
-            reason: reason.into(),
-        }
+        Self { node: String::new(), reason: reason.into() }
     }
 }
 
@@ -197,14 +196,7 @@ impl Graph {
         self.add_tensor(self.path(name), shape.into(), Role::Parameter, layout, DType::F32)
     }
 
-    fn add_tensor(
-        &mut self,
-        name: String,
-        shape: Shape,
-        role: Role,
-        layout: Layout,
-        dtype: DType,
-    ) -> TensorId {
+    fn add_tensor(&mut self, name: String, shape: Shape, role: Role, layout: Layout, dtype: DType) -> TensorId {
         let id = TensorId(self.tensors.len() as u32);
         self.tensors.push(TensorInfo { name, shape, role, layout, dtype });
         id
@@ -214,12 +206,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`GraphError`] with the node's path if the shapes do not fit.
-    pub fn add(
-        &mut self,
-        name: &str,
-        kernel: impl Kernel,
-        inputs: &[TensorId],
-    ) -> Result<Vec<TensorId>, GraphError> {
+    pub fn add(&mut self, name: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<Vec<TensorId>, GraphError> {
         self.add_work(name, Work::kernel(kernel), inputs)
     }
 
@@ -243,12 +230,7 @@ impl Graph {
                 self.add_tensor(name, shape, Role::Intermediate, kernel.output_layout(i), DType::F32)
             })
             .collect::<Vec<_>>();
-        self.nodes.push(Node {
-            name: path,
-            kernel,
-            inputs: inputs.to_vec(),
-            outputs: outputs.clone(),
-        });
+        self.nodes.push(Node { name: path, kernel, inputs: inputs.to_vec(), outputs: outputs.clone() });
         Ok(outputs)
     }
 
@@ -256,12 +238,7 @@ impl Graph {
     ///
     /// # Errors
     /// As [`Graph::add`].
-    pub fn add_one(
-        &mut self,
-        name: &str,
-        kernel: impl Kernel,
-        inputs: &[TensorId],
-    ) -> Result<TensorId, GraphError> {
+    pub fn add_one(&mut self, name: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<TensorId, GraphError> {
         let outputs = self.add(name, kernel, inputs)?;
         self.only(name, &outputs)
     }
@@ -276,22 +253,17 @@ impl Graph {
     }
 
     fn only(&self, name: &str, outputs: &[TensorId]) -> Result<TensorId, GraphError> {
-        outputs.first().copied().ok_or_else(|| GraphError {
-            node: self.path(name),
-            reason: "the op gives no output".to_owned(),
-        })
+        outputs
+            .first()
+            .copied()
+            .ok_or_else(|| GraphError { node: self.path(name), reason: "the op gives no output".to_owned() })
     }
 
     /// Adds work whose only output is the last of its inputs, updated in place.
     ///
     /// # Errors
     /// As [`Graph::add`]; also if that input is not a state of the output's shape.
-    pub fn update(
-        &mut self,
-        name: &str,
-        kernel: impl Kernel,
-        inputs: &[TensorId],
-    ) -> Result<NodeId, GraphError> {
+    pub fn update(&mut self, name: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<NodeId, GraphError> {
         let last = inputs.len().saturating_sub(1);
         self.update_many(name, kernel, &inputs[..last], &inputs[last..])
     }
@@ -312,9 +284,8 @@ impl Graph {
         let all = [inputs, targets].concat();
         let shapes = self.infer(&path, &kernel, &all)?;
         let kept = |t: &TensorId| matches!(self.tensor(*t).role, Role::State | Role::Parameter);
-        let fits = !targets.is_empty()
-            && targets.iter().all(kept)
-            && shapes.iter().eq(targets.iter().map(|&t| self.shape(t)));
+        let fits =
+            !targets.is_empty() && targets.iter().all(kept) && shapes.iter().eq(targets.iter().map(|&t| self.shape(t)));
         if !fits {
             return Err(GraphError {
                 node: path,
@@ -322,26 +293,13 @@ impl Graph {
             });
         }
         let id = NodeId(self.nodes.len() as u32);
-        self.nodes.push(Node {
-            name: path,
-            kernel: Work::kernel(kernel),
-            inputs: all,
-            outputs: targets.to_vec(),
-        });
+        self.nodes.push(Node { name: path, kernel: Work::kernel(kernel), inputs: all, outputs: targets.to_vec() });
         Ok(id)
     }
 
-    fn infer(
-        &self,
-        path: &str,
-        kernel: &dyn Kernel,
-        inputs: &[TensorId],
-    ) -> Result<Vec<Shape>, GraphError> {
+    fn infer(&self, path: &str, kernel: &dyn Kernel, inputs: &[TensorId]) -> Result<Vec<Shape>, GraphError> {
         let shapes: Vec<Shape> = inputs.iter().map(|&i| self.tensor(i).shape.clone()).collect();
-        kernel.infer(&shapes).map_err(|e| GraphError {
-            node: path.to_owned(),
-            reason: e.reason,
-        })
+        kernel.infer(&shapes).map_err(|e| GraphError { node: path.to_owned(), reason: e.reason })
     }
 
     /// Keeps a tensor readable after each run.

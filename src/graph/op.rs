@@ -17,7 +17,12 @@ pub trait Op: Kernel {
     ///
     /// # Errors
     /// [`GraphError`] if this gradient cannot be made.
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError>;
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError>;
 }
 
 /// A program without training differentiates nothing: every kernel will do.

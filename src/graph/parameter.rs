@@ -66,9 +66,7 @@ impl Layout {
             Self::TapMajor => {
                 let (out, rest) = split(shape);
                 let stride = out.next_multiple_of(4);
-                (0..out * rest)
-                    .map(|i| stored[(i % rest) * stride + i / rest])
-                    .collect()
+                (0..out * rest).map(|i| stored[(i % rest) * stride + i / rest]).collect()
             }
         }
     }

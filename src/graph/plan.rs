@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::check::{CheckError, check_webgpu};
 use super::kernel::{Cost, Dispatch, Io, Kernel, Operand, Target, TensorKind};
 use super::memory::{Lifetime, assign_slots};
-use super::{DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
+use super::{Choices, DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
 use crate::gpu::{AdapterClass, Gpu, GpuError, PipelineKey, Profiler};
 use crate::tensor::Shape;
 
@@ -54,6 +54,10 @@ pub enum PlanError {
 pub struct PlanOptions {
     /// Forces the kernel variant of this number everywhere (for tests and tuning).
     pub variant: Option<usize>,
+    /// Chooses kernels as for this kind of adapter instead of the device's own (for tests and tuning).
+    pub class: Option<AdapterClass>,
+    /// Variants found best by `tune`.
+    pub choices: Choices,
     /// Keeps every intermediate readable: no two share memory.
     pub keep_all: bool,
 }
@@ -171,10 +175,8 @@ impl Layouted {
     /// # Errors
     /// [`PlanError::TooLarge`] or [`PlanError::Check`].
     pub fn new(graph: &Graph, target: &Target, limits: &wgpu::Limits, keep_all: bool) -> Result<Self, PlanError> {
-        let kinds: Vec<_> = graph
-            .tensors()
-            .map(|(_, t)| (t.name.clone(), t.shape.clone(), t.dtype, t.layout, t.role))
-            .collect();
+        let kinds: Vec<_> =
+            graph.tensors().map(|(_, t)| (t.name.clone(), t.shape.clone(), t.dtype, t.layout, t.role)).collect();
         let bytes: Vec<u64> = kinds.iter().map(|k| stored_bytes(&k.1, k.2, k.3)).collect();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         if let Some(i) = bytes.iter().position(|&b| b > limit) {
@@ -193,16 +195,13 @@ impl Layouted {
         let ios: Vec<Io> = graph
             .nodes()
             .iter()
-            .map(|n| Io {
-                inputs: n.inputs.iter().map(kind).collect(),
-                outputs: n.outputs.iter().map(kind).collect(),
-            })
+            .map(|n| Io { inputs: n.inputs.iter().map(kind).collect(), outputs: n.outputs.iter().map(kind).collect() })
             .collect();
         let scratch: Vec<Vec<u64>> = graph
             .nodes()
             .iter()
             .zip(&ios)
-            .map(|(n, io)| n.kernel.scratch(io, target))
+            .map(|(n, io)| n.kernel.scratch(io, &target.for_op(n.kernel.name(), io)))
             .collect();
         let mut layouted = Self {
             work: Vec::new(),
@@ -213,11 +212,7 @@ impl Layouted {
                 .nodes()
                 .iter()
                 .zip(&ios)
-                .map(|(n, io)| NodeReport {
-                    name: n.name.clone(),
-                    op: n.kernel.name(),
-                    cost: n.kernel.cost(io),
-                })
+                .map(|(n, io)| NodeReport { name: n.name.clone(), op: n.kernel.name(), cost: n.kernel.cost(io) })
                 .collect(),
             kinds,
             ios,
@@ -271,7 +266,8 @@ impl Layouted {
         limits: &wgpu::Limits,
     ) -> Result<(), PlanError> {
         for (index, node) in graph.nodes().iter().enumerate() {
-            for dispatch in node.kernel.dispatches(&self.ios[index], &self.target) {
+            let target = self.target.for_op(node.kernel.name(), &self.ios[index]);
+            for dispatch in node.kernel.dispatches(&self.ios[index], &target) {
                 let resolve = |operand: Operand| match operand {
                     Operand::Input(i) => (self.places[&node.inputs[i]], bytes[node.inputs[i].index()]),
                     Operand::Output(i) => (self.places[&node.outputs[i]], bytes[node.outputs[i].index()]),
@@ -312,17 +308,9 @@ impl Layouted {
 }
 
 fn report(graph: &Graph, bytes: &[u64], slots: &[u64], lifetimes: &[Lifetime]) -> MemoryReport {
-    let sum = |role: Role| -> u64 {
-        graph
-            .tensors()
-            .filter(|(_, t)| t.role == role)
-            .map(|(id, _)| bytes[id.index()])
-            .sum()
-    };
-    let own = graph
-        .tensors()
-        .filter(|(_, t)| t.role != Role::Intermediate)
-        .map(|(id, _)| bytes[id.index()]);
+    let sum =
+        |role: Role| -> u64 { graph.tensors().filter(|(_, t)| t.role == role).map(|(id, _)| bytes[id.index()]).sum() };
+    let own = graph.tensors().filter(|(_, t)| t.role != Role::Intermediate).map(|(id, _)| bytes[id.index()]);
     MemoryReport {
         weights: sum(Role::Parameter),
         states: sum(Role::State),
@@ -368,9 +356,10 @@ impl Plan {
         residents: &mut Residents,
     ) -> Result<Self, PlanError> {
         let target = Target {
-            class: gpu.class(),
+            class: options.class.unwrap_or(gpu.class()),
             workgroup_bytes: gpu.limits().max_compute_workgroup_storage_size,
             variant: options.variant,
+            choices: options.choices.clone(),
         };
         let layouted = Layouted::new(graph, &target, gpu.limits(), options.keep_all)?;
         let total = layouted.report.total() >> 20;
@@ -394,11 +383,7 @@ impl Plan {
                 }
             };
         }
-        let slots: Vec<wgpu::Buffer> = layouted
-            .slots
-            .iter()
-            .map(|&bytes| gpu.buffer("activations", bytes))
-            .collect();
+        let slots: Vec<wgpu::Buffer> = layouted.slots.iter().map(|&bytes| gpu.buffer("activations", bytes)).collect();
         let alignment = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
         let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters"),
@@ -434,13 +419,29 @@ impl Plan {
         &self.layouted.nodes
     }
 
+    /// Arguments and results of each node.
+    pub(super) fn ios(&self) -> &[Io] {
+        &self.layouted.ios
+    }
+
+    /// What a node does.
+    pub(super) fn dispatches(&self, node: usize) -> impl Iterator<Item = &Dispatch> {
+        self.layouted.work.iter().filter(move |w| w.node == node).map(|w| &w.dispatch)
+    }
+
+    /// The node of each dispatch, in order.
+    pub(super) fn step_nodes(&self) -> impl Iterator<Item = usize> {
+        self.steps.iter().map(|s| s.node)
+    }
+
     /// Replaces a node's kernel by one that differs in its parameters alone (an offset, a step number).
     ///
     /// # Errors
     /// [`PlanError::Graph`] if the new kernel would need another pipeline or other buffers.
     pub fn set_kernel(&mut self, node: NodeId, kernel: &dyn Kernel) -> Result<(), PlanError> {
         let index = node.0 as usize;
-        let dispatches = kernel.dispatches(&self.layouted.ios[index], &self.layouted.target);
+        let io = &self.layouted.ios[index];
+        let dispatches = kernel.dispatches(io, &self.layouted.target.for_op(kernel.name(), io));
         let own: Vec<usize> = (0..self.steps.len()).filter(|&s| self.steps[s].node == index).collect();
         let same = own.len() == dispatches.len()
             && own.iter().zip(&dispatches).all(|(&s, d)| {
@@ -494,10 +495,9 @@ impl Plan {
         let raw = self.gpu.read(self.buffer(tensor), 0, bytes, name).await?;
         let stored: Vec<f32> = match dtype {
             DType::F32 => bytemuck::pod_collect_to_vec(&raw),
-            DType::F16 => bytemuck::pod_collect_to_vec::<u8, half::f16>(&raw)
-                .into_iter()
-                .map(half::f16::to_f32)
-                .collect(),
+            DType::F16 => {
+                bytemuck::pod_collect_to_vec::<u8, half::f16>(&raw).into_iter().map(half::f16::to_f32).collect()
+            }
         };
         Ok(layout.unpack(shape, &stored))
     }
@@ -619,14 +619,13 @@ fn step(
         offset,
         size: std::num::NonZeroU64::new((dispatch.params.bytes.len() as u64).max(16)),
     };
-    let mut entries = vec![wgpu::BindGroupEntry {
-        binding: 0,
-        resource: wgpu::BindingResource::Buffer(params),
-    }];
-    entries.extend(buffers.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
-        binding,
-        resource: buffer.as_entire_binding(),
-    }));
+    let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) }];
+    entries.extend(
+        buffers
+            .iter()
+            .zip(1..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }),
+    );
     let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some(name),
         layout: &pipeline.layout,

@@ -45,7 +45,12 @@ pub struct BenchReport {
 ///
 /// # Errors
 /// [`InferError`] if the network cannot run.
-pub async fn bench(gpu: &Gpu, config: &UnetrConfig, half_weights: bool, repeats: usize) -> Result<BenchReport, InferError> {
+pub async fn bench(
+    gpu: &Gpu,
+    config: &UnetrConfig,
+    half_weights: bool,
+    repeats: usize,
+) -> Result<BenchReport, InferError> {
     config.validate()?;
     let mut graph = Graph::new().with_half_weights(half_weights);
     let network = unetr(&mut graph, config, 1)?;

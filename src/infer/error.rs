@@ -30,7 +30,9 @@ pub enum InferError {
     #[error("reference file: {0}")]
     Reference(String),
     /// The scan has another number of channels than the model.
-    #[error("the scan has {got} channel(s), the model needs {want}: {names}. Give one file per channel in this order, or one 4-D file")]
+    #[error(
+        "the scan has {got} channel(s), the model needs {want}: {names}. Give one file per channel in this order, or one 4-D file"
+    )]
     Channels {
         /// What the scan has.
         got: usize,
@@ -58,7 +60,9 @@ pub enum InferError {
         total: usize,
     },
     /// Values that are not finite came out: weights or input broke the arithmetic.
-    #[error("the network gave {count} values that are not finite. Check the scan's intensities and the model's `input` section")]
+    #[error(
+        "the network gave {count} values that are not finite. Check the scan's intensities and the model's `input` section"
+    )]
     NotFinite {
         /// How many.
         count: usize,

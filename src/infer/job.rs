@@ -10,7 +10,7 @@ use super::InferError;
 use super::windows::WindowGrid;
 use crate::gpu::Limits;
 use crate::graph::{Graph, Layouted, MemoryReport, NodeId, Target, TensorId};
-use crate::kernels::blend::{Activation, BlendNormalise, BlendDenominator, BlendWeights, ClearPlanes, Planes};
+use crate::kernels::blend::{Activation, BlendDenominator, BlendNormalise, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, PackLabels};
 use crate::kernels::head::Placement;
 use crate::kernels::residual::Shortcut;
@@ -98,7 +98,9 @@ impl Job {
             return Err(InferError::Option {
                 option: "scan",
                 value: format!("{}x{}x{} on the model's grid", grid.image[0], grid.image[1], grid.image[2]),
-                rule: format!("one class of {ring} planes needs {class_bytes} bytes in one buffer, this adapter binds {limit}"),
+                rule: format!(
+                    "one class of {ring} planes needs {class_bytes} bytes in one buffer, this adapter binds {limit}"
+                ),
             });
         }
         let starts = (0..config.out_channels).step_by(classes);

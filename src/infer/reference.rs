@@ -88,7 +88,11 @@ pub async fn verify_reference(gpu: &Gpu, bytes: Vec<u8>) -> Result<ReferenceRepo
         let want = values(&file, &name)?;
         let got = plan.read(id).await?;
         if want.data.len() != got.len() {
-            return Err(InferError::Reference(format!("{name} has shape {}, the network gives {}", want.shape, graph.shape(id))));
+            return Err(InferError::Reference(format!(
+                "{name} has shape {}, the network gives {}",
+                want.shape,
+                graph.shape(id)
+            )));
         }
         rows.push(stage_error(name, &want, &got));
     }
@@ -103,10 +107,8 @@ fn stage_error(name: String, want: &HostTensor, got: &[f32]) -> StageError {
 }
 
 fn reference_config(file: &Tensors) -> Result<UnetrConfig, InferError> {
-    let text = file
-        .metadata()
-        .get("config")
-        .ok_or_else(|| InferError::Reference("no 'config' in its metadata".to_owned()))?;
+    let text =
+        file.metadata().get("config").ok_or_else(|| InferError::Reference("no 'config' in its metadata".to_owned()))?;
     let config = network_from_json(text)?;
     config.validate()?;
     Ok(config)

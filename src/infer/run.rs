@@ -9,7 +9,7 @@ use super::segmenter::{Prepared, Progress};
 use super::windows::Importance;
 use crate::gpu::Gpu;
 use crate::graph::{Plan, PlanOptions, Residents, TensorId};
-use crate::kernels::blend::{BlendNormalise, BlendDenominator, BlendWeights, ClearPlanes, Planes};
+use crate::kernels::blend::{BlendDenominator, BlendNormalise, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, NOT_FINITE, PackLabels};
 use crate::kernels::head::HeadAccumulate;
 use crate::volume::Volume;

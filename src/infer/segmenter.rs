@@ -124,9 +124,10 @@ impl Segmenter {
         unetr(&mut graph, &metadata.network, 1)?;
         let mut weights = Residents::default();
         for (_, info) in graph.parameters() {
-            let values = package.tensors().to_f32(&info.name).ok_or_else(|| {
-                InferError::Reference(format!("the model has no tensor '{}'", info.name))
-            })?;
+            let values = package
+                .tensors()
+                .to_f32(&info.name)
+                .ok_or_else(|| InferError::Reference(format!("the model has no tensor '{}'", info.name)))?;
             weights.load(gpu, info, &values).await?;
         }
         Ok(Self { gpu: gpu.clone(), metadata, options, weights })
@@ -169,10 +170,8 @@ impl Segmenter {
         let activation = if regions { Activation::Sigmoid } else { Activation::Softmax };
         let slice = decision.map_or(1, |d| d.slice_voxels());
         let job = Job::new(&self.metadata.network, grid, self.options.half_weights, activation, slice, limit)?;
-        let target = Target {
-            workgroup_bytes: limits.max_compute_workgroup_storage_size,
-            ..Target::new(self.gpu.class())
-        };
+        let target =
+            Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(self.gpu.class()) };
         let memory = job.memory(decision.as_ref().map(|d| &d.op), &target, limits)?;
         Ok(Prepared { volume: made.volume, geometry: made.geometry, warnings: made.warnings, job, decision, memory })
     }
@@ -197,7 +196,9 @@ impl Segmenter {
         let geometry = &prepared.geometry;
         let regions = prepared.job.activation == Activation::Sigmoid;
         let labels = match (prepared.decision, self.options.resample) {
-            (None, _) => geometry.invert_probabilities(&result.probabilities, table.len(), |p| label(&table, regions, p))?,
+            (None, _) => {
+                geometry.invert_probabilities(&result.probabilities, table.len(), |p| label(&table, regions, p))?
+            }
             (Some(d), Resample::Labels) => {
                 geometry.invert_labels(&LabelMap::new(result.labels, d.dims, geometry.model_affine())?)?
             }

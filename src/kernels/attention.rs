@@ -32,8 +32,26 @@ pub struct Attention {
     pub heads: usize,
 }
 
-/// Query rows per invocation.
-const QUERIES: &[u32] = &[2, 1];
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    /// Without workgroup memory: query rows per invocation.
+    Registers(u32),
+    /// With workgroup memory: rows and keys of each of a group's 8 x 8 invocations.
+    Tiled { rows: usize, keys: usize },
+}
+
+/// The first suits software adapters, whose barriers are slow.
+const VARIANTS: &[Variant] = &[
+    Variant::Registers(2),
+    Variant::Tiled { rows: 2, keys: 4 },
+    Variant::Tiled { rows: 4, keys: 2 },
+    Variant::Registers(1),
+];
+
+/// Bytes of workgroup memory of a tile: queries, keys or values, largest scores, weights.
+fn tile_bytes(rows: usize, keys: usize, d4: usize) -> usize {
+    8 * (rows + keys) * (d4 | 1) * 16 + 8 * rows * 8 * 4 + 8 * rows * 9 * keys * 4
+}
 
 impl Attention {
     /// Samples, tokens and head dimension.
@@ -57,19 +75,36 @@ impl Kernel for Attention {
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (n, t, d) = self.sizes(io.input(0)).expect("checked by infer");
-        let queries = *target.choose(QUERIES);
-        let invocations = n * self.heads * t.div_ceil(queries as usize);
+        let d4 = d.div_ceil(4);
+        let most = target.workgroup_bytes as usize;
+        let variant = match *target.choose(VARIANTS) {
+            Variant::Tiled { rows, keys } if d % 4 != 0 || tile_bytes(rows, keys, d4) > most => Variant::Registers(1),
+            other => other,
+        };
+        let heads = n * self.heads;
+        let (shader, constants, count) = match variant {
+            Variant::Registers(queries) => {
+                let constants = vec![("QUERIES", queries), ("D4", d4 as u32), ("SCALAR", constant(d % 4 != 0))];
+                ("attention", constants, (heads * t.div_ceil(queries as usize)).div_ceil(64))
+            }
+            Variant::Tiled { rows, keys } => {
+                let pieces = d4.div_ceil(8);
+                let constants = vec![
+                    ("ROWS", rows as u32),
+                    ("KEYS", keys as u32),
+                    ("D4", d4 as u32),
+                    ("PIECES", pieces as u32),
+                ];
+                ("attention_tiled", constants, heads * t.div_ceil(8 * rows))
+            }
+        };
         vec![Dispatch {
-            shader: "attention",
+            shader,
             entry: "forward",
-            constants: vec![
-                ("QUERIES", queries),
-                ("D4", d.div_ceil(4) as u32),
-                ("SCALAR", constant(d % 4 != 0)),
-            ],
+            constants,
             params: Params::of(io.input(0), self.heads).block(),
             bindings: vec![bind_read(0), bind_write(0), bind_write(1)],
-            groups: groups(invocations.div_ceil(64)),
+            groups: groups(count),
         }]
     }
 
@@ -130,6 +165,8 @@ pub fn cases() -> Vec<Case> {
         case("vector", 2, 27, 2, 8, 2.0, 3),
         case("large scores", 1, 9, 2, 4, 30.0, 4),
         case("base", 1, 216, 2, 64, 1.5, 5),
+        case("a tile's edges", 2, 33, 2, 36, 2.0, 7),
+        case("beyond a tile's memory", 1, 20, 1, 128, 1.5, 8),
         case("many tokens", 1, 4096, 1, 4, 2.0, 6),
     ]
 }

@@ -9,6 +9,8 @@
 //! [`Layout::TapMajor`], `y (N, K, X, Y, Z)`, moments `(N, K, 2)` of (mean, biased variance) over the voxels.
 //! Source: `torch.nn.Conv3d`, MONAI's `UnetResBlock`.
 
+mod tiled;
+
 use super::{bind_read, bind_write, constant, kernel_name, leaky_relu, moments};
 use crate::graph::{Binding, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
 use crate::graph::{groups, params};
@@ -53,15 +55,41 @@ pub struct Conv3d {
     pub shortcut: bool,
 }
 
-/// Voxels along Z and blocks of four output channels per invocation: many on software adapters, whose loads cost more
-/// than arithmetic; few on GPUs, whose registers are few.
-const BLOCKS: &[(u32, u32)] = &[(12, 4), (4, 2), (4, 4), (4, 1)];
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    /// Without workgroup memory: voxels along Z and blocks of four output channels per invocation.
+    Registers(u32, u32),
+    /// With workgroup memory, as [`tiled::choose`] finds best for the shape.
+    ByShape,
+    /// With workgroup memory and this tile.
+    Tiled(tiled::Tile),
+}
 
-/// The block of this variant for rows of `z` voxels: a long one only where it fits the row.
-fn block(target: &Target, z: usize) -> (u32, u32) {
-    let (voxels, quads) = *target.choose(BLOCKS);
-    let fits = [voxels, 8, 6].into_iter().find(|&v| v <= voxels && z.is_multiple_of(v as usize));
-    (fits.unwrap_or(4), quads)
+/// The first suits software adapters, whose loads cost more than arithmetic and whose barriers are slow.
+const VARIANTS: &[Variant] = &[
+    Variant::Registers(12, 4),
+    Variant::ByShape,
+    Variant::Tiled(tiled::Tile { extent: 16, quads: 4, fused: true }),
+    Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: true }),
+    Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: false }),
+    Variant::Tiled(tiled::Tile { extent: 8, quads: 4, fused: true }),
+    Variant::Tiled(tiled::Tile { extent: 8, quads: 2, fused: true }),
+    Variant::Tiled(tiled::Tile { extent: 4, quads: 4, fused: true }),
+    Variant::Tiled(tiled::Tile { extent: 4, quads: 1, fused: true }),
+    Variant::Registers(4, 2),
+];
+
+/// Voxels and blocks of output channels of the kernel without workgroup memory on this target.
+pub(super) fn registers(target: &Target) -> (u32, u32) {
+    match *target.choose(VARIANTS) {
+        Variant::Registers(voxels, quads) => (voxels, quads),
+        Variant::ByShape | Variant::Tiled(_) => (4, 2),
+    }
+}
+
+/// A long block only where it fits rows of `z` voxels.
+fn block(voxels: u32, z: usize) -> u32 {
+    [voxels, 8, 6].into_iter().find(|&v| v <= voxels && z.is_multiple_of(v as usize)).unwrap_or(4)
 }
 
 /// One source of the shader.
@@ -72,9 +100,9 @@ pub(super) struct Side {
 }
 
 /// The shader for one or two sources and the result `y`.
-pub(super) fn dispatch(y: &Shape, sources: &[Side], half: u32, bindings: Vec<Binding>, target: &Target) -> Dispatch {
+pub(super) fn dispatch(y: &Shape, sources: &[Side], half: u32, bindings: Vec<Binding>, (voxels, quads): (u32, u32)) -> Dispatch {
     let (n, k, [sx, sy, sz]) = y.volume().expect("a volume");
-    let (voxels, quads) = block(target, sz);
+    let voxels = block(voxels, sz);
     let quads = quads.min(k.div_ceil(4) as u32);
     let tiles = sx * sy * sz.div_ceil(voxels as usize);
     let spatial = tiles.div_ceil(64);
@@ -140,7 +168,33 @@ impl Conv3d {
         first..first + 1 + usize::from(self.shortcut)
     }
 
-    fn convolution(&self, io: &Io, target: &Target, index: usize) -> Dispatch {
+    /// The tile for this shape, or the block of the kernel without workgroup memory.
+    fn variant(&self, io: &Io, target: &Target) -> Result<tiled::Tile, (u32, u32)> {
+        match *target.choose(VARIANTS) {
+            Variant::Registers(voxels, quads) => Err((voxels, quads)),
+            _ if io.input(self.positions().1).dims()[2] != 3 => Err((4, 2)),
+            Variant::ByShape => Ok(self.with_limits(tiled::choose(target.class, io.output(0), self.shortcut), io)),
+            Variant::Tiled(tile) => Ok(self.with_limits(tile, io)),
+        }
+    }
+
+    /// No more output channels than there are; and the shortcut's convolution can only be made beside the main one if
+    /// WebGPU's eight buffers are enough.
+    fn with_limits(&self, tile: tiled::Tile, io: &Io) -> tiled::Tile {
+        let buffers = self.positions().1 + 6;
+        let fused = tile.fused && self.shortcut && buffers <= 8 && io.output(0) == io.output(2);
+        let wanted = io.output(0).dims()[1].div_ceil(4).next_power_of_two();
+        tiled::Tile { fused, quads: tile.quads.min(wanted), ..tile }
+    }
+
+    /// A convolution without workgroup memory, and its moments.
+    fn separate(&self, io: &Io, target: &Target, index: usize, block: (u32, u32)) -> Vec<Dispatch> {
+        let mut work = vec![self.convolution(io, block, index)];
+        work.extend(moments::dispatches(io.output(2 * index), 2 * index, 2 * index + 1, index, target));
+        work
+    }
+
+    fn convolution(&self, io: &Io, block: (u32, u32), index: usize) -> Dispatch {
         let weight = self.positions().1 + index;
         let taps = io.input(weight).dims()[2].pow(3);
         let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
@@ -152,7 +206,7 @@ impl Conv3d {
             .collect();
         let mut bindings: Vec<_> = (0..self.positions().1).map(bind_read).collect();
         bindings.extend([bind_read(weight), bind_write(2 * index)]);
-        dispatch(io.output(2 * index), &sources, io.half(weight), bindings, target)
+        dispatch(io.output(2 * index), &sources, io.half(weight), bindings, block)
     }
 
     /// The sources activated and concatenated, in double precision.
@@ -244,15 +298,24 @@ impl Kernel for Conv3d {
         Ok(outputs)
     }
 
-    fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
-        (0..=usize::from(self.shortcut)).map(|i| moments::scratch(io.output(2 * i))).collect()
+    fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
+        let tile = self.variant(io, target);
+        (0..=usize::from(self.shortcut))
+            .map(|i| match tile {
+                Ok(tile) if i == 0 || tile.fused => tiled::scratch(tile, io.output(2 * i)),
+                _ => moments::scratch(io.output(2 * i), target),
+            })
+            .collect()
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        let mut work = Vec::new();
-        for i in 0..=usize::from(self.shortcut) {
-            work.push(self.convolution(io, target, i));
-            work.extend(moments::dispatches(io.output(2 * i), 2 * i, 2 * i + 1, i));
+        let (mut work, beside) = match self.variant(io, target) {
+            Ok(tile) => (self.tiled(io, target, tile), tile.fused),
+            Err(block) => (self.separate(io, target, 0, block), false),
+        };
+        if self.shortcut && !beside {
+            let block = self.variant(io, target).err().unwrap_or((4, 2));
+            work.extend(self.separate(io, target, 1, block));
         }
         work
     }
@@ -357,6 +420,10 @@ pub fn cases() -> Vec<Case> {
         case("pointwise, two sources", (1, &[(2, false), (2, false)], 6, [2, 2, 2], false, 1, F32)),
         case("many channels", (1, &[(33, false)], 34, [3, 2, 4], true, 3, F32)),
         case("f16", (1, &[(3, true), (2, false)], 10, [4, 3, 5], true, 3, F16)),
+        case("a tile's edges", (1, &[(3, true)], 18, [5, 4, 17], true, 3, F32)),
+        case("norms and a shortcut", (1, &[(2, true), (1, true)], 4, [3, 6, 5], true, 3, F16)),
+        case("several tiles", (2, &[(5, false), (4, false)], 33, [9, 6, 19], true, 3, F32)),
+        case("one channel", (1, &[(1, false)], 16, [12, 8, 24], false, 3, F32)),
         case("many groups", (1, &[(1, false)], 1, [257, 256, 256], false, 1, F32)),
     ]
 }

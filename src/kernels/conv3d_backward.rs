@@ -106,7 +106,7 @@ impl Kernel for Conv3dData {
         }
         let mut bindings: Vec<_> = (0..sides.len()).map(|i| bind_read(2 * i)).collect();
         bindings.extend([(Operand::Scratch(0), Access::Read), bind_write(0)]);
-        work.push(conv3d::dispatch(io.output(0), &sides, 0, bindings, target));
+        work.push(conv3d::dispatch(io.output(0), &sides, 0, bindings, conv3d::registers(target)));
         work
     }
 

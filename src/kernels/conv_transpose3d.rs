@@ -5,10 +5,45 @@
 
 use super::{bind_read, bind_write, kernel_name};
 use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
+use crate::gpu::AdapterClass;
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
 params!(Params { samples: u32, channels: u32, k: u32, x: u32, y: u32, z: u32 });
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    /// Without workgroup memory.
+    Registers,
+    /// With workgroup memory, as [`by_shape`] finds best.
+    ByShape,
+    /// With workgroup memory: voxels and output channels of an invocation.
+    Tiled { voxels: usize, outputs: usize },
+}
+
+/// The first suits software adapters, whose barriers are slow.
+const VARIANTS: &[Variant] = &[
+    Variant::Registers,
+    Variant::ByShape,
+    Variant::Tiled { voxels: 4, outputs: 2 },
+    Variant::Tiled { voxels: 4, outputs: 1 },
+    Variant::Tiled { voxels: 2, outputs: 1 },
+];
+
+/// Groups that keep a large GPU busy.
+const ENOUGH_GROUPS: usize = 512;
+
+fn tiled_groups(n: usize, voxels: usize, k: usize, (own_voxels, outputs): (usize, usize)) -> usize {
+    n * voxels.div_ceil(16 * own_voxels) * k.div_ceil(4 * outputs)
+}
+
+/// Few registers on integrated GPUs; elsewhere as large a tile as leaves enough groups.
+fn by_shape(class: AdapterClass, n: usize, voxels: usize, k: usize) -> (usize, usize) {
+    let enough = if class == AdapterClass::Discrete { ENOUGH_GROUPS } else { ENOUGH_GROUPS / 8 };
+    let fits = |tile: &(usize, usize)| tiled_groups(n, voxels, k, *tile) >= enough;
+    let tiles = if class == AdapterClass::Discrete && k > 4 { &[(4, 2), (4, 1)][..] } else { &[(4, 1)] };
+    tiles.iter().copied().find(fits).unwrap_or((2, 1))
+}
 
 /// The op; arguments `x, w`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,13 +68,25 @@ impl Kernel for ConvTranspose3d {
         .ok_or_else(|| GraphError::new(format!("input and weight do not fit: {inputs:?}")))
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (n, c, [x, y, z]) = io.input(0).volume().expect("checked by infer");
         let k = io.input(1).dims()[1];
+        let voxels = x * y * z;
+        let tile = match *target.choose(VARIANTS) {
+            Variant::Registers => None,
+            Variant::ByShape => Some(by_shape(target.class, n, voxels, k)),
+            Variant::Tiled { voxels, outputs } => Some((voxels, outputs)),
+        };
+        let mut constants = vec![("HALF", io.half(1)), ("SCALAR", 0)];
+        constants.extend(tile.into_iter().flat_map(|(v, o)| [("VOXELS", v as u32), ("OUTPUTS", o as u32)]));
+        let count = match tile {
+            Some(tile) => tiled_groups(n, voxels, k, tile),
+            None => (n * voxels.div_ceil(4) * k.div_ceil(2)).div_ceil(64),
+        };
         vec![Dispatch {
-            shader: "conv_transpose3d",
+            shader: if tile.is_some() { "conv_transpose3d_tiled" } else { "conv_transpose3d" },
             entry: "forward",
-            constants: vec![("HALF", io.half(1)), ("SCALAR", 0)],
+            constants,
             params: Params {
                 samples: n as u32,
                 channels: c as u32,
@@ -50,7 +97,7 @@ impl Kernel for ConvTranspose3d {
             }
             .block(),
             bindings: vec![bind_read(0), bind_read(1), bind_write(0)],
-            groups: groups((n * (x * y * z).div_ceil(4) * k.div_ceil(2)).div_ceil(64)),
+            groups: groups(count),
         }]
     }
 
@@ -95,22 +142,21 @@ impl Graph {
 /// than one binding holds.)
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes: [(usize, usize, usize, [usize; 3]); 4] = [
+    let sizes: [(usize, usize, usize, [usize; 3]); 5] = [
         (1, 1, 1, [1, 1, 1]),
         (2, 3, 5, [3, 2, 5]),
         (1, 7, 2, [6, 6, 6]),
         (1, 2, 3, [13, 11, 7]),
+        (2, 37, 11, [3, 5, 9]),
     ];
     for (i, (n, c, k, s)) in sizes.into_iter().enumerate() {
         let x = HostTensor::noise([n, c, s[0], s[1], s[2]], 7 * i as u64);
         let w = HostTensor::noise([c, k, 2, 2, 2], 7 * i as u64 + 1);
         let name = format!("{n}x{c}to{k}x{s:?}");
         cases.push(Case::new(name.clone(), ConvTranspose3d, vec![x.clone(), w.clone()]));
-        if i < 4 {
-            let half = w.map(|v| f64::from(half::f16::from_f64(v)));
-            let case = Case::new(format!("{name} f16"), ConvTranspose3d, vec![x, half]);
-            cases.push(case.stored(1, Layout::Natural, DType::F16));
-        }
+        let half = w.map(|v| f64::from(half::f16::from_f64(v)));
+        let case = Case::new(format!("{name} f16"), ConvTranspose3d, vec![x, half]);
+        cases.push(case.stored(1, Layout::Natural, DType::F16));
     }
     cases
 }

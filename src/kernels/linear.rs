@@ -3,6 +3,8 @@
 //! Shapes: `x (..., K)`, `W (N, K...)`, `b (N)`, `residual` of `y`'s trailing shape (repeated over the leading axis),
 //! `y (..., N)`. Source: `torch.nn.Linear`, `torch.nn.GELU` (erf form).
 
+mod tiled;
+
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
 use crate::graph::{groups, params};
@@ -23,9 +25,51 @@ pub struct Linear {
     pub keep: bool,
 }
 
-/// Results per invocation, rows x columns. The first suits software adapters, whose loads cost more than arithmetic;
-/// the second keeps few registers.
-const TILES: &[(u32, u32)] = &[(12, 12), (4, 4), (4, 8), (1, 8)];
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    /// Without workgroup memory: results per invocation, rows x columns.
+    Registers(u32, u32),
+    /// With workgroup memory, as [`tiled::choose`] finds best for the shape.
+    ByShape,
+    /// With this tile and number of parts of the depth.
+    Tiled(tiled::Tile, usize),
+}
+
+/// The first suits software adapters, whose loads cost more than arithmetic and whose barriers are slow.
+const VARIANTS: &[Variant] = &[
+    Variant::Registers(12, 12),
+    Variant::ByShape,
+    Variant::Tiled(tiled::T32X32, 1),
+    Variant::Tiled(tiled::T32X64, 1),
+    Variant::Tiled(tiled::T64X64, 1),
+    Variant::Tiled(tiled::T128X64, 1),
+    Variant::Tiled(tiled::T32X64, 4),
+    Variant::Registers(4, 4),
+];
+
+impl Linear {
+    fn params(&self, io: &Io) -> Params {
+        let residual = self.residual.then(|| io.input(io.inputs.len() - 1).rows());
+        Params {
+            rows: io.input(0).rows() as u32,
+            columns: io.output(0).last() as u32,
+            depth: io.input(0).last() as u32,
+            residual_rows: residual.unwrap_or(1) as u32,
+        }
+    }
+
+    /// The tile and the number of parts of the depth, or the results per invocation.
+    fn variant(io: &Io, target: &Target) -> Result<(tiled::Tile, usize), (u32, u32)> {
+        let (rows, columns, depth) = (io.input(0).rows(), io.output(0).last(), io.input(0).last());
+        match *target.choose(VARIANTS) {
+            Variant::Registers(rows, columns) => Err((rows, columns)),
+            // Only the kernel without workgroup memory gives the argument of GELU too.
+            _ if io.outputs.len() > 1 || !tiled::fits(columns, depth) => Err((4, 4)),
+            Variant::ByShape => Ok(tiled::choose(target.class, rows, columns, depth)),
+            Variant::Tiled(tile, split) => Ok((tile, split)),
+        }
+    }
+}
 
 impl Kernel for Linear {
     kernel_name!("linear");
@@ -56,36 +100,35 @@ impl Kernel for Linear {
         Ok(vec![y; 1 + usize::from(self.keep)])
     }
 
+    fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
+        Self::variant(io, target).map_or_else(|_| Vec::new(), |(_, split)| tiled::scratch(io, split))
+    }
+
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        let (x, y) = (io.input(0), io.output(0));
-        let (rows, columns, depth) = (x.rows(), y.last(), x.last());
-        let (tile_rows, tile_columns) = *target.choose(TILES);
-        let tile_rows = tile_rows.min(rows.next_power_of_two() as u32);
-        let tiles = rows.div_ceil(tile_rows as usize) * columns.div_ceil(tile_columns as usize);
+        let params = self.params(io);
+        let (tile_rows, tile_columns) = match Self::variant(io, target) {
+            Ok(choice) => return tiled::dispatches(self, &params, io, choice),
+            Err(results) => results,
+        };
+        let tile_rows = tile_rows.min(params.rows.next_power_of_two());
+        let tiles = params.rows.div_ceil(tile_rows) as usize * params.columns.div_ceil(tile_columns) as usize;
         let mut bindings = vec![bind_read(0), bind_read(1)];
         bindings.extend((2..io.inputs.len()).map(bind_read));
         bindings.extend((0..io.outputs.len()).map(bind_write));
-        let residual_rows = if self.residual { io.inputs[io.inputs.len() - 1].shape.rows() } else { 1 };
         vec![Dispatch {
             shader: "linear",
             entry: "forward",
             constants: vec![
                 ("ROWS", tile_rows),
                 ("COLUMNS", tile_columns),
-                ("SCALAR", constant(depth % 4 != 0)),
+                ("SCALAR", constant(!params.depth.is_multiple_of(4))),
                 ("HALF", io.half(1)),
                 ("BIAS", constant(self.bias)),
                 ("GELU", constant(self.gelu)),
                 ("RESIDUAL", constant(self.residual)),
                 ("KEEP", constant(self.keep)),
             ],
-            params: Params {
-                rows: rows as u32,
-                columns: columns as u32,
-                depth: depth as u32,
-                residual_rows: residual_rows as u32,
-            }
-            .block(),
+            params: params.block(),
             bindings,
             groups: groups(tiles.div_ceil(64)),
         }]
@@ -178,7 +221,7 @@ impl Graph {
 /// Shapes around every tile's edge, all options, both storages.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes = [(1, 1, 1), (3, 5, 7), (8, 8, 16), (13, 17, 12), (27, 96, 48), (9, 70_001, 4), (216, 31, 64)];
+    let sizes = [(1, 1, 1), (3, 5, 7), (8, 8, 16), (13, 17, 12), (27, 96, 48), (9, 70_001, 4), (216, 31, 64), (33, 68, 36), (131, 100, 528)];
     for (i, &(rows, columns, depth)) in sizes.iter().enumerate() {
         let seed = 10 * i as u64;
         let x = HostTensor::noise([rows, depth], seed);

@@ -85,7 +85,11 @@ pub fn case_graph(case: &std::sync::Arc<Case>) -> Result<CaseGraph, GraphError> 
 ///
 /// # Errors
 /// [`PlanError`] if it cannot run.
-pub async fn run_case(gpu: &Gpu, case: &std::sync::Arc<Case>, variant: Option<usize>) -> Result<Vec<Difference>, PlanError> {
+pub async fn run_case(
+    gpu: &Gpu,
+    case: &std::sync::Arc<Case>,
+    variant: Option<usize>,
+) -> Result<Vec<Difference>, PlanError> {
     let built = case_graph(case)?;
     let options = PlanOptions { variant, ..PlanOptions::default() };
     let plan = Plan::new(gpu, &built.graph, &options, &mut Residents::default()).await?;

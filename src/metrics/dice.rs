@@ -37,11 +37,7 @@ impl Overlap {
 /// Counts one class; voxels beyond the shorter of the two are not compared.
 #[must_use]
 pub fn overlap(prediction: &[u16], truth: &[u16], class: u16) -> Overlap {
-    let mut counts = Overlap {
-        prediction: 0,
-        truth: 0,
-        both: 0,
-    };
+    let mut counts = Overlap { prediction: 0, truth: 0, both: 0 };
     for (&p, &t) in prediction.iter().zip(truth) {
         counts.prediction += usize::from(p == class);
         counts.truth += usize::from(t == class);

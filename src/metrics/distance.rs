@@ -11,10 +11,7 @@
 /// `marked`: `(X, Y, Z)`, Z contiguous, the product of `dims` values.
 #[must_use]
 pub fn distance_to(marked: &[bool], dims: [usize; 3], spacing: [f64; 3]) -> Vec<f64> {
-    let mut squared: Vec<f64> = marked
-        .iter()
-        .map(|&m| if m { 0.0 } else { f64::INFINITY })
-        .collect();
+    let mut squared: Vec<f64> = marked.iter().map(|&m| if m { 0.0 } else { f64::INFINITY }).collect();
     let strides = [dims[1] * dims[2], dims[2], 1];
     let mut line = Vec::new();
     let mut envelope = Envelope::default();
@@ -28,9 +25,7 @@ pub fn distance_to(marked: &[bool], dims: [usize; 3], spacing: [f64; 3]) -> Vec<
             line.clear();
             line.extend((0..n).map(|i| squared[start + i * stride]));
             envelope.build(&line, spacing[axis]);
-            envelope.read(&line, spacing[axis], |i, value| {
-                squared[start + i * stride] = value
-            });
+            envelope.read(&line, spacing[axis], |i, value| squared[start + i * stride] = value);
         }
     }
     squared.into_iter().map(f64::sqrt).collect()

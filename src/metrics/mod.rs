@@ -28,12 +28,7 @@ use thiserror::Error;
 pub enum MetricsError {
     /// The two do not have one value for each voxel of the grid.
     #[error("{what} has {got} voxels, the grid {dims:?} has {expected}")]
-    Length {
-        what: &'static str,
-        expected: usize,
-        got: usize,
-        dims: [usize; 3],
-    },
+    Length { what: &'static str, expected: usize, got: usize, dims: [usize; 3] },
     /// Voxels without a size.
     #[error("spacing is {spacing:?}: three positive numbers of mm are needed")]
     Spacing { spacing: [f64; 3] },
@@ -105,30 +100,14 @@ pub fn evaluate(
 #[must_use]
 pub fn nan_mean(values: &[f64]) -> (f64, usize) {
     let kept: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
-    (
-        kept.iter().sum::<f64>() / kept.len() as f64,
-        values.len() - kept.len(),
-    )
+    (kept.iter().sum::<f64>() / kept.len() as f64, values.len() - kept.len())
 }
 
-fn check(
-    prediction: &[u16],
-    truth: &[u16],
-    dims: [usize; 3],
-    spacing: [f64; 3],
-) -> Result<(), MetricsError> {
-    let expected = dims
-        .iter()
-        .try_fold(1_usize, |n, &d| n.checked_mul(d))
-        .unwrap_or(usize::MAX);
+fn check(prediction: &[u16], truth: &[u16], dims: [usize; 3], spacing: [f64; 3]) -> Result<(), MetricsError> {
+    let expected = dims.iter().try_fold(1_usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
     for (what, values) in [("the prediction", prediction), ("the truth", truth)] {
         if values.len() != expected {
-            return Err(MetricsError::Length {
-                what,
-                expected,
-                got: values.len(),
-                dims,
-            });
+            return Err(MetricsError::Length { what, expected, got: values.len(), dims });
         }
     }
     if !spacing.iter().all(|s| s.is_finite() && *s > 0.0) {

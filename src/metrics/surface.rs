@@ -34,30 +34,17 @@ pub fn surface_distance(
 ) -> Result<SurfaceDistance, MetricsError> {
     check(prediction, truth, dims, spacing)?;
     let Some(region) = Region::around(prediction, truth, dims, class) else {
-        return Ok(SurfaceDistance {
-            hd: f64::NAN,
-            hd95: f64::NAN,
-            assd: f64::NAN,
-        });
+        return Ok(SurfaceDistance { hd: f64::NAN, hd95: f64::NAN, assd: f64::NAN });
     };
     let surfaces = [prediction, truth].map(|labels| region.surface(labels, dims, class));
     let [p, t] = &surfaces;
     if !p.contains(&true) || !t.contains(&true) {
         // One is empty: every distance is infinite, and a percentile between infinities is NaN.
-        return Ok(SurfaceDistance {
-            hd: f64::INFINITY,
-            hd95: f64::NAN,
-            assd: f64::INFINITY,
-        });
+        return Ok(SurfaceDistance { hd: f64::INFINITY, hd95: f64::NAN, assd: f64::INFINITY });
     }
     let directed = |from: &[bool], to: &[bool]| -> Vec<f64> {
         let distance = distance_to(to, region.dims, spacing);
-        let mut found: Vec<f64> = from
-            .iter()
-            .zip(distance)
-            .filter(|(on, _)| **on)
-            .map(|(_, d)| d)
-            .collect();
+        let mut found: Vec<f64> = from.iter().zip(distance).filter(|(on, _)| **on).map(|(_, d)| d).collect();
         found.sort_unstable_by(f64::total_cmp);
         found
     };
@@ -89,26 +76,15 @@ struct Region {
 impl Region {
     fn around(a: &[u16], b: &[u16], dims: [usize; 3], class: u16) -> Option<Self> {
         let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-        for (at, _) in a
-            .iter()
-            .zip(b)
-            .enumerate()
-            .filter(|(_, (a, b))| **a == class || **b == class)
-        {
-            let index = [
-                at / (dims[1] * dims[2]),
-                at / dims[2] % dims[1],
-                at % dims[2],
-            ];
+        for (at, _) in a.iter().zip(b).enumerate().filter(|(_, (a, b))| **a == class || **b == class) {
+            let index = [at / (dims[1] * dims[2]), at / dims[2] % dims[1], at % dims[2]];
             for axis in 0..3 {
                 low[axis] = low[axis].min(index[axis]);
                 high[axis] = high[axis].max(index[axis]);
             }
         }
-        (low[0] != usize::MAX).then(|| Self {
-            start: low,
-            dims: std::array::from_fn(|axis| high[axis] + 1 - low[axis]),
-        })
+        (low[0] != usize::MAX)
+            .then(|| Self { start: low, dims: std::array::from_fn(|axis| high[axis] + 1 - low[axis]) })
     }
 
     /// Voxels of the class with a 6-neighbour outside of it, within the box.

@@ -73,9 +73,7 @@ impl NormName {
     /// Whether each normalisation stores a weight and a bias.
     pub fn affine(self) -> bool {
         match self {
-            Self::Instance { affine } | Self::Group { affine, .. } | Self::Batch { affine } => {
-                affine
-            }
+            Self::Instance { affine } | Self::Group { affine, .. } | Self::Batch { affine } => affine,
         }
     }
 
@@ -95,37 +93,24 @@ impl NormName {
             _ => return Err("expected a name or a list of a name and its options".into()),
         };
         let name = name.to_ascii_lowercase();
-        let known: &[&str] = if name == "group" {
-            &["affine", "num_groups"]
-        } else {
-            &["affine"]
-        };
+        let known: &[&str] = if name == "group" { &["affine", "num_groups"] } else { &["affine"] };
         if let Some(other) = options.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(format!("option \"{other}\" of \"{name}\" is not supported"));
         }
         let affine = |default| match options.get("affine") {
             None => Ok(default),
             Some(Value::Bool(affine)) => Ok(*affine),
-            Some(other) => Err(format!(
-                "option \"affine\" must be true or false, not {other}"
-            )),
+            Some(other) => Err(format!("option \"affine\" must be true or false, not {other}")),
         };
         match name.as_str() {
-            "instance" | "instance_nvfuser" => Ok(Self::Instance {
-                affine: affine(false)?,
-            }),
-            "batch" => Ok(Self::Batch {
-                affine: affine(true)?,
-            }),
+            "instance" | "instance_nvfuser" => Ok(Self::Instance { affine: affine(false)? }),
+            "batch" => Ok(Self::Batch { affine: affine(true)? }),
             "group" => {
                 let groups = options.get("num_groups").and_then(Value::as_u64);
                 let num_groups = groups
                     .and_then(|groups| usize::try_from(groups).ok())
                     .ok_or("\"group\" needs the option \"num_groups\", a whole number")?;
-                Ok(Self::Group {
-                    num_groups,
-                    affine: affine(true)?,
-                })
+                Ok(Self::Group { num_groups, affine: affine(true)? })
             }
             other => Err(format!("\"{other}\" is not one of instance, group, batch")),
         }
@@ -138,14 +123,8 @@ impl NormName {
             Self::Instance { affine: true } => json!(["instance", {"affine": true}]),
             Self::Batch { affine: true } => json!("batch"),
             Self::Batch { affine: false } => json!(["batch", {"affine": false}]),
-            Self::Group {
-                num_groups,
-                affine: true,
-            } => json!(["group", {"num_groups": num_groups}]),
-            Self::Group {
-                num_groups,
-                affine: false,
-            } => {
+            Self::Group { num_groups, affine: true } => json!(["group", {"num_groups": num_groups}]),
+            Self::Group { num_groups, affine: false } => {
                 json!(["group", {"num_groups": num_groups, "affine": false}])
             }
         }
@@ -234,18 +213,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(
-        field: impl Into<String>,
-        value: impl ToString,
-        rule: &str,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self {
-            field: field.into(),
-            value: value.to_string(),
-            rule: rule.into(),
-            remedy: remedy.into(),
-        }
+    fn new(field: impl Into<String>, value: impl ToString, rule: &str, remedy: impl Into<String>) -> Self {
+        Self { field: field.into(), value: value.to_string(), rule: rule.into(), remedy: remedy.into() }
     }
 }
 
@@ -280,60 +249,30 @@ impl UnetrConfig {
             if size % PATCH_SIZE != 0 {
                 let below = size / PATCH_SIZE * PATCH_SIZE;
                 let above = below + PATCH_SIZE;
-                let remedy = if below == 0 {
-                    format!("use {above}")
-                } else {
-                    format!("use {below} or {above}")
-                };
+                let remedy = if below == 0 { format!("use {above}") } else { format!("use {below} or {above}") };
                 let rule = "every axis must be a multiple of the patch size 16";
-                return Err(ConfigError::new(
-                    format!("img_size[{axis}]"),
-                    size,
-                    rule,
-                    remedy,
-                ));
+                return Err(ConfigError::new(format!("img_size[{axis}]"), size, rule, remedy));
             }
         }
         if !self.hidden_size.is_multiple_of(self.num_heads) {
             let rule = format!("it must divide network.hidden_size {}", self.hidden_size);
-            return Err(ConfigError::new(
-                "num_heads",
-                self.num_heads,
-                &rule,
-                "give the heads it was trained with",
-            ));
+            return Err(ConfigError::new("num_heads", self.num_heads, &rule, "give the heads it was trained with"));
         }
         if let NormName::Group { num_groups, .. } = self.norm_name
             && (num_groups == 0 || !self.feature_size.is_multiple_of(num_groups))
         {
-            let rule = format!(
-                "num_groups must divide network.feature_size {}",
-                self.feature_size
-            );
-            return Err(ConfigError::new(
-                "norm_name",
-                self.norm_name.to_json(),
-                &rule,
-                "change num_groups",
-            ));
+            let rule = format!("num_groups must divide network.feature_size {}", self.feature_size);
+            return Err(ConfigError::new("norm_name", self.norm_name.to_json(), &rule, "change num_groups"));
         }
         self.check_sizes()
     }
 
     /// Fixed values, zeros and values no network has.
     fn check_ranges(&self) -> Result<(), ConfigError> {
-        let fixed = [
-            ("patch_size", self.patch_size, PATCH_SIZE),
-            ("num_layers", self.num_layers, NUM_LAYERS),
-        ];
+        let fixed = [("patch_size", self.patch_size, PATCH_SIZE), ("num_layers", self.num_layers, NUM_LAYERS)];
         for (field, value, only) in fixed {
             if value != only {
-                return Err(ConfigError::new(
-                    field,
-                    value,
-                    "UNETR fixes it",
-                    format!("use {only}"),
-                ));
+                return Err(ConfigError::new(field, value, "UNETR fixes it", format!("use {only}")));
             }
         }
         let [x, y, z] = self.img_size;
@@ -350,20 +289,10 @@ impl UnetrConfig {
         ];
         for (field, value, most) in ranges {
             if value == 0 {
-                return Err(ConfigError::new(
-                    field,
-                    value,
-                    "it must not be zero",
-                    format!("use 1 to {most}"),
-                ));
+                return Err(ConfigError::new(field, value, "it must not be zero", format!("use 1 to {most}")));
             }
             if value > most {
-                return Err(ConfigError::new(
-                    field,
-                    value,
-                    "it is too large",
-                    format!("use at most {most}"),
-                ));
+                return Err(ConfigError::new(field, value, "it is too large", format!("use at most {most}")));
             }
         }
         Ok(())
@@ -373,49 +302,21 @@ impl UnetrConfig {
     fn check_sizes(&self) -> Result<(), ConfigError> {
         let voxels: u64 = self.img_size.iter().map(|&size| size as u64).product();
         let tokens = self.tokens() as u64;
-        let widest = self
-            .feature_size
-            .max(self.in_channels)
-            .max(self.out_channels) as u64;
-        let activations = [
-            voxels * widest,
-            tokens * 3 * self.hidden_size as u64,
-            tokens * self.mlp_dim as u64,
-        ];
-        if activations
-            .iter()
-            .any(|values| values * 4 > MAX_TENSOR_BYTES)
-        {
+        let widest = self.feature_size.max(self.in_channels).max(self.out_channels) as u64;
+        let activations = [voxels * widest, tokens * 3 * self.hidden_size as u64, tokens * self.mlp_dim as u64];
+        if activations.iter().any(|values| values * 4 > MAX_TENSOR_BYTES) {
             let size = format!("{:?}", self.img_size);
             let rule = "one activation would need more than 2 GiB";
-            return Err(ConfigError::new(
-                "img_size",
-                size,
-                rule,
-                "use a smaller image or fewer features",
-            ));
+            return Err(ConfigError::new("img_size", size, rule, "use a smaller image or fewer features"));
         }
-        let [hidden, mlp, feature] =
-            [self.hidden_size, self.mlp_dim, self.feature_size].map(|size| size as u64);
+        let [hidden, mlp, feature] = [self.hidden_size, self.mlp_dim, self.feature_size].map(|size| size as u64);
         let patch = self.patch_values() as u64;
-        let weights = [
-            hidden * patch,
-            hidden * mlp,
-            3 * hidden * hidden,
-            64 * hidden * feature,
-            27 * 128 * feature * feature,
-        ];
-        let total = 12 * (4 * hidden * hidden + 2 * hidden * mlp)
-            + hidden * (patch + tokens + 240 * feature);
+        let weights =
+            [hidden * patch, hidden * mlp, 3 * hidden * hidden, 64 * hidden * feature, 27 * 128 * feature * feature];
+        let total = 12 * (4 * hidden * hidden + 2 * hidden * mlp) + hidden * (patch + tokens + 240 * feature);
         if weights.iter().any(|values| values * 4 > MAX_TENSOR_BYTES) || total > MAX_PARAMETERS {
-            let rule =
-                "one weight would need more than 2 GiB or the network more than 2^32 parameters";
-            return Err(ConfigError::new(
-                "hidden_size",
-                self.hidden_size,
-                rule,
-                "use a smaller network",
-            ));
+            let rule = "one weight would need more than 2 GiB or the network more than 2^32 parameters";
+            return Err(ConfigError::new("hidden_size", self.hidden_size, rule, "use a smaller network"));
         }
         Ok(())
     }

@@ -40,28 +40,18 @@ impl ParameterSpec {
 ///
 /// `config` must have passed [`UnetrConfig::validate`].
 pub fn parameters(config: &UnetrConfig) -> Vec<ParameterSpec> {
-    let mut table = Table {
-        config,
-        specs: Vec::new(),
-    };
+    let mut table = Table { config, specs: Vec::new() };
     table.vit();
     table.encoders();
     table.decoders();
-    table.push(
-        "out.conv.conv.weight",
-        &[config.out_channels, config.feature_size, 1, 1, 1],
-    );
+    table.push("out.conv.conv.weight", &[config.out_channels, config.feature_size, 1, 1, 1]);
     table.push("out.conv.conv.bias", &[config.out_channels]);
     table.specs
 }
 
 /// Number of trainable values in the network.
 pub fn parameter_count(config: &UnetrConfig) -> usize {
-    parameters(config)
-        .iter()
-        .filter(|spec| spec.trainable)
-        .map(ParameterSpec::len)
-        .sum()
+    parameters(config).iter().filter(|spec| spec.trainable).map(ParameterSpec::len).sum()
 }
 
 struct Table<'a> {
@@ -71,11 +61,7 @@ struct Table<'a> {
 
 impl Table<'_> {
     fn push(&mut self, name: impl Into<String>, shape: &[usize]) {
-        self.specs.push(ParameterSpec {
-            name: name.into(),
-            shape: shape.to_vec(),
-            trainable: true,
-        });
+        self.specs.push(ParameterSpec { name: name.into(), shape: shape.to_vec(), trainable: true });
     }
 
     fn linear(&mut self, name: &str, out: usize, input: usize, bias: bool) {
@@ -91,10 +77,7 @@ impl Table<'_> {
     }
 
     fn conv(&mut self, name: &str, out: usize, input: usize, kernel: usize) {
-        self.push(
-            format!("{name}.conv.weight"),
-            &[out, input, kernel, kernel, kernel],
-        );
+        self.push(format!("{name}.conv.weight"), &[out, input, kernel, kernel, kernel]);
     }
 
     /// The transposed convolution that doubles each axis.
@@ -103,34 +86,16 @@ impl Table<'_> {
     }
 
     fn vit(&mut self) {
-        let UnetrConfig {
-            hidden_size: h,
-            mlp_dim,
-            qkv_bias,
-            in_channels,
-            proj_type,
-            ..
-        } = *self.config;
+        let UnetrConfig { hidden_size: h, mlp_dim, qkv_bias, in_channels, proj_type, .. } = *self.config;
         let embedding = "vit.patch_embedding";
-        self.push(
-            format!("{embedding}.position_embeddings"),
-            &[1, self.config.tokens(), h],
-        );
+        self.push(format!("{embedding}.position_embeddings"), &[1, self.config.tokens(), h]);
         match proj_type {
             ProjType::Perceptron => {
-                self.linear(
-                    &format!("{embedding}.patch_embeddings.1"),
-                    h,
-                    self.config.patch_values(),
-                    true,
-                );
+                self.linear(&format!("{embedding}.patch_embeddings.1"), h, self.config.patch_values(), true);
             }
             ProjType::Conv => {
                 let p = PATCH_SIZE;
-                self.push(
-                    format!("{embedding}.patch_embeddings.weight"),
-                    &[h, in_channels, p, p, p],
-                );
+                self.push(format!("{embedding}.patch_embeddings.weight"), &[h, in_channels, p, p, p]);
                 self.push(format!("{embedding}.patch_embeddings.bias"), &[h]);
             }
         }
@@ -147,12 +112,7 @@ impl Table<'_> {
     }
 
     fn encoders(&mut self) {
-        let UnetrConfig {
-            hidden_size: h,
-            feature_size: f,
-            in_channels,
-            ..
-        } = *self.config;
+        let UnetrConfig { hidden_size: h, feature_size: f, in_channels, .. } = *self.config;
         self.conv_block("encoder1.layer", in_channels, f);
         for (encoder, channels, doublings) in [(2, 2 * f, 2), (3, 4 * f, 1), (4, 8 * f, 0)] {
             let encoder = format!("encoder{encoder}");
@@ -169,17 +129,8 @@ impl Table<'_> {
     }
 
     fn decoders(&mut self) {
-        let UnetrConfig {
-            hidden_size: h,
-            feature_size: f,
-            ..
-        } = *self.config;
-        for (decoder, input, out) in [
-            (5, h, 8 * f),
-            (4, 8 * f, 4 * f),
-            (3, 4 * f, 2 * f),
-            (2, 2 * f, f),
-        ] {
+        let UnetrConfig { hidden_size: h, feature_size: f, .. } = *self.config;
+        for (decoder, input, out) in [(5, h, 8 * f), (4, 8 * f, 4 * f), (3, 4 * f, 2 * f), (2, 2 * f, f)] {
             self.up(&format!("decoder{decoder}.transp_conv"), input, out);
             self.conv_block(&format!("decoder{decoder}.conv_block"), 2 * out, out);
         }
@@ -205,11 +156,7 @@ impl Table<'_> {
         if matches!(self.config.norm_name, NormName::Batch { .. }) {
             for statistic in ["running_mean", "running_var"] {
                 let name = format!("{name}.{statistic}");
-                self.specs.push(ParameterSpec {
-                    name,
-                    shape: vec![channels],
-                    trainable: false,
-                });
+                self.specs.push(ParameterSpec { name, shape: vec![channels], trainable: false });
             }
         }
     }

@@ -33,7 +33,9 @@ pub fn unetr(g: &mut Graph, config: &UnetrConfig, batch: usize) -> Result<Networ
     stages.push(("vit".to_owned(), encoded.normed));
 
     let grid = config.grid();
-    let skip = |g: &mut Graph, i: usize| g.transpose(&format!("proj_feat.{}", SKIP_LAYERS[i]), encoded.hidden[SKIP_LAYERS[i]], &grid);
+    let skip = |g: &mut Graph, i: usize| {
+        g.transpose(&format!("proj_feat.{}", SKIP_LAYERS[i]), encoded.hidden[SKIP_LAYERS[i]], &grid)
+    };
     let (x2, x3, x4) = (skip(g, 0)?, skip(g, 1)?, skip(g, 2)?);
     let enc4 = up(g, "encoder4.transp_conv_init", x4, 8 * f)?;
     let bottleneck = g.transpose("proj_feat", encoded.normed, &grid)?;

@@ -81,10 +81,7 @@ pub fn distinct_color(value: u16) -> [u8; 3] {
 /// Lower-case hexadecimal digits of the SHA-256 of some bytes.
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -93,10 +90,7 @@ mod tests {
 
     #[test]
     fn hashes_are_the_standards() {
-        assert_eq!(
-            sha256(b"abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]
@@ -104,9 +98,7 @@ mod tests {
         let colors: Vec<_> = (1..=20).map(distinct_color).collect();
         for (i, a) in colors.iter().enumerate() {
             for b in &colors[i + 1..] {
-                let apart: i32 = (0..3)
-                    .map(|c| (i32::from(a[c]) - i32::from(b[c])).abs())
-                    .sum();
+                let apart: i32 = (0..3).map(|c| (i32::from(a[c]) - i32::from(b[c])).abs()).sum();
                 assert!(apart > 15, "{a:?} and {b:?}");
             }
         }

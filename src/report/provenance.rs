@@ -142,10 +142,7 @@ pub struct ToolRecord {
 impl ToolRecord {
     /// This program.
     pub fn this() -> Self {
-        Self {
-            name: env!("CARGO_PKG_NAME").into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-        }
+        Self { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() }
     }
 }
 
@@ -155,11 +152,7 @@ impl Provenance {
 
     /// The record without what differs between equal runs.
     pub fn for_embedding(&self) -> Self {
-        Self {
-            time: None,
-            output: None,
-            ..self.clone()
-        }
+        Self { time: None, output: None, ..self.clone() }
     }
 
     /// Indented JSON text.

@@ -87,10 +87,7 @@ pub fn statistics(
     channels: &[String],
 ) -> Result<Statistics, ReportError> {
     if labels.dims != scan.dims || labels.data.len() != scan.voxels() {
-        return Err(ReportError::Grid {
-            labels: labels.dims,
-            scan: scan.dims,
-        });
+        return Err(ReportError::Grid { labels: labels.dims, scan: scan.dims });
     }
     let mut all: Vec<(u16, String)> = names.iter().map(|n| (n.value, n.name.clone())).collect();
     for value in labels.counts().into_keys().filter(|&v| v != 0) {
@@ -107,14 +104,8 @@ pub fn statistics(
     let shapes = shapes(labels, &slot, all.len());
     let mut intensities: Vec<Vec<Intensity>> = vec![Vec::new(); all.len()];
     for c in 0..scan.channels {
-        let name = channels
-            .get(c)
-            .cloned()
-            .unwrap_or_else(|| format!("channel_{}", c + 1));
-        for (values, out) in by_label(labels, scan.channel(c), &slot, &shapes)
-            .into_iter()
-            .zip(&mut intensities)
-        {
+        let name = channels.get(c).cloned().unwrap_or_else(|| format!("channel_{}", c + 1));
+        for (values, out) in by_label(labels, scan.channel(c), &slot, &shapes).into_iter().zip(&mut intensities) {
             out.push(intensity(name.clone(), values));
         }
     }
@@ -146,10 +137,7 @@ struct Shape {
 impl Shape {
     fn add(&mut self, index: [usize; 3]) {
         self.voxels += 1;
-        let b = self.bounding_box.get_or_insert(BoundingBox {
-            min: index,
-            max: index,
-        });
+        let b = self.bounding_box.get_or_insert(BoundingBox { min: index, max: index });
         for (a, &at) in index.iter().enumerate() {
             self.sum[a] += at as u128;
             b.min[a] = b.min[a].min(at);
@@ -162,8 +150,7 @@ impl Shape {
     }
 
     fn touches_border(&self, dims: [usize; 3]) -> bool {
-        self.bounding_box
-            .is_some_and(|b| (0..3).any(|a| b.min[a] == 0 || b.max[a] + 1 == dims[a]))
+        self.bounding_box.is_some_and(|b| (0..3).any(|a| b.min[a] == 0 || b.max[a] + 1 == dims[a]))
     }
 }
 
@@ -180,10 +167,7 @@ fn shapes(labels: &LabelMap, slot: &[usize], count: usize) -> Vec<Shape> {
 
 /// The values of each label, sorted into as many lists.
 fn by_label(labels: &LabelMap, channel: &[f32], slot: &[usize], shapes: &[Shape]) -> Vec<Vec<f32>> {
-    let mut values: Vec<Vec<f32>> = shapes
-        .iter()
-        .map(|s| Vec::with_capacity(s.voxels))
-        .collect();
+    let mut values: Vec<Vec<f32>> = shapes.iter().map(|s| Vec::with_capacity(s.voxels)).collect();
     for (&label, &value) in labels.data.iter().zip(channel) {
         if let Some(list) = values.get_mut(slot[usize::from(label)]) {
             list.push(value);
@@ -198,24 +182,12 @@ fn intensity(channel: String, mut values: Vec<f32>) -> Intensity {
     let n = values.len() as f64;
     let some = |v: f64| (!values.is_empty()).then_some(v);
     let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-    let variance = values
-        .iter()
-        .map(|&v| (f64::from(v) - mean).powi(2))
-        .sum::<f64>()
-        / n;
+    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
     let extreme = |pick: fn(f32, f32) -> f32| values.iter().copied().reduce(pick).map(f64::from);
     let (min, max) = (extreme(f32::min), extreme(f32::max));
     let (mean, std) = (some(mean), some(variance.sqrt()));
     let non_finite = all - values.len();
-    Intensity {
-        channel,
-        mean,
-        std,
-        min,
-        max,
-        median: median(&mut values),
-        non_finite,
-    }
+    Intensity { channel, mean, std, min, max, median: median(&mut values), non_finite }
 }
 
 fn median(values: &mut [f32]) -> Option<f64> {
@@ -258,14 +230,7 @@ impl Statistics {
         let mut csv = String::from("label,label_value,channel,measure,unit,value\n");
         for label in &self.labels {
             let mut row = |channel: &str, measure: &str, unit: &str, value: String| {
-                let fields = [
-                    &label.name,
-                    &label.value.to_string(),
-                    channel,
-                    measure,
-                    unit,
-                    &value,
-                ];
+                let fields = [&label.name, &label.value.to_string(), channel, measure, unit, &value];
                 csv.push_str(&csv_row(&fields));
             };
             row("", "voxels", "1", label.voxels.to_string());
@@ -276,28 +241,12 @@ impl Statistics {
             }
             for (a, axis) in ["i", "j", "k"].iter().enumerate() {
                 let ends = label.bounding_box.map(|b| (b.min[a], b.max[a]));
-                row(
-                    "",
-                    &format!("min_{axis}"),
-                    "voxel",
-                    ends.map_or_else(String::new, |e| e.0.to_string()),
-                );
-                row(
-                    "",
-                    &format!("max_{axis}"),
-                    "voxel",
-                    ends.map_or_else(String::new, |e| e.1.to_string()),
-                );
+                row("", &format!("min_{axis}"), "voxel", ends.map_or_else(String::new, |e| e.0.to_string()));
+                row("", &format!("max_{axis}"), "voxel", ends.map_or_else(String::new, |e| e.1.to_string()));
             }
             row("", "touches_border", "", label.touches_border.to_string());
             for i in &label.intensity {
-                let measures = [
-                    ("mean", i.mean),
-                    ("std", i.std),
-                    ("min", i.min),
-                    ("max", i.max),
-                    ("median", i.median),
-                ];
+                let measures = [("mean", i.mean), ("std", i.std), ("min", i.min), ("max", i.max), ("median", i.median)];
                 for (measure, value) in measures {
                     row(&i.channel, measure, "intensity", number(value));
                 }
@@ -328,20 +277,12 @@ mod tests {
     use crate::volume::Affine;
 
     fn name(value: u16, name: &str) -> LabelName {
-        LabelName {
-            value,
-            name: name.into(),
-            color: [0; 3],
-        }
+        LabelName { value, name: name.into(), color: [0; 3] }
     }
 
     /// 4 x 3 x 2 voxels of 2 x 3 x 4 mm, origin (10, 20, 30), x running to the left.
     fn case() -> (LabelMap, Volume) {
-        let affine = Affine::from_rows([
-            [-2.0, 0.0, 0.0, 10.0],
-            [0.0, 3.0, 0.0, 20.0],
-            [0.0, 0.0, 4.0, 30.0],
-        ]);
+        let affine = Affine::from_rows([[-2.0, 0.0, 0.0, 10.0], [0.0, 3.0, 0.0, 20.0], [0.0, 0.0, 4.0, 30.0]]);
         let mut data = vec![0; 24];
         let at = |i: usize, j: usize, k: usize| (i * 3 + j) * 2 + k;
         (data[at(1, 1, 0)], data[at(2, 1, 0)], data[at(2, 1, 1)]) = (1, 1, 1);
@@ -350,77 +291,31 @@ mod tests {
         values.extend((0..24).map(|v| -(v as f32)));
         values[at(3, 2, 1)] = f32::NAN;
         let labels = LabelMap::new(data, [4, 3, 2], affine).expect("labels");
-        (
-            labels,
-            Volume::new(values, 2, [4, 3, 2], affine).expect("scan"),
-        )
+        (labels, Volume::new(values, 2, [4, 3, 2], affine).expect("scan"))
     }
 
     #[test]
     fn numbers_of_a_small_case() {
         let (labels, scan) = case();
-        let made = statistics(
-            &labels,
-            &scan,
-            &[name(1, "spleen"), name(2, "liver")],
-            &["CT".into()],
-        )
-        .expect("one grid");
-        let [spleen, liver, other] = &made.labels[..] else {
-            panic!("{made:?}")
-        };
+        let made =
+            statistics(&labels, &scan, &[name(1, "spleen"), name(2, "liver")], &["CT".into()]).expect("one grid");
+        let [spleen, liver, other] = &made.labels[..] else { panic!("{made:?}") };
         assert_eq!((spleen.voxels, spleen.value), (3, 1));
-        assert!(
-            (spleen.volume_ml - 0.072).abs() < 1e-12,
-            "{}",
-            spleen.volume_ml
-        );
+        assert!((spleen.volume_ml - 0.072).abs() < 1e-12, "{}", spleen.volume_ml);
         let c = spleen.centroid_mm.expect("a place");
-        for (got, want) in c
-            .iter()
-            .zip([10.0 - 2.0 * 5.0 / 3.0, 23.0, 30.0 + 4.0 / 3.0])
-        {
+        for (got, want) in c.iter().zip([10.0 - 2.0 * 5.0 / 3.0, 23.0, 30.0 + 4.0 / 3.0]) {
             assert!((got - want).abs() < 1e-12, "{c:?}");
         }
-        assert_eq!(
-            spleen.bounding_box,
-            Some(BoundingBox {
-                min: [1, 1, 0],
-                max: [2, 1, 1]
-            })
-        );
+        assert_eq!(spleen.bounding_box, Some(BoundingBox { min: [1, 1, 0], max: [2, 1, 1] }));
         assert!(spleen.touches_border);
         // Voxels 8, 14, 15.
         let i = &spleen.intensity[0];
-        assert_eq!(
-            (i.channel.as_str(), i.min, i.max, i.median),
-            ("CT", Some(8.0), Some(15.0), Some(14.0))
-        );
+        assert_eq!((i.channel.as_str(), i.min, i.max, i.median), ("CT", Some(8.0), Some(15.0), Some(14.0)));
         assert!((i.mean.expect("finite") - 37.0 / 3.0).abs() < 1e-12);
-        assert!(
-            (i.std.expect("finite") - (86.0f64 / 9.0).sqrt()).abs() < 1e-12,
-            "{:?}",
-            i.std
-        );
-        assert_eq!(
-            (
-                spleen.intensity[1].channel.as_str(),
-                spleen.intensity[1].median
-            ),
-            ("channel_2", Some(-14.0))
-        );
-        assert_eq!(
-            (liver.voxels, liver.centroid_mm, liver.touches_border),
-            (0, None, false)
-        );
-        assert_eq!(
-            (
-                other.name.as_str(),
-                other.intensity[0].mean,
-                other.intensity[0].non_finite
-            ),
-            ("class_7", None, 1)
-        );
+        assert!((i.std.expect("finite") - (86.0f64 / 9.0).sqrt()).abs() < 1e-12, "{:?}", i.std);
+        assert_eq!((spleen.intensity[1].channel.as_str(), spleen.intensity[1].median), ("channel_2", Some(-14.0)));
+        assert_eq!((liver.voxels, liver.centroid_mm, liver.touches_border), (0, None, false));
+        assert_eq!((other.name.as_str(), other.intensity[0].mean, other.intensity[0].non_finite), ("class_7", None, 1));
     }
 
     #[test]
@@ -433,22 +328,14 @@ mod tests {
     #[test]
     fn json_and_csv_hold_every_label() {
         let (labels, scan) = case();
-        let made = statistics(
-            &labels,
-            &scan,
-            &[name(1, "a, \"b\""), name(2, "x"), name(3, "x")],
-            &[],
-        )
-        .expect("one grid");
+        let made =
+            statistics(&labels, &scan, &[name(1, "a, \"b\""), name(2, "x"), name(3, "x")], &[]).expect("one grid");
         let json: Value = serde_json::from_str(&made.to_json()).expect("JSON");
         assert_eq!(json["a, \"b\""]["voxels"], 3);
         assert_eq!(json["x_3"]["value"], 3);
         let csv = made.to_csv();
         assert!(csv.contains("\"a, \"\"b\"\"\",1,,voxels,1,3\n"), "{csv}");
-        assert!(
-            csv.contains("class_7,7,channel_1,mean,intensity,\n"),
-            "{csv}"
-        );
+        assert!(csv.contains("class_7,7,channel_1,mean,intensity,\n"), "{csv}");
         assert_eq!(csv.lines().count(), 1 + 4 * (12 + 2 * 5));
     }
 
@@ -456,9 +343,6 @@ mod tests {
     fn other_grids_are_refused() {
         let (labels, _) = case();
         let scan = Volume::new(vec![0.0; 8], 1, [2, 2, 2], Affine::IDENTITY).expect("scan");
-        assert!(
-            statistics(&labels, &scan, &[], &[]).is_err(),
-            "grids of other sizes"
-        );
+        assert!(statistics(&labels, &scan, &[], &[]).is_err(), "grids of other sizes");
     }
 }

@@ -32,10 +32,7 @@ impl HostTensor {
     pub fn zeros(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
         let n = shape.elements();
-        Self {
-            shape,
-            data: vec![0.0; n],
-        }
+        Self { shape, data: vec![0.0; n] }
     }
 
     /// Repeatable noise, uniform in [-1, 1), exactly representable in f32.
@@ -89,10 +86,6 @@ impl HostTensor {
                 norm += r * r;
             }
         }
-        Difference {
-            nmse: if norm > 0.0 { error / norm } else { error },
-            max_abs,
-            index,
-        }
+        Difference { nmse: if norm > 0.0 { error / norm } else { error }, max_abs, index }
     }
 }

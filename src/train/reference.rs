@@ -56,12 +56,8 @@ pub async fn verify_gradients(gpu: &Gpu, bytes: Vec<u8>) -> Result<Vec<GradientE
     let batch = file.get("input").and_then(|t| t.shape.first().copied()).ok_or_else(|| missing("tensor 'input'"))?;
     let read = |name: &str| file.to_f32(name).ok_or_else(|| TrainError::Reference(format!("no tensor '{name}'")));
     let mut step = TrainingGraph::new(&config, &Objective { batch, loss }, file.get("grad.input").is_some())?;
-    let gradients: HashMap<String, TensorId> = step
-        .gradients
-        .pairs()
-        .into_iter()
-        .map(|(p, g)| (format!("grad.{}", step.graph.tensor(p).name), g))
-        .collect();
+    let gradients: HashMap<String, TensorId> =
+        step.gradients.pairs().into_iter().map(|(p, g)| (format!("grad.{}", step.graph.tensor(p).name), g)).collect();
     gradients.values().for_each(|g| step.graph.output(*g));
     let plan = Plan::new(gpu, &step.graph, &PlanOptions::default(), &mut Residents::default()).await?;
     for (id, info) in step.graph.parameters() {
@@ -85,7 +81,9 @@ pub async fn verify_gradients(gpu: &Gpu, bytes: Vec<u8>) -> Result<Vec<GradientE
     }
     let total = length(reference.iter().flatten().map(|v| f64::from(*v)));
     for (name, want) in names.iter().zip(&reference) {
-        let gradient = gradients.get(name).ok_or_else(|| TrainError::Reference(format!("'{name}' is no gradient of the network")))?;
+        let gradient = gradients
+            .get(name)
+            .ok_or_else(|| TrainError::Reference(format!("'{name}' is no gradient of the network")))?;
         let got = plan.read(*gradient).await?;
         rows.push(GradientError::new(name, &got, want, |length| 1e-4 * length + 1e-7 * total));
     }

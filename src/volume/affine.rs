@@ -15,12 +15,8 @@ const SINGULAR: f64 = 1e-6;
 
 impl Affine {
     /// 1 mm voxels, axes along x, y, z, voxel 0 at the origin.
-    pub const IDENTITY: Self = Self([
-        [1.0, 0.0, 0.0, 0.0],
-        [0.0, 1.0, 0.0, 0.0],
-        [0.0, 0.0, 1.0, 0.0],
-        [0.0, 0.0, 0.0, 1.0],
-    ]);
+    pub const IDENTITY: Self =
+        Self([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]);
 
     /// From the three rows that vary.
     #[must_use]
@@ -31,9 +27,7 @@ impl Affine {
     /// From the 3 x 3 part and the position of voxel 0.
     #[must_use]
     pub fn from_parts(m: [[f64; 3]; 3], origin: [f64; 3]) -> Self {
-        Self::from_rows(std::array::from_fn(|r| {
-            [m[r][0], m[r][1], m[r][2], origin[r]]
-        }))
+        Self::from_rows(std::array::from_fn(|r| [m[r][0], m[r][1], m[r][2], origin[r]]))
     }
 
     /// The 3 x 3 part: column `a` is the step of voxel axis `a` in mm.
@@ -60,9 +54,7 @@ impl Affine {
     /// `self * other`: first `other`, then `self`.
     #[must_use]
     pub fn then_after(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|r| {
-            std::array::from_fn(|c| (0..4).map(|k| self.0[r][k] * other.0[k][c]).sum())
-        }))
+        Self(std::array::from_fn(|r| std::array::from_fn(|c| (0..4).map(|k| self.0[r][k] * other.0[k][c]).sum())))
     }
 
     /// Distance between neighbouring voxels along each axis, in mm (column norms).
@@ -103,13 +95,7 @@ impl Affine {
                 let (a, b) = (self.apply(corner), other.apply(corner));
                 (0..3).map(|r| (a[r] - b[r]).powi(2)).sum::<f64>().sqrt()
             })
-            .fold(0.0, |worst, d| {
-                if d.is_nan() {
-                    f64::INFINITY
-                } else {
-                    f64::max(worst, d)
-                }
-            })
+            .fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { f64::max(worst, d) })
     }
 
     /// # Errors
@@ -125,9 +111,7 @@ impl Affine {
         let spacing = self.spacing();
         let relative = self.determinant().abs() / spacing.iter().product::<f64>();
         if !(relative.is_finite() && relative > SINGULAR) {
-            return problem(format!(
-                "is singular: voxel axes of {spacing:?} mm do not span space"
-            ));
+            return problem(format!("is singular: voxel axes of {spacing:?} mm do not span space"));
         }
         Ok(())
     }
@@ -136,20 +120,11 @@ impl Affine {
 /// The eight corner indices of a grid, axis 0 slowest.
 pub(crate) fn corners(dims: [usize; 3]) -> impl Iterator<Item = [f64; 3]> {
     let last = dims.map(|d| d.saturating_sub(1) as f64);
-    (0..8_u8).map(move |bits| {
-        std::array::from_fn(|a| {
-            if bits >> (2 - a) & 1 == 1 {
-                last[a]
-            } else {
-                0.0
-            }
-        })
-    })
+    (0..8_u8).map(move |bits| std::array::from_fn(|a| if bits >> (2 - a) & 1 == 1 { last[a] } else { 0.0 }))
 }
 
 pub(crate) fn determinant(m: &[[f64; 3]; 3]) -> f64 {
-    m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1])
-        - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+    m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
         + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
 }
 
@@ -177,11 +152,8 @@ pub(crate) fn closest_rotation(m: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     // Converges quadratically; 60 steps also cover badly scaled axes near the singular limit.
     for _ in 0..60 {
         let inverse = inverse3(&r);
-        let next: [[f64; 3]; 3] =
-            std::array::from_fn(|i| std::array::from_fn(|j| (r[i][j] + inverse[j][i]) / 2.0));
-        let change = (0..9)
-            .map(|k| (next[k / 3][k % 3] - r[k / 3][k % 3]).abs())
-            .fold(0.0, f64::max);
+        let next: [[f64; 3]; 3] = std::array::from_fn(|i| std::array::from_fn(|j| (r[i][j] + inverse[j][i]) / 2.0));
+        let change = (0..9).map(|k| (next[k / 3][k % 3] - r[k / 3][k % 3]).abs()).fold(0.0, f64::max);
         r = next;
         if change < 1e-15 {
             break;

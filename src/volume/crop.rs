@@ -15,10 +15,7 @@ impl Box3 {
     /// All of a grid.
     #[must_use]
     pub fn whole(dims: [usize; 3]) -> Self {
-        Self {
-            start: [0; 3],
-            dims,
-        }
+        Self { start: [0; 3], dims }
     }
 
     /// The affine of the box within a grid of `affine`.
@@ -53,16 +50,10 @@ pub fn foreground(volume: &Volume) -> Option<Box3> {
         };
         let last = values.iter().rposition(above).unwrap_or(first);
         let row = row % (volume.dims[0] * ny);
-        for (a, (from, to)) in [(row / ny, row / ny), (row % ny, row % ny), (first, last)]
-            .into_iter()
-            .enumerate()
-        {
+        for (a, (from, to)) in [(row / ny, row / ny), (row % ny, row % ny), (first, last)].into_iter().enumerate() {
             low[a] = low[a].min(from);
             high[a] = high[a].max(to);
         }
     }
-    (low[0] != usize::MAX).then(|| Box3 {
-        start: low,
-        dims: std::array::from_fn(|a| high[a] + 1 - low[a]),
-    })
+    (low[0] != usize::MAX).then(|| Box3 { start: low, dims: std::array::from_fn(|a| high[a] + 1 - low[a]) })
 }

@@ -14,11 +14,7 @@ pub enum VolumeError {
 
     /// A header field holds a value that cannot be used.
     #[error("NIfTI header: {field} is {value}: {problem}")]
-    Header {
-        field: &'static str,
-        value: String,
-        problem: String,
-    },
+    Header { field: &'static str, value: String, problem: String },
 
     /// A gzip stream is damaged or holds more than its header declares.
     #[error("gzip: {problem}")]
@@ -26,11 +22,7 @@ pub enum VolumeError {
 
     /// The file ends before what it declares.
     #[error("{what} is cut short: {needed} bytes declared, {found} present")]
-    Truncated {
-        what: &'static str,
-        needed: u64,
-        found: u64,
-    },
+    Truncated { what: &'static str, needed: u64, found: u64 },
 
     /// The voxels need more memory than allowed.
     #[error("the volume needs {needed} bytes, more than the limit of {limit}")]
@@ -53,35 +45,19 @@ pub enum VolumeError {
 
     /// An affine that maps no volume to space.
     #[error("affine from {origin}: {problem}")]
-    Affine {
-        origin: &'static str,
-        problem: String,
-    },
+    Affine { origin: &'static str, problem: String },
 
     /// Dimensions, channels and lengths that do not fit together.
     #[error("{what}: expected {expected}, got {got}")]
-    Shape {
-        what: &'static str,
-        expected: String,
-        got: String,
-    },
+    Shape { what: &'static str, expected: String, got: String },
 
     /// A label image with values that are no labels.
     #[error("labels: voxel ({x}, {y}, {z}) is {value}: labels are whole numbers from 0 to 65535")]
-    Label {
-        x: usize,
-        y: usize,
-        z: usize,
-        value: f64,
-    },
+    Label { x: usize, y: usize, z: usize, value: f64 },
 
     /// A setting that cannot be applied.
     #[error("{setting} is {value}: {problem}")]
-    Setting {
-        setting: &'static str,
-        value: String,
-        problem: &'static str,
-    },
+    Setting { setting: &'static str, value: String, problem: &'static str },
 
     /// Nothing remains after the foreground crop.
     #[error("no voxel is above 0 after intensity scaling: there is no foreground to segment")]
@@ -89,30 +65,15 @@ pub enum VolumeError {
 
     /// Reading or writing failed outside of the format.
     #[error("{path}: {source}")]
-    Io {
-        path: String,
-        source: std::io::Error,
-    },
+    Io { path: String, source: std::io::Error },
 }
 
 impl VolumeError {
-    pub(crate) fn header(
-        field: &'static str,
-        value: impl ToString,
-        problem: impl Into<String>,
-    ) -> Self {
-        Self::Header {
-            field,
-            value: value.to_string(),
-            problem: problem.into(),
-        }
+    pub(crate) fn header(field: &'static str, value: impl ToString, problem: impl Into<String>) -> Self {
+        Self::Header { field, value: value.to_string(), problem: problem.into() }
     }
 
     pub(crate) fn shape(what: &'static str, expected: impl ToString, got: impl ToString) -> Self {
-        Self::Shape {
-            what,
-            expected: expected.to_string(),
-            got: got.to_string(),
-        }
+        Self::Shape { what, expected: expected.to_string(), got: got.to_string() }
     }
 }

@@ -62,11 +62,7 @@ impl Geometry {
             scan_dims: dims,
             scan_affine: affine,
             turn: Turn::NONE,
-            grid: Grid {
-                dims,
-                affine,
-                to_source: None,
-            },
+            grid: Grid { dims, affine, to_source: None },
             crop: Box3::whole(dims),
         }
     }
@@ -113,9 +109,7 @@ impl Geometry {
     /// The labels lie on another grid than the scan.
     pub fn apply_labels(&self, labels: &LabelMap) -> Result<LabelMap, VolumeError> {
         expect_dims("label map for this scan", self.scan_dims, labels.dims)?;
-        let moved = self
-            .scan_affine
-            .max_displacement(&labels.affine, labels.dims);
+        let moved = self.scan_affine.max_displacement(&labels.affine, labels.dims);
         if moved > super::SAME_GRID_MM {
             return Err(VolumeError::shape(
                 "position of the label map",
@@ -125,9 +119,7 @@ impl Geometry {
         }
         let turned = self.turn.apply(&labels.data, self.scan_dims);
         let full = match &self.grid.to_source {
-            Some(map) => {
-                sample_nearest(&turned, self.turn.dims(self.scan_dims), self.grid.dims, map)
-            }
+            Some(map) => sample_nearest(&turned, self.turn.dims(self.scan_dims), self.grid.dims, map),
             None => turned,
         };
         let data = self.crop.cut(&full, self.grid.dims);
@@ -144,9 +136,8 @@ impl Geometry {
         let on_full = |index| self.in_crop(index).map_or(0, |at| labels.data[at]);
         let mut turned = Vec::with_capacity(checked_len(1, turned_dims)?);
         match self.turned_to_full().to_source {
-            Some(map) => Points::new(self.grid.dims, turned_dims, &map).each(turned_dims, |p| {
-                turned.push(on_full(nearest(p, self.grid.dims)))
-            }),
+            Some(map) => Points::new(self.grid.dims, turned_dims, &map)
+                .each(turned_dims, |p| turned.push(on_full(nearest(p, self.grid.dims)))),
             None => {
                 for x in 0..turned_dims[0] {
                     for y in 0..turned_dims[1] {
@@ -156,11 +147,7 @@ impl Geometry {
             }
         }
         let back = self.turn.inverse();
-        LabelMap::new(
-            back.apply(&turned, turned_dims),
-            self.scan_dims,
-            self.scan_affine,
-        )
+        LabelMap::new(back.apply(&turned, turned_dims), self.scan_dims, self.scan_affine)
     }
 
     /// Position in a model-grid channel of a full-grid index, if it lies in the crop.
@@ -193,11 +180,7 @@ impl Geometry {
         mut decide: impl FnMut(&[f32]) -> u16,
     ) -> Result<LabelMap, VolumeError> {
         let n = checked_len(channels, self.crop.dims)? / channels;
-        expect_len(
-            "probabilities on the model's grid",
-            n * channels,
-            probabilities.len(),
-        )?;
+        expect_len("probabilities on the model's grid", n * channels, probabilities.len())?;
         let mut mixed = vec![0.0_f32; channels];
         let mut labels = Vec::with_capacity(checked_len(1, self.scan_dims)?);
         self.each_scan_voxel(|neighbours| {
@@ -206,10 +189,7 @@ impl Geometry {
                 return;
             }
             for (class, value) in probabilities.chunks_exact(n).zip(&mut mixed) {
-                let sum: f64 = neighbours
-                    .iter()
-                    .map(|&(at, w)| w * f64::from(class[at]))
-                    .sum();
+                let sum: f64 = neighbours.iter().map(|&(at, w)| w * f64::from(class[at])).sum();
                 *value = sum as f32;
             }
             labels.push(decide(&mixed));
@@ -222,17 +202,10 @@ impl Geometry {
     /// # Errors
     /// The length is not that of the model's grid.
     pub fn invert_channel(&self, channel: &[f32]) -> Result<Vec<f32>, VolumeError> {
-        expect_len(
-            "channel on the model's grid",
-            checked_len(1, self.crop.dims)?,
-            channel.len(),
-        )?;
+        expect_len("channel on the model's grid", checked_len(1, self.crop.dims)?, channel.len())?;
         let mut out = Vec::with_capacity(checked_len(1, self.scan_dims)?);
         self.each_scan_voxel(|neighbours| {
-            let sum: f64 = neighbours
-                .iter()
-                .map(|&(at, w)| w * f64::from(channel[at]))
-                .sum();
+            let sum: f64 = neighbours.iter().map(|&(at, w)| w * f64::from(channel[at])).sum();
             out.push(sum as f32);
         });
         Ok(out)
@@ -254,11 +227,7 @@ impl Geometry {
                         let mut weight = 1.0;
                         let index = std::array::from_fn(|a| {
                             let upper = corner >> a & 1 == 1;
-                            weight *= if upper {
-                                taps[a].weight
-                            } else {
-                                1.0 - taps[a].weight
-                            };
+                            weight *= if upper { taps[a].weight } else { 1.0 - taps[a].weight };
                             if upper { taps[a].high } else { taps[a].low }
                         });
                         if weight > 0.0
@@ -276,51 +245,28 @@ impl Geometry {
 
 /// The map axis by axis, if what crosses axes is below [`SEPARABLE_VOXELS`].
 fn separate(matrix: &[[f64; 4]; 3], turn: &Turn, dims: [usize; 3]) -> Option<[AxisMap; 3]> {
-    let mut axes = [AxisMap {
-        scan_axis: 0,
-        scale: 0.0,
-        offset: 0.0,
-    }; 3];
+    let mut axes = [AxisMap { scan_axis: 0, scale: 0.0, offset: 0.0 }; 3];
     for (t, row) in matrix.iter().enumerate() {
         let own = turn.source[t];
-        let crossing: f64 = (0..3)
-            .filter(|&a| a != own)
-            .map(|a| row[a].abs() * dims[a] as f64)
-            .sum();
+        let crossing: f64 = (0..3).filter(|&a| a != own).map(|a| row[a].abs() * dims[a] as f64).sum();
         if crossing > SEPARABLE_VOXELS {
             return None;
         }
-        axes[t] = AxisMap {
-            scan_axis: own,
-            scale: row[own],
-            offset: row[3],
-        };
+        axes[t] = AxisMap { scan_axis: own, scale: row[own], offset: row[3] };
     }
     Some(axes)
 }
 
-fn expect_dims(
-    what: &'static str,
-    expected: [usize; 3],
-    got: [usize; 3],
-) -> Result<(), VolumeError> {
+fn expect_dims(what: &'static str, expected: [usize; 3], got: [usize; 3]) -> Result<(), VolumeError> {
     if expected == got {
         return Ok(());
     }
-    Err(VolumeError::shape(
-        what,
-        format!("{expected:?}"),
-        format!("{got:?}"),
-    ))
+    Err(VolumeError::shape(what, format!("{expected:?}"), format!("{got:?}")))
 }
 
 fn expect_len(what: &'static str, expected: usize, got: usize) -> Result<(), VolumeError> {
     if expected == got {
         return Ok(());
     }
-    Err(VolumeError::shape(
-        what,
-        format!("{expected} values"),
-        format!("{got} values"),
-    ))
+    Err(VolumeError::shape(what, format!("{expected} values"), format!("{got} values")))
 }

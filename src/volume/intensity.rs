@@ -33,14 +33,7 @@ impl Intensity {
     /// # Errors
     /// A bound that is not finite, or `a_min` equal to `a_max`.
     pub fn check(&self) -> Result<(), VolumeError> {
-        let Self::ScaleRange {
-            a_min,
-            a_max,
-            b_min,
-            b_max,
-            ..
-        } = *self
-        else {
+        let Self::ScaleRange { a_min, a_max, b_min, b_max, .. } = *self else {
             return Ok(());
         };
         let bad = |problem| VolumeError::Setting {
@@ -74,13 +67,7 @@ impl Intensity {
     pub fn apply(&self, volume: &mut Volume) -> Result<(), VolumeError> {
         self.check()?;
         match *self {
-            Self::ScaleRange {
-                a_min,
-                a_max,
-                b_min,
-                b_max,
-                clip,
-            } => {
+            Self::ScaleRange { a_min, a_max, b_min, b_max, clip } => {
                 let (a, b) = (a_min as f32, b_min as f32);
                 // Differences in f64, then rounded once, as Python computes its scalars.
                 let (width, range) = ((a_max - a_min) as f32, (b_max - b_min) as f32);
@@ -88,22 +75,11 @@ impl Intensity {
                 for v in &mut volume.data {
                     let scaled = (*v - a) / width * range + b;
                     // `min` and `max` would turn NaN into a bound; NaN stays NaN.
-                    *v = if !clip || scaled.is_nan() {
-                        scaled
-                    } else {
-                        scaled.max(b).min(top)
-                    };
+                    *v = if !clip || scaled.is_nan() { scaled } else { scaled.max(b).min(top) };
                 }
             }
-            Self::Normalize {
-                nonzero,
-                channel_wise,
-            } => {
-                let len = if channel_wise {
-                    volume.voxels()
-                } else {
-                    volume.data.len()
-                };
+            Self::Normalize { nonzero, channel_wise } => {
+                let len = if channel_wise { volume.voxels() } else { volume.data.len() };
                 for part in volume.data.chunks_mut(len.max(1)) {
                     normalize(part, nonzero);
                 }

@@ -61,27 +61,13 @@ impl Volume {
     ///
     /// # Errors
     /// The length is not `channels * X * Y * Z`, a size is 0, or the affine maps no volume.
-    pub fn new(
-        data: Vec<f32>,
-        channels: usize,
-        dims: [usize; 3],
-        affine: Affine,
-    ) -> Result<Self, VolumeError> {
+    pub fn new(data: Vec<f32>, channels: usize, dims: [usize; 3], affine: Affine) -> Result<Self, VolumeError> {
         let expected = checked_len(channels, dims)?;
         if data.len() != expected {
-            return Err(VolumeError::shape(
-                "voxels of a volume",
-                expected,
-                data.len(),
-            ));
+            return Err(VolumeError::shape("voxels of a volume", expected, data.len()));
         }
         affine.check("the volume")?;
-        Ok(Self {
-            data,
-            channels,
-            dims,
-            affine,
-        })
+        Ok(Self { data, channels, dims, affine })
     }
 
     /// Joins single- or multi-channel volumes of one grid into one, in the order given.
@@ -143,11 +129,7 @@ impl LabelMap {
     pub fn new(data: Vec<u16>, dims: [usize; 3], affine: Affine) -> Result<Self, VolumeError> {
         let expected = checked_len(1, dims)?;
         if data.len() != expected {
-            return Err(VolumeError::shape(
-                "voxels of a label map",
-                expected,
-                data.len(),
-            ));
+            return Err(VolumeError::shape("voxels of a label map", expected, data.len()));
         }
         affine.check("the label map")?;
         Ok(Self { data, dims, affine })
@@ -156,8 +138,7 @@ impl LabelMap {
     /// True if both lie on the same grid, to [`SAME_GRID_MM`].
     #[must_use]
     pub fn same_grid(&self, other: &LabelMap) -> bool {
-        self.dims == other.dims
-            && self.affine.max_displacement(&other.affine, self.dims) <= SAME_GRID_MM
+        self.dims == other.dims && self.affine.max_displacement(&other.affine, self.dims) <= SAME_GRID_MM
     }
 
     /// Voxels per label that occurs, in ascending order of the label.
@@ -179,11 +160,7 @@ pub(crate) fn checked_len(channels: usize, dims: [usize; 3]) -> Result<usize, Vo
         .try_fold(channels, |n, &d| n.checked_mul(d))
         .ok_or_else(|| VolumeError::shape("size of a volume", "a countable size", got()))?;
     if n == 0 {
-        return Err(VolumeError::shape(
-            "size of a volume",
-            "at least one voxel",
-            got(),
-        ));
+        return Err(VolumeError::shape("size of a volume", "at least one voxel", got()));
     }
     Ok(n)
 }

@@ -25,8 +25,7 @@ impl Orientation {
     pub fn of(affine: &Affine) -> Self {
         let spacing = affine.spacing().map(|s| if s == 0.0 { 1.0 } else { s });
         let linear = affine.linear();
-        let directions: [[f64; 3]; 3] =
-            std::array::from_fn(|r| std::array::from_fn(|c| linear[r][c] / spacing[c]));
+        let directions: [[f64; 3]; 3] = std::array::from_fn(|r| std::array::from_fn(|c| linear[r][c] / spacing[c]));
         let rotation = closest_rotation(&directions);
         let strength = |c: usize| (0..3).map(|r| rotation[r][c].powi(2)).fold(0.0, f64::max);
         let mut order = [0, 1, 2];
@@ -65,10 +64,7 @@ impl Orientation {
         let mut letters = codes.chars();
         for a in 0..3 {
             let letter = letters.next().ok_or_else(bad)?;
-            let world = ENDS
-                .iter()
-                .position(|ends| ends.contains(&letter))
-                .ok_or_else(bad)?;
+            let world = ENDS.iter().position(|ends| ends.contains(&letter)).ok_or_else(bad)?;
             if std::mem::replace(&mut taken[world], true) {
                 return Err(bad());
             }
@@ -84,21 +80,14 @@ impl Orientation {
     /// The three letters, one for each voxel axis: where it points to.
     #[must_use]
     pub fn codes(&self) -> String {
-        (0..3)
-            .map(|a| ENDS[self.axis[a]][usize::from(!self.flip[a])])
-            .collect()
+        (0..3).map(|a| ENDS[self.axis[a]][usize::from(!self.flip[a])]).collect()
     }
 
     /// The turn that takes a volume of this orientation to `target`.
     #[must_use]
     pub fn turn_to(&self, target: &Self) -> Turn {
         // For each axis of the result, the source axis along the same world axis.
-        let source = std::array::from_fn(|t| {
-            self.axis
-                .iter()
-                .position(|&w| w == target.axis[t])
-                .unwrap_or(t)
-        });
+        let source = std::array::from_fn(|t| self.axis.iter().position(|&w| w == target.axis[t]).unwrap_or(t));
         let flip = std::array::from_fn(|t| self.flip[source[t]] != target.flip[t]);
         Turn { source, flip }
     }
@@ -115,10 +104,7 @@ pub struct Turn {
 
 impl Turn {
     /// No change.
-    pub const NONE: Self = Self {
-        source: [0, 1, 2],
-        flip: [false; 3],
-    };
+    pub const NONE: Self = Self { source: [0, 1, 2], flip: [false; 3] };
 
     /// The turn that undoes this one.
     #[must_use]

@@ -65,11 +65,7 @@ impl Preprocess {
         let turned = turn.affine(affine, dims);
         let grid = match self.spacing {
             Some(spacing) => spacing_grid(&turned, turned_dims, spacing)?,
-            None => Grid {
-                dims: turned_dims,
-                affine: turned,
-                to_source: None,
-            },
+            None => Grid { dims: turned_dims, affine: turned, to_source: None },
         };
         Ok((turn, grid))
     }
@@ -88,9 +84,7 @@ impl Preprocess {
         let background = self.intensity.as_ref().map_or(0.0, Intensity::background);
         let non_finite = scan.non_finite();
         if non_finite > 0 {
-            warnings.push(format!(
-                "{non_finite} voxels are NaN or infinite; they count as background ({background})"
-            ));
+            warnings.push(format!("{non_finite} voxels are NaN or infinite; they count as background ({background})"));
         }
 
         let mut data = Vec::new();
@@ -115,12 +109,7 @@ impl Preprocess {
                 data.extend_from_slice(&sampled);
             }
         }
-        let mut volume = Volume {
-            data,
-            channels: scan.channels,
-            dims: grid.dims,
-            affine: grid.affine,
-        };
+        let mut volume = Volume { data, channels: scan.channels, dims: grid.dims, affine: grid.affine };
         if let Some(intensity) = &self.intensity {
             intensity.apply(&mut volume)?;
         }
@@ -130,27 +119,11 @@ impl Preprocess {
             Box3::whole(grid.dims)
         };
         if crop != Box3::whole(grid.dims) {
-            let cut: Vec<f32> = (0..volume.channels)
-                .flat_map(|c| crop.cut(volume.channel(c), grid.dims))
-                .collect();
-            volume = Volume {
-                data: cut,
-                channels: volume.channels,
-                dims: crop.dims,
-                affine: crop.affine(&grid.affine),
-            };
+            let cut: Vec<f32> = (0..volume.channels).flat_map(|c| crop.cut(volume.channel(c), grid.dims)).collect();
+            volume =
+                Volume { data: cut, channels: volume.channels, dims: crop.dims, affine: crop.affine(&grid.affine) };
         }
-        let geometry = Geometry {
-            scan_dims: scan.dims,
-            scan_affine: scan.affine,
-            turn,
-            grid,
-            crop,
-        };
-        Ok(Preprocessed {
-            volume,
-            geometry,
-            warnings,
-        })
+        let geometry = Geometry { scan_dims: scan.dims, scan_affine: scan.affine, turn, grid, crop };
+        Ok(Preprocessed { volume, geometry, warnings })
     }
 }

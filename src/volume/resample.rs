@@ -14,11 +14,7 @@ use super::{Affine, VolumeError, checked_len};
 const AFFINE_TOL: f64 = 1e-3;
 
 /// Largest grid a target spacing may ask for, in bytes of f32 voxels of one channel.
-const MAX_GRID_BYTES: u64 = if cfg!(target_pointer_width = "64") {
-    16 << 30
-} else {
-    1 << 30
-};
+const MAX_GRID_BYTES: u64 = if cfg!(target_pointer_width = "64") { 16 << 30 } else { 1 << 30 };
 
 /// A grid to resample onto, and how its voxels lie in the source.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,11 +33,7 @@ pub struct Grid {
 ///
 /// # Errors
 /// A target that is not positive and finite, a singular affine, or a grid beyond memory.
-pub fn spacing_grid(
-    source: &Affine,
-    source_dims: [usize; 3],
-    spacing: [f64; 3],
-) -> Result<Grid, VolumeError> {
+pub fn spacing_grid(source: &Affine, source_dims: [usize; 3], spacing: [f64; 3]) -> Result<Grid, VolumeError> {
     source.check("the volume to resample")?;
     if !spacing.iter().all(|s| s.is_finite() && *s > 0.0) {
         return Err(VolumeError::Setting {
@@ -51,13 +43,8 @@ pub fn spacing_grid(
         });
     }
     let own = source.spacing();
-    let target: [f64; 3] = std::array::from_fn(|a| {
-        if (own[a] - spacing[a]).abs() <= AFFINE_TOL {
-            own[a]
-        } else {
-            spacing[a]
-        }
-    });
+    let target: [f64; 3] =
+        std::array::from_fn(|a| if (own[a] - spacing[a]).abs() <= AFFINE_TOL { own[a] } else { spacing[a] });
     let linear = without_shear(source, target);
     let (dims, origin) = shape_and_origin(source, source_dims, &linear)?;
     let affine = Affine::from_parts(linear, origin);
@@ -66,45 +53,26 @@ pub fn spacing_grid(
 
 /// The grid `affine`, `dims` seen from the source; equal grids are recognised as MONAI does.
 #[must_use]
-pub fn grid_between(
-    source: &Affine,
-    source_dims: [usize; 3],
-    affine: Affine,
-    dims: [usize; 3],
-) -> Grid {
+pub fn grid_between(source: &Affine, source_dims: [usize; 3], affine: Affine, dims: [usize; 3]) -> Grid {
     let to_source = solve(source, &affine);
-    let unchanged = dims == source_dims
-        && (all_close(source, &affine) || all_close(&to_source, &Affine::IDENTITY));
+    let unchanged = dims == source_dims && (all_close(source, &affine) || all_close(&to_source, &Affine::IDENTITY));
     if unchanged {
-        return Grid {
-            dims,
-            affine: *source,
-            to_source: None,
-        };
+        return Grid { dims, affine: *source, to_source: None };
     }
-    Grid {
-        dims,
-        affine,
-        to_source: Some(to_source),
-    }
+    Grid { dims, affine, to_source: Some(to_source) }
 }
 
 /// `Q diag(target)` with `source = Q S`, S upper triangular with a positive diagonal.
 fn without_shear(source: &Affine, target: [f64; 3]) -> [[f64; 3]; 3] {
     let m = source.linear();
     // Cholesky of m^T m = S^T S.
-    let gram: [[f64; 3]; 3] =
-        std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| m[k][i] * m[k][j]).sum()));
+    let gram: [[f64; 3]; 3] = std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| m[k][i] * m[k][j]).sum()));
     let mut s = [[0.0_f64; 3]; 3];
     for j in 0..3 {
         for i in 0..=j {
             let rest: f64 = (0..i).map(|k| s[k][i] * s[k][j]).sum();
             let value = gram[i][j] - rest;
-            s[i][j] = if i == j {
-                value.sqrt()
-            } else {
-                value / s[i][i]
-            };
+            s[i][j] = if i == j { value.sqrt() } else { value / s[i][i] };
         }
     }
     let rotation = multiply3(&m, &inverse3(&s));
@@ -119,26 +87,19 @@ fn shape_and_origin(
 ) -> Result<([usize; 3], [f64; 3]), VolumeError> {
     let to_target = solve(&Affine::from_parts(*linear, [0.0; 3]), source);
     let there: Vec<[f64; 3]> = corners(source_dims).map(|c| to_target.apply(c)).collect();
-    let low: [f64; 3] =
-        std::array::from_fn(|a| there.iter().map(|p| p[a]).fold(f64::INFINITY, f64::min));
-    let high: [f64; 3] =
-        std::array::from_fn(|a| there.iter().map(|p| p[a]).fold(f64::NEG_INFINITY, f64::max));
+    let low: [f64; 3] = std::array::from_fn(|a| there.iter().map(|p| p[a]).fold(f64::INFINITY, f64::min));
+    let high: [f64; 3] = std::array::from_fn(|a| there.iter().map(|p| p[a]).fold(f64::NEG_INFINITY, f64::max));
     let size: [f64; 3] = std::array::from_fn(|a| (high[a] - low[a] + 1.0).round_ties_even());
     let bytes = size.iter().product::<f64>() * 4.0;
     if bytes.is_nan() || bytes > MAX_GRID_BYTES as f64 {
         // Saturates: the number is only for the message.
-        return Err(VolumeError::TooLarge {
-            needed: bytes as u64,
-            limit: MAX_GRID_BYTES,
-        });
+        return Err(VolumeError::TooLarge { needed: bytes as u64, limit: MAX_GRID_BYTES });
     }
     let dims = size.map(|n| n as usize);
     checked_len(1, dims)?;
 
     // The corner that is smallest along every target axis becomes voxel 0.
-    let first = corners(source_dims)
-        .zip(&there)
-        .find(|(_, p)| (0..3).all(|a| (low[a] - p[a]).abs() <= 1e-8));
+    let first = corners(source_dims).zip(&there).find(|(_, p)| (0..3).all(|a| (low[a] - p[a]).abs() <= 1e-8));
     let origin = match first {
         Some((corner, _)) => source.apply(corner),
         None => {
@@ -153,9 +114,7 @@ fn shape_and_origin(
 /// `numpy.allclose(a, b, rtol=1e-5, atol=AFFINE_TOL)`.
 fn all_close(a: &Affine, b: &Affine) -> bool {
     let pairs = a.0.iter().flatten().zip(b.0.iter().flatten());
-    pairs
-        .into_iter()
-        .all(|(x, y)| (x - y).abs() <= AFFINE_TOL + 1e-5 * y.abs())
+    pairs.into_iter().all(|(x, y)| (x - y).abs() <= AFFINE_TOL + 1e-5 * y.abs())
 }
 
 /// `a^-1 b` by elimination with row pivots, in the order of operations of LAPACK's `gesv`, so that
@@ -199,11 +158,7 @@ pub(crate) fn tap(coordinate: f64, n: usize) -> Tap {
     // `max` before `min`: a NaN coordinate falls to 0 and never out of the grid.
     let clamped = coordinate.max(0.0).min(last as f64);
     let low = clamped.floor() as usize;
-    Tap {
-        low,
-        high: (low + 1).min(last),
-        weight: clamped - low as f64,
-    }
+    Tap { low, high: (low + 1).min(last), weight: clamped - low as f64 }
 }
 
 /// Trilinear sampling of one channel.
@@ -211,12 +166,7 @@ pub(crate) fn tap(coordinate: f64, n: usize) -> Tap {
 /// # Shapes
 /// `source` has the product of `source_dims` values, the result that of `dims`.
 #[must_use]
-pub fn sample_linear(
-    source: &[f32],
-    source_dims: [usize; 3],
-    dims: [usize; 3],
-    to_source: &Affine,
-) -> Vec<f32> {
+pub fn sample_linear(source: &[f32], source_dims: [usize; 3], dims: [usize; 3], to_source: &Affine) -> Vec<f32> {
     let points = Points::new(source_dims, dims, to_source);
     let mut out = Vec::with_capacity(dims.iter().product());
     points.each(dims, |p| {
@@ -248,12 +198,7 @@ fn blend(source: &[f32], dims: [usize; 3], [tx, ty, tz]: [Tap; 3]) -> f32 {
 /// # Shapes
 /// `source` has the product of `source_dims` values, the result that of `dims`.
 #[must_use]
-pub fn sample_nearest<T: Copy>(
-    source: &[T],
-    source_dims: [usize; 3],
-    dims: [usize; 3],
-    to_source: &Affine,
-) -> Vec<T> {
+pub fn sample_nearest<T: Copy>(source: &[T], source_dims: [usize; 3], dims: [usize; 3], to_source: &Affine) -> Vec<T> {
     let points = Points::new(source_dims, dims, to_source);
     let mut out = Vec::with_capacity(dims.iter().product());
     points.each(dims, |p| {
@@ -265,12 +210,7 @@ pub fn sample_nearest<T: Copy>(
 
 /// The voxel nearest to a continuous index, clamped to the grid; ties to even.
 pub(crate) fn nearest(point: [f64; 3], dims: [usize; 3]) -> [usize; 3] {
-    std::array::from_fn(|a| {
-        point[a]
-            .max(0.0)
-            .min((dims[a] - 1) as f64)
-            .round_ties_even() as usize
-    })
+    std::array::from_fn(|a| point[a].max(0.0).min((dims[a] - 1) as f64).round_ties_even() as usize)
 }
 
 /// Continuous source index of each output voxel, by the arithmetic of PyTorch's `affine_grid` and
@@ -293,12 +233,7 @@ impl Points {
             let n = source_dims[r] as f64;
             let (scale, shift) = (2.0 / n, 1.0 / n - 1.0);
             let m = to_source.0[r];
-            let row = [
-                scale * m[0],
-                scale * m[1],
-                scale * m[2],
-                scale * m[3] + shift,
-            ];
+            let row = [scale * m[0], scale * m[1], scale * m[2], scale * m[3] + shift];
             let mut normalised = [0.0; 4];
             for c in 0..3 {
                 let size = dims[c] as f64;
@@ -309,29 +244,17 @@ impl Points {
             normalised[3] += row[3];
             normalised
         });
-        Self {
-            theta,
-            grid: dims.map(normalised_axis),
-            source_dims,
-        }
+        Self { theta, grid: dims.map(normalised_axis), source_dims }
     }
 
     /// Visits the points of all output voxels in order, Z fastest.
     pub(crate) fn each(&self, dims: [usize; 3], mut visit: impl FnMut([f64; 3])) {
         let [gx, gy, gz] = &self.grid;
-        debug_assert_eq!(
-            dims,
-            [gx.len(), gy.len(), gz.len()],
-            "the grid the points were made for"
-        );
+        debug_assert_eq!(dims, [gx.len(), gy.len(), gz.len()], "the grid the points were made for");
         let diagonal = (0..3).all(|r| (0..3).all(|c| r == c || self.theta[r][c] == 0.0));
         if diagonal {
-            let axes: [Vec<f64>; 3] = std::array::from_fn(|a| {
-                self.grid[a]
-                    .iter()
-                    .map(|&u| self.index(a, self.theta[a][a] * u))
-                    .collect()
-            });
+            let axes: [Vec<f64>; 3] =
+                std::array::from_fn(|a| self.grid[a].iter().map(|&u| self.index(a, self.theta[a][a] * u)).collect());
             for &x in &axes[0] {
                 for &y in &axes[1] {
                     axes[2].iter().for_each(|&z| visit([x, y, z]));
@@ -367,11 +290,7 @@ fn normalised_axis(n: usize) -> Vec<f64> {
     let (steps, step) = (n as f64, 2.0 / (n - 1) as f64);
     (0..n)
         .map(|i| {
-            let value = if i < n / 2 {
-                step.mul_add(i as f64, -1.0)
-            } else {
-                (-step).mul_add((n - 1 - i) as f64, 1.0)
-            };
+            let value = if i < n / 2 { step.mul_add(i as f64, -1.0) } else { (-step).mul_add((n - 1 - i) as f64, 1.0) };
             value * (steps - 1.0) / steps
         })
         .collect()

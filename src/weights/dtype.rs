@@ -123,34 +123,16 @@ fn elements<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = [u8; 
 /// Decodes to f32. f64 and wide integers are rounded to the nearest f32.
 pub(super) fn decode_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     match dtype {
-        Dtype::F64 => elements(bytes)
-            .map(|b| f64::from_le_bytes(b) as f32)
-            .collect(),
+        Dtype::F64 => elements(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
         Dtype::F32 => elements(bytes).map(f32::from_le_bytes).collect(),
-        Dtype::F16 => elements(bytes)
-            .map(|b| f16::from_le_bytes(b).to_f32())
-            .collect(),
-        Dtype::Bf16 => elements(bytes)
-            .map(|b| bf16::from_le_bytes(b).to_f32())
-            .collect(),
-        Dtype::I64 => elements(bytes)
-            .map(|b| i64::from_le_bytes(b) as f32)
-            .collect(),
-        Dtype::I32 => elements(bytes)
-            .map(|b| i32::from_le_bytes(b) as f32)
-            .collect(),
-        Dtype::I16 => elements(bytes)
-            .map(|b| f32::from(i16::from_le_bytes(b)))
-            .collect(),
-        Dtype::I8 => elements(bytes)
-            .map(|b| f32::from(i8::from_le_bytes(b)))
-            .collect(),
-        Dtype::U32 => elements(bytes)
-            .map(|b| u32::from_le_bytes(b) as f32)
-            .collect(),
-        Dtype::U16 => elements(bytes)
-            .map(|b| f32::from(u16::from_le_bytes(b)))
-            .collect(),
+        Dtype::F16 => elements(bytes).map(|b| f16::from_le_bytes(b).to_f32()).collect(),
+        Dtype::Bf16 => elements(bytes).map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
+        Dtype::I64 => elements(bytes).map(|b| i64::from_le_bytes(b) as f32).collect(),
+        Dtype::I32 => elements(bytes).map(|b| i32::from_le_bytes(b) as f32).collect(),
+        Dtype::I16 => elements(bytes).map(|b| f32::from(i16::from_le_bytes(b))).collect(),
+        Dtype::I8 => elements(bytes).map(|b| f32::from(i8::from_le_bytes(b))).collect(),
+        Dtype::U32 => elements(bytes).map(|b| u32::from_le_bytes(b) as f32).collect(),
+        Dtype::U16 => elements(bytes).map(|b| f32::from(u16::from_le_bytes(b))).collect(),
         Dtype::U8 | Dtype::Bool => bytes.iter().map(|&b| f32::from(b)).collect(),
     }
 }
@@ -159,19 +141,10 @@ pub(super) fn decode_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 pub(super) fn decode_f64(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     match dtype {
         Dtype::F64 => elements(bytes).map(f64::from_le_bytes).collect(),
-        Dtype::I64 => elements(bytes)
-            .map(|b| i64::from_le_bytes(b) as f64)
-            .collect(),
-        Dtype::I32 => elements(bytes)
-            .map(|b| f64::from(i32::from_le_bytes(b)))
-            .collect(),
-        Dtype::U32 => elements(bytes)
-            .map(|b| f64::from(u32::from_le_bytes(b)))
-            .collect(),
-        narrow => decode_f32(narrow, bytes)
-            .into_iter()
-            .map(f64::from)
-            .collect(),
+        Dtype::I64 => elements(bytes).map(|b| i64::from_le_bytes(b) as f64).collect(),
+        Dtype::I32 => elements(bytes).map(|b| f64::from(i32::from_le_bytes(b))).collect(),
+        Dtype::U32 => elements(bytes).map(|b| f64::from(u32::from_le_bytes(b))).collect(),
+        narrow => decode_f32(narrow, bytes).into_iter().map(f64::from).collect(),
     }
 }
 
@@ -187,51 +160,24 @@ pub(super) fn check_finite(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<(),
     };
     let Some(index) = found else { return Ok(()) };
     let size = dtype.size();
-    let value = bytes
-        .get(index * size..)
-        .map(|rest| decode_f32(dtype, &rest[..size.min(rest.len())]));
-    let value = value
-        .and_then(|values| values.first().copied())
-        .unwrap_or(f32::NAN);
-    Err(WeightsError::NonFinite {
-        name: quoted(name),
-        index,
-        value,
-    })
+    let value = bytes.get(index * size..).map(|rest| decode_f32(dtype, &rest[..size.min(rest.len())]));
+    let value = value.and_then(|values| values.first().copied()).unwrap_or(f32::NAN);
+    Err(WeightsError::NonFinite { name: quoted(name), index, value })
 }
 
 /// Bytes of `bytes` in another float type; a finite value that would become infinite is an error.
-pub(super) fn convert(
-    name: &str,
-    from: Dtype,
-    bytes: &[u8],
-    to: FloatType,
-) -> Result<Vec<u8>, WeightsError> {
+pub(super) fn convert(name: &str, from: Dtype, bytes: &[u8], to: FloatType) -> Result<Vec<u8>, WeightsError> {
     let values = decode_f64(from, bytes);
     let (overflows, dtype): (fn(f64) -> bool, _) = match to {
         FloatType::F32 => (|value| (value as f32).is_infinite(), "f32"),
         FloatType::F16 => (|value| f16::from_f64(value).is_infinite(), "f16"),
     };
-    let found = values
-        .iter()
-        .enumerate()
-        .find(|(_, value)| value.is_finite() && overflows(**value));
+    let found = values.iter().enumerate().find(|(_, value)| value.is_finite() && overflows(**value));
     if let Some((index, &value)) = found {
-        return Err(WeightsError::OutOfRange {
-            name: quoted(name),
-            index,
-            value,
-            dtype,
-        });
+        return Err(WeightsError::OutOfRange { name: quoted(name), index, value, dtype });
     }
     Ok(match to {
-        FloatType::F32 => values
-            .iter()
-            .flat_map(|&value| (value as f32).to_le_bytes())
-            .collect(),
-        FloatType::F16 => values
-            .iter()
-            .flat_map(|&value| f16::from_f64(value).to_le_bytes())
-            .collect(),
+        FloatType::F32 => values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect(),
+        FloatType::F16 => values.iter().flat_map(|&value| f16::from_f64(value).to_le_bytes()).collect(),
     })
 }

@@ -21,9 +21,7 @@ pub enum WeightsError {
         problem: String,
     },
     /// A weight is infinite or not a number.
-    #[error(
-        "tensor {name}: value {index} is {value}; the weights are damaged or training diverged"
-    )]
+    #[error("tensor {name}: value {index} is {value}; the weights are damaged or training diverged")]
     NonFinite {
         /// The tensor, quoted.
         name: String,
@@ -33,9 +31,7 @@ pub enum WeightsError {
         value: f32,
     },
     /// A weight cannot be stored in the type asked for.
-    #[error(
-        "tensor {name}: value {index} is {value}, beyond the range of {dtype}; store it as f32"
-    )]
+    #[error("tensor {name}: value {index} is {value}, beyond the range of {dtype}; store it as f32")]
     OutOfRange {
         /// The tensor, quoted.
         name: String,
@@ -47,9 +43,7 @@ pub enum WeightsError {
         dtype: &'static str,
     },
     /// The network needs a tensor that the file does not have.
-    #[error(
-        "tensor {name} of shape {shape:?} is missing: the file does not fit the network section"
-    )]
+    #[error("tensor {name} of shape {shape:?} is missing: the file does not fit the network section")]
     MissingTensor {
         /// The tensor, quoted.
         name: String,
@@ -124,10 +118,7 @@ pub struct Undetermined {
 }
 
 fn list(fields: &[Undetermined]) -> String {
-    let each: Vec<String> = fields
-        .iter()
-        .map(|field| format!("{} ({})", field.field, field.hint))
-        .collect();
+    let each: Vec<String> = fields.iter().map(|field| format!("{} ({})", field.field, field.hint)).collect();
     each.join(" and ")
 }
 
@@ -139,18 +130,12 @@ impl WeightsError {
 
     pub(super) fn tensor(name: &str, problem: impl AsRef<str>) -> Self {
         let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
-        Self::Tensor {
-            name: quoted(name),
-            problem,
-        }
+        Self::Tensor { name: quoted(name), problem }
     }
 
     pub(super) fn field(field: impl Into<String>, problem: impl AsRef<str>) -> Self {
         let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
-        Self::Field {
-            field: field.into(),
-            problem,
-        }
+        Self::Field { field: field.into(), problem }
     }
 
     pub(super) fn checkpoint(problem: impl AsRef<str>) -> Self {

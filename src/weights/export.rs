@@ -48,10 +48,7 @@ impl FromStr for MonaiVersion {
             (Some(0), Some(9..)) | (Some(1), Some(0..=3)) => Ok(Self::V0_9),
             (Some(1), Some(4 | 5)) => Ok(Self::V1_4),
             (Some(1), Some(6..)) | (Some(2..), _) => Ok(Self::V1_6),
-            _ => Err(format!(
-                "{} is no version of MONAI with a UNETR: use 0.6 to 1.6",
-                quoted(text)
-            )),
+            _ => Err(format!("{} is no version of MONAI with a UNETR: use 0.6 to 1.6", quoted(text))),
         }
     }
 }
@@ -60,42 +57,23 @@ impl FromStr for MonaiVersion {
 ///
 /// # Errors
 /// A weight beyond the range of `dtype`.
-pub fn export(
-    package: &Package,
-    version: MonaiVersion,
-    dtype: FloatType,
-) -> Result<Tensors, WeightsError> {
+pub fn export(package: &Package, version: MonaiVersion, dtype: FloatType) -> Result<Tensors, WeightsError> {
     let network = &package.metadata().network;
     let mut file = TensorsBuilder::new();
     for spec in names::parameters(network) {
         let tensor = package.tensors().get(&spec.name);
-        let tensor = tensor.ok_or_else(|| WeightsError::MissingTensor {
-            name: quoted(&spec.name),
-            shape: spec.shape.clone(),
-        })?;
-        file.push(
-            &spec.name,
-            dtype.dtype(),
-            &spec.shape,
-            &tensor.to_bytes(dtype)?,
-        )?;
+        let tensor = tensor
+            .ok_or_else(|| WeightsError::MissingTensor { name: quoted(&spec.name), shape: spec.shape.clone() })?;
+        file.push(&spec.name, dtype.dtype(), &spec.shape, &tensor.to_bytes(dtype)?)?;
     }
     for unused in unused(network, version) {
         let count = unused.shape.iter().product();
-        file.push_f32(
-            &unused.name,
-            &unused.shape,
-            &vec![unused.value; count],
-            dtype,
-        )?;
+        file.push_f32(&unused.name, &unused.shape, &vec![unused.value; count], dtype)?;
     }
     if let NormName::Batch { .. } = network.norm_name {
-        let tracked = names::parameters(network).into_iter().filter_map(|spec| {
-            Some(format!(
-                "{}.num_batches_tracked",
-                spec.name.strip_suffix(".running_var")?
-            ))
-        });
+        let tracked = names::parameters(network)
+            .into_iter()
+            .filter_map(|spec| Some(format!("{}.num_batches_tracked", spec.name.strip_suffix(".running_var")?)));
         for name in tracked {
             file.push(&name, Dtype::I64, &[], &0i64.to_le_bytes())?;
         }
@@ -112,13 +90,7 @@ struct Unused {
 
 fn unused(network: &UnetrConfig, version: MonaiVersion) -> Vec<Unused> {
     let mut list = Vec::new();
-    let mut push = |name: String, shape: &[usize], value| {
-        list.push(Unused {
-            name,
-            shape: shape.to_vec(),
-            value,
-        })
-    };
+    let mut push = |name: String, shape: &[usize], value| list.push(Unused { name, shape: shape.to_vec(), value });
     let h = network.hidden_size;
     let cross_attention = version == MonaiVersion::V1_4;
     for block in 0..NUM_LAYERS {
@@ -141,11 +113,7 @@ fn unused(network: &UnetrConfig, version: MonaiVersion) -> Vec<Unused> {
     if version == MonaiVersion::V0_6 {
         push("vit.patch_embedding.cls_token".into(), &[1, 1, h], 0.0);
         for (block, channels) in identity_blocks(network) {
-            push(
-                format!("{block}.conv3.conv.weight"),
-                &[channels, channels, 1, 1, 1],
-                0.0,
-            );
+            push(format!("{block}.conv3.conv.weight"), &[channels, channels, 1, 1, 1], 0.0);
             if network.norm_name.affine() {
                 push(format!("{block}.norm3.weight"), &[channels], 1.0);
                 push(format!("{block}.norm3.bias"), &[channels], 0.0);
@@ -170,11 +138,7 @@ fn identity_blocks(network: &UnetrConfig) -> Vec<(&'static str, usize)> {
         blocks.push(("encoder1.layer", f));
     }
     if network.conv_block {
-        blocks.extend([
-            ("encoder2.blocks.0.1", 2 * f),
-            ("encoder2.blocks.1.1", 2 * f),
-            ("encoder3.blocks.0.1", 4 * f),
-        ]);
+        blocks.extend([("encoder2.blocks.0.1", 2 * f), ("encoder2.blocks.1.1", 2 * f), ("encoder3.blocks.0.1", 4 * f)]);
     }
     blocks
 }
@@ -189,8 +153,7 @@ pub(super) fn is_unused(network: &UnetrConfig, name: &str) -> bool {
     if name == "vit.patch_embedding.cls_token" {
         return true;
     }
-    if matches!(network.norm_name, NormName::Batch { .. }) && name.ends_with(".num_batches_tracked")
-    {
+    if matches!(network.norm_name, NormName::Batch { .. }) && name.ends_with(".num_batches_tracked") {
         return true;
     }
     identity_blocks(network).iter().any(|(block, _)| {

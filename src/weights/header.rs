@@ -37,30 +37,21 @@ pub(super) struct Header {
 
 /// Reads and checks the header of the file `bytes`.
 pub(super) fn read(bytes: &[u8]) -> Result<Header, WeightsError> {
-    let too_short =
-        || WeightsError::header(format!("{} bytes are too few for a header", bytes.len()));
+    let too_short = || WeightsError::header(format!("{} bytes are too few for a header", bytes.len()));
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(too_short)?;
     let length = u64::from_le_bytes(*length);
-    let fits = usize::try_from(length)
-        .ok()
-        .filter(|&length| length <= MAX_HEADER);
+    let fits = usize::try_from(length).ok().filter(|&length| length <= MAX_HEADER);
     let Some(length) = fits else {
-        return Err(WeightsError::header(format!(
-            "it claims a header of {length} bytes, more than {MAX_HEADER}"
-        )));
+        return Err(WeightsError::header(format!("it claims a header of {length} bytes, more than {MAX_HEADER}")));
     };
     let Some(text) = rest.get(..length) else {
-        let problem = format!(
-            "it claims a header of {length} bytes but has {} bytes: truncated?",
-            bytes.len()
-        );
+        let problem = format!("it claims a header of {length} bytes but has {} bytes: truncated?", bytes.len());
         return Err(WeightsError::header(problem));
     };
     if text.first() != Some(&b'{') {
         return Err(WeightsError::header("the header does not start with \"{\""));
     }
-    let raw: RawHeader =
-        serde_json::from_slice(text).map_err(|error| WeightsError::header(error.to_string()))?;
+    let raw: RawHeader = serde_json::from_slice(text).map_err(|error| WeightsError::header(error.to_string()))?;
     let data_start = 8 + length;
     let mut entries = Vec::with_capacity(raw.tensors.len());
     for (name, tensor) in &raw.tensors {
@@ -68,51 +59,24 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, WeightsError> {
     }
     entries.sort_by(|a, b| (a.start, a.end, &a.name).cmp(&(b.start, b.end, &b.name)));
     check_cover(&entries, data_start, bytes.len())?;
-    safetensors::SafeTensors::read_metadata(bytes)
-        .map_err(|error| WeightsError::header(error.to_string()))?;
-    Ok(Header {
-        metadata: raw.metadata,
-        entries,
-    })
+    safetensors::SafeTensors::read_metadata(bytes).map_err(|error| WeightsError::header(error.to_string()))?;
+    Ok(Header { metadata: raw.metadata, entries })
 }
 
-fn entry(
-    name: &str,
-    raw: &RawTensor,
-    data_start: usize,
-    file: usize,
-) -> Result<Entry, WeightsError> {
+fn entry(name: &str, raw: &RawTensor, data_start: usize, file: usize) -> Result<Entry, WeightsError> {
     let problem = |problem: String| WeightsError::tensor(name, problem);
-    let dtype = Dtype::from_name(&raw.dtype).ok_or_else(|| {
-        problem(format!(
-            "element type {} is not supported",
-            quoted(&raw.dtype)
-        ))
-    })?;
+    let dtype = Dtype::from_name(&raw.dtype)
+        .ok_or_else(|| problem(format!("element type {} is not supported", quoted(&raw.dtype))))?;
     // Lengths of zero are left out of the product, so that [0, 2^40] is refused on every target.
-    let bytes = raw
-        .shape
-        .iter()
-        .try_fold(dtype.size() as u64, |bytes, &length| {
-            bytes.checked_mul(length.max(1))
-        });
+    let bytes = raw.shape.iter().try_fold(dtype.size() as u64, |bytes, &length| bytes.checked_mul(length.max(1)));
     if bytes.is_none_or(|bytes| bytes > MAX_TENSOR) {
-        return Err(problem(format!(
-            "shape {:?} is larger than 2 GiB",
-            raw.shape
-        )));
+        return Err(problem(format!("shape {:?} is larger than 2 GiB", raw.shape)));
     }
-    let shape: Vec<usize> = raw
-        .shape
-        .iter()
-        .filter_map(|&length| usize::try_from(length).ok())
-        .collect();
+    let shape: Vec<usize> = raw.shape.iter().filter_map(|&length| usize::try_from(length).ok()).collect();
     let size = shape.iter().product::<usize>() * dtype.size();
     let [start, end] = raw.data_offsets;
     if end.checked_sub(start) != Some(size as u64) {
-        let shown = format!(
-            "shape {shape:?} of {dtype} needs {size} bytes, its offsets are [{start}, {end}]"
-        );
+        let shown = format!("shape {shape:?} of {dtype} needs {size} bytes, its offsets are [{start}, {end}]");
         return Err(problem(shown));
     }
     let inside = |offset: u64| {
@@ -120,16 +84,8 @@ fn entry(
         (offset <= file).then_some(offset)
     };
     match (inside(start), inside(end)) {
-        (Some(start), Some(end)) => Ok(Entry {
-            name: name.to_string(),
-            dtype,
-            shape,
-            start,
-            end,
-        }),
-        _ => Err(problem(format!(
-            "its data ends at byte {end}, beyond the end of the file: truncated?"
-        ))),
+        (Some(start), Some(end)) => Ok(Entry { name: name.to_string(), dtype, shape, start, end }),
+        _ => Err(problem(format!("its data ends at byte {end}, beyond the end of the file: truncated?"))),
     }
 }
 
@@ -138,20 +94,13 @@ fn check_cover(entries: &[Entry], data_start: usize, file: usize) -> Result<(), 
     let mut covered = data_start;
     for entry in entries {
         if entry.start != covered {
-            let how = if entry.start < covered {
-                "overlaps the tensor before"
-            } else {
-                "leaves a gap before it"
-            };
+            let how = if entry.start < covered { "overlaps the tensor before" } else { "leaves a gap before it" };
             return Err(WeightsError::tensor(&entry.name, format!("its data {how}")));
         }
         covered = entry.end;
     }
     if covered != file {
-        return Err(WeightsError::header(format!(
-            "{} bytes follow the last tensor",
-            file - covered
-        )));
+        return Err(WeightsError::header(format!("{} bytes follow the last tensor", file - covered)));
     }
     Ok(())
 }
@@ -191,18 +140,14 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         let mut seen = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             if !seen.insert(name.clone()) {
-                return Err(A::Error::custom(format!(
-                    "duplicate name {}",
-                    quoted(&name)
-                )));
+                return Err(A::Error::custom(format!("duplicate name {}", quoted(&name))));
             }
             if name == "__metadata__" {
                 header.metadata = map.next_value_seed(MetadataSeed)?;
                 continue;
             }
             let tensor = map.next_value::<RawTensor>();
-            let tensor = tensor
-                .map_err(|error| A::Error::custom(format!("tensor {}: {error}", quoted(&name))))?;
+            let tensor = tensor.map_err(|error| A::Error::custom(format!("tensor {}: {error}", quoted(&name))))?;
             header.tensors.push((name, tensor));
         }
         Ok(header)
@@ -230,14 +175,9 @@ impl<'de> Visitor<'de> for MetadataSeed {
         let mut metadata = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value::<String>();
-            let value = value.map_err(|error| {
-                A::Error::custom(format!("__metadata__ {}: {error}", quoted(&key)))
-            })?;
+            let value = value.map_err(|error| A::Error::custom(format!("__metadata__ {}: {error}", quoted(&key))))?;
             if metadata.insert(key.clone(), value).is_some() {
-                return Err(A::Error::custom(format!(
-                    "duplicate name {} in __metadata__",
-                    quoted(&key)
-                )));
+                return Err(A::Error::custom(format!("duplicate name {} in __metadata__", quoted(&key))));
             }
         }
         Ok(metadata)

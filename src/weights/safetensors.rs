@@ -89,26 +89,13 @@ impl Tensors {
     /// Anything the format forbids, and what differs between targets; see the module.
     pub fn read(bytes: Vec<u8>) -> Result<Self, WeightsError> {
         let header = header::read(&bytes)?;
-        let by_name = header
-            .entries
-            .iter()
-            .enumerate()
-            .map(|(at, entry)| (entry.name.clone(), at))
-            .collect();
-        Ok(Self {
-            bytes,
-            metadata: header.metadata,
-            entries: header.entries,
-            by_name,
-        })
+        let by_name = header.entries.iter().enumerate().map(|(at, entry)| (entry.name.clone(), at)).collect();
+        Ok(Self { bytes, metadata: header.metadata, entries: header.entries, by_name })
     }
 
     /// The tensor `name`.
     pub fn get(&self, name: &str) -> Option<TensorView<'_>> {
-        self.by_name
-            .get(name)
-            .and_then(|&at| self.entries.get(at))
-            .map(|entry| self.view(entry))
+        self.by_name.get(name).and_then(|&at| self.entries.get(at)).map(|entry| self.view(entry))
     }
 
     /// The values of the tensor `name` as f32.
@@ -149,12 +136,7 @@ impl Tensors {
     fn view<'a>(&'a self, entry: &'a Entry) -> TensorView<'a> {
         // The header's check put every range inside `bytes`.
         let bytes = self.bytes.get(entry.start..entry.end).unwrap_or_default();
-        TensorView {
-            name: &entry.name,
-            dtype: entry.dtype,
-            shape: &entry.shape,
-            bytes,
-        }
+        TensorView { name: &entry.name, dtype: entry.dtype, shape: &entry.shape, bytes }
     }
 }
 
@@ -178,40 +160,20 @@ impl TensorsBuilder {
     ///
     /// # Errors
     /// A name that is already there, or a shape that does not fit the bytes.
-    pub fn push(
-        &mut self,
-        name: &str,
-        dtype: Dtype,
-        shape: &[usize],
-        bytes: &[u8],
-    ) -> Result<(), WeightsError> {
-        let size = shape
-            .iter()
-            .try_fold(dtype.size(), |size, &length| size.checked_mul(length));
+    pub fn push(&mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<(), WeightsError> {
+        let size = shape.iter().try_fold(dtype.size(), |size, &length| size.checked_mul(length));
         if size != Some(bytes.len()) {
-            let problem = format!(
-                "shape {shape:?} of {dtype} does not fit {} bytes",
-                bytes.len()
-            );
+            let problem = format!("shape {shape:?} of {dtype} does not fit {} bytes", bytes.len());
             return Err(WeightsError::tensor(name, problem));
         }
         if name == "__metadata__" || self.by_name.contains_key(name) {
-            return Err(WeightsError::header(format!(
-                "duplicate name {}",
-                quoted(name)
-            )));
+            return Err(WeightsError::header(format!("duplicate name {}", quoted(name))));
         }
         self.by_name.insert(name.to_string(), self.entries.len());
         let start = self.data.len();
         self.data.extend_from_slice(bytes);
         let end = self.data.len();
-        self.entries.push(Entry {
-            name: name.to_string(),
-            dtype,
-            shape: shape.to_vec(),
-            start,
-            end,
-        });
+        self.entries.push(Entry { name: name.to_string(), dtype, shape: shape.to_vec(), start, end });
         Ok(())
     }
 
@@ -219,25 +181,11 @@ impl TensorsBuilder {
     ///
     /// # Errors
     /// As [`TensorsBuilder::push`], or a finite value beyond the range of `to`.
-    pub fn push_f32(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        values: &[f32],
-        to: FloatType,
-    ) -> Result<(), WeightsError> {
-        let bytes: Vec<u8> = values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
+    pub fn push_f32(&mut self, name: &str, shape: &[usize], values: &[f32], to: FloatType) -> Result<(), WeightsError> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         match to {
             FloatType::F32 => self.push(name, Dtype::F32, shape, &bytes),
-            FloatType::F16 => self.push(
-                name,
-                Dtype::F16,
-                shape,
-                &dtype::convert(name, Dtype::F32, &bytes, to)?,
-            ),
+            FloatType::F16 => self.push(name, Dtype::F16, shape, &dtype::convert(name, Dtype::F32, &bytes, to)?),
         }
     }
 
@@ -245,11 +193,7 @@ impl TensorsBuilder {
     ///
     /// # Errors
     /// What the writer reports.
-    pub fn write(
-        &self,
-        metadata: &BTreeMap<String, String>,
-        mut to: impl Write,
-    ) -> Result<(), WeightsError> {
+    pub fn write(&self, metadata: &BTreeMap<String, String>, mut to: impl Write) -> Result<(), WeightsError> {
         to.write_all(&self.header(metadata))?;
         to.write_all(&self.data)?;
         Ok(to.flush()?)
@@ -271,15 +215,8 @@ impl TensorsBuilder {
             object.insert("__metadata__".into(), json!(metadata));
         }
         for entry in &self.entries {
-            let Entry {
-                dtype,
-                shape,
-                start,
-                end,
-                ..
-            } = entry;
-            let tensor =
-                json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [start, end]});
+            let Entry { dtype, shape, start, end, .. } = entry;
+            let tensor = json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [start, end]});
             object.insert(entry.name.clone(), tensor);
         }
         let mut text = Value::Object(object).to_string().into_bytes();

@@ -36,9 +36,7 @@ fn negate_row(volume: &mut Volume, row: usize) {
 fn in_the_reader() -> Vec<Defect> {
     let scan = |name, scan| (name, Hooks { scan, ..HONEST });
     vec![
-        scan("reader keeps LPS signs", |v| {
-            (0..2).for_each(|r| negate_row(v, r))
-        }),
+        scan("reader keeps LPS signs", |v| (0..2).for_each(|r| negate_row(v, r))),
         scan("reader mirrors x", |v| mirror(v, 0)),
         scan("reader mirrors y", |v| mirror(v, 1)),
         scan("reader reverses the slices", |v| mirror(v, 2)),
@@ -61,18 +59,12 @@ fn in_the_turn_and_the_writer() -> Vec<Defect> {
     let labels = |name, labels| (name, Hooks { labels, ..HONEST });
     vec![
         model("turn to RAS mirrors x", |v| mirror(v, 0)),
-        model("turn to RAS forgets the origin", |v| {
-            v.affine.0[0][3] += 1.5
-        }),
+        model("turn to RAS forgets the origin", |v| v.affine.0[0][3] += 1.5),
         labels("writer mirrors x", |l| flip_axis(&mut l.data, l.dims, 0)),
-        labels("writer reverses the slices", |l| {
-            flip_axis(&mut l.data, l.dims, 2)
-        }),
+        labels("writer reverses the slices", |l| flip_axis(&mut l.data, l.dims, 2)),
         labels("left and right labels swapped", |l| {
             let swapped = [0, 2, 1, 3, 4, 5, 6];
-            l.data
-                .iter_mut()
-                .for_each(|v| *v = swapped[usize::from(*v)]);
+            l.data.iter_mut().for_each(|v| *v = swapped[usize::from(*v)]);
         }),
         labels("voxels written in the wrong order", |l| l.data.reverse()),
         labels("voxels shifted by one", |l| l.data.rotate_right(1)),
@@ -88,9 +80,7 @@ fn change(file: &mut [u8], offset: usize, by: fn(f32) -> f32) {
 fn in_the_file() -> Vec<Defect> {
     let file = |name, file| (name, Hooks { file, ..HONEST });
     vec![
-        file("sform mirrored", |f| {
-            (0..4).for_each(|n| change(f, 280 + 4 * n, |v| -v))
-        }),
+        file("sform mirrored", |f| (0..4).for_each(|n| change(f, 280 + 4 * n, |v| -v))),
         file("qfac negated", |f| change(f, 76, |v| -v)),
         file("qoffset wrong", |f| change(f, 268, |v| -v - 1.0)),
         file("quaternion wrong", |f| change(f, 256, |v| v + 0.1)),
@@ -102,19 +92,11 @@ fn that_cancel() -> Vec<Defect> {
     vec![
         (
             "reader and writer mirror x",
-            Hooks {
-                scan: |v| mirror(v, 0),
-                labels: |l| flip_axis(&mut l.data, l.dims, 0),
-                ..HONEST
-            },
+            Hooks { scan: |v| mirror(v, 0), labels: |l| flip_axis(&mut l.data, l.dims, 0), ..HONEST },
         ),
         (
             "reader and writer mirror the affine",
-            Hooks {
-                scan: |v| negate_row(v, 0),
-                labels: |l| l.affine.0[0].iter_mut().for_each(|v| *v = -*v),
-                ..HONEST
-            },
+            Hooks { scan: |v| negate_row(v, 0), labels: |l| l.affine.0[0].iter_mut().for_each(|v| *v = -*v), ..HONEST },
         ),
         (
             "the turn there and the turn back mirror",

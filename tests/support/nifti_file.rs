@@ -45,10 +45,7 @@ impl Spec {
     pub fn bytes(&self) -> Vec<u8> {
         let two = self.two;
         let head = if two { 544 } else { 352 };
-        let mut f = Fields {
-            bytes: vec![0; head],
-            big: self.big,
-        };
+        let mut f = Fields { bytes: vec![0; head], big: self.big };
         f.put(0, &(if two { 540_i32 } else { 348 }).to_le_bytes());
         let magic: &[u8] = if two { b"n+2\0\r\n\x1a\n" } else { b"n+1\0" };
         let at = if two { 4 } else { 344 };
@@ -56,10 +53,7 @@ impl Spec {
         let (datatype, bitpix) = if two { (12, 14) } else { (70, 72) };
         f.put(datatype, &4_i16.to_le_bytes());
         f.put(bitpix, &16_i16.to_le_bytes());
-        for (n, d) in [3, self.dims[0], self.dims[1], self.dims[2], 1, 1, 1, 1]
-            .iter()
-            .enumerate()
-        {
+        for (n, d) in [3, self.dims[0], self.dims[1], self.dims[2], 1, 1, 1, 1].iter().enumerate() {
             if two {
                 f.put(16 + 8 * n, &(*d as i64).to_le_bytes());
             } else {
@@ -101,11 +95,7 @@ impl Spec {
             (0..3).for_each(|n| f.real(two, at, 3 + n, rows[n][3]));
         }
         for v in &self.voxels {
-            let bytes = if self.big {
-                v.to_be_bytes()
-            } else {
-                v.to_le_bytes()
-            };
+            let bytes = if self.big { v.to_be_bytes() } else { v.to_le_bytes() };
             f.bytes.extend_from_slice(&bytes);
         }
         f.bytes
@@ -118,21 +108,9 @@ fn norm(rows: &Rows, a: usize) -> f64 {
 
 fn matrix([a, b, c, d]: [f64; 4]) -> [[f64; 3]; 3] {
     [
-        [
-            a * a + b * b - c * c - d * d,
-            2.0 * (b * c - a * d),
-            2.0 * (b * d + a * c),
-        ],
-        [
-            2.0 * (b * c + a * d),
-            a * a + c * c - b * b - d * d,
-            2.0 * (c * d - a * b),
-        ],
-        [
-            2.0 * (b * d - a * c),
-            2.0 * (c * d + a * b),
-            a * a + d * d - b * b - c * c,
-        ],
+        [a * a + b * b - c * c - d * d, 2.0 * (b * c - a * d), 2.0 * (b * d + a * c)],
+        [2.0 * (b * c + a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d - a * b)],
+        [2.0 * (b * d - a * c), 2.0 * (c * d + a * b), a * a + d * d - b * b - c * c],
     ]
 }
 
@@ -181,18 +159,10 @@ pub fn outside(bytes: &[u8]) -> Outside {
         if two {
             f64::from_le_bytes(bytes[base + 8 * n..base + 8 * n + 8].try_into().unwrap())
         } else {
-            f64::from(f32::from_le_bytes(
-                bytes[base + 4 * n..base + 4 * n + 4].try_into().unwrap(),
-            ))
+            f64::from(f32::from_le_bytes(bytes[base + 4 * n..base + 4 * n + 4].try_into().unwrap()))
         }
     };
-    let dims = std::array::from_fn(|a| {
-        if two {
-            i64_at(24 + 8 * a) as usize
-        } else {
-            i16_at(42 + 2 * a) as usize
-        }
-    });
+    let dims = std::array::from_fn(|a| if two { i64_at(24 + 8 * a) as usize } else { i16_at(42 + 2 * a) as usize });
     let (srow, quatern, pixdim) = if two { (400, 352, 104) } else { (280, 256, 76) };
     let sform = std::array::from_fn(|r| std::array::from_fn(|c| real(srow, 4 * r + c)));
     let [b, c, d] = [0, 1, 2].map(|n| real(quatern, n));
@@ -200,41 +170,16 @@ pub fn outside(bytes: &[u8]) -> Outside {
     let squared = 1.0 - b * b - c * c - d * d;
     let a = if squared < 1e-7 { 0.0 } else { squared.sqrt() };
     let m = matrix([a, b, c, d]);
-    let scale = [
-        real(pixdim, 1),
-        real(pixdim, 2),
-        real(pixdim, 3) * real(pixdim, 0),
-    ];
+    let scale = [real(pixdim, 1), real(pixdim, 2), real(pixdim, 3) * real(pixdim, 0)];
     let qform = std::array::from_fn(|r| {
         let x = |c: usize| m[r][c] * scale[c];
         [x(0), x(1), x(2), real(quatern, 3 + r)]
     });
-    let offset = if two {
-        i64_at(168) as usize
-    } else {
-        real(108, 0) as usize
-    };
-    let codes = if two {
-        [i32_at(348), i32_at(344)]
-    } else {
-        [i32::from(i16_at(254)), i32::from(i16_at(252))]
-    };
+    let offset = if two { i64_at(168) as usize } else { real(108, 0) as usize };
+    let codes = if two { [i32_at(348), i32_at(344)] } else { [i32::from(i16_at(254)), i32::from(i16_at(252))] };
     let wide = i16_at(if two { 12 } else { 70 }) == 512;
     let n: usize = dims.iter().product();
-    let labels = (0..n)
-        .map(|v| {
-            if wide {
-                i16_at(offset + 2 * v) as u16
-            } else {
-                u16::from(bytes[offset + v])
-            }
-        })
-        .collect();
-    Outside {
-        dims,
-        sform,
-        qform,
-        codes,
-        labels,
-    }
+    let labels =
+        (0..n).map(|v| if wide { i16_at(offset + 2 * v) as u16 } else { u16::from(bytes[offset + v]) }).collect();
+    Outside { dims, sform, qform, codes, labels }
 }

@@ -51,12 +51,7 @@ pub fn case(order: [usize; 3], flip: [bool; 3], encoding: &str) -> Case {
     for a in 0..3 {
         let w = order[a];
         rows[w][a] = if flip[a] { -SPACING[w] } else { SPACING[w] };
-        rows[w][3] = ORIGIN[w]
-            + if flip[a] {
-                SPACING[w] * (DIMS[w] - 1) as f64
-            } else {
-                0.0
-            };
+        rows[w][3] = ORIGIN[w] + if flip[a] { SPACING[w] * (DIMS[w] - 1) as f64 } else { 0.0 };
     }
     let mut voxels = Vec::new();
     for k in 0..dims[2] {
@@ -65,11 +60,7 @@ pub fn case(order: [usize; 3], flip: [bool; 3], encoding: &str) -> Case {
                 let index = [i, j, k];
                 let mut ras = [0; 3];
                 for a in 0..3 {
-                    ras[order[a]] = if flip[a] {
-                        dims[a] - 1 - index[a]
-                    } else {
-                        index[a]
-                    };
+                    ras[order[a]] = if flip[a] { dims[a] - 1 - index[a] } else { index[a] };
                 }
                 voxels.push(ras_value(ras));
             }
@@ -85,25 +76,14 @@ pub fn case(order: [usize; 3], flip: [bool; 3], encoding: &str) -> Case {
         qform: (encoding != "sform").then_some(rows),
         voxels,
     };
-    Case {
-        name: format!("{codes}-{encoding}"),
-        spec,
-        rows,
-    }
+    Case { name: format!("{codes}-{encoding}"), spec, rows }
 }
 
 pub const ENCODINGS: [&str; 5] = ["sform", "qform", "both", "nifti2", "big-endian"];
 
 pub fn cases(encodings: &[&str]) -> Vec<Case> {
     let mut all = Vec::new();
-    for order in [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ] {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         for signs in 0..8 {
             let flip = std::array::from_fn(|a| signs >> a & 1 == 1);
             all.extend(encodings.iter().map(|encoding| case(order, flip, encoding)));
@@ -121,12 +101,7 @@ pub struct Hooks {
     pub file: fn(&mut Vec<u8>),
 }
 
-pub const HONEST: Hooks = Hooks {
-    scan: |_| {},
-    model: |_| {},
-    labels: |_| {},
-    file: |_| {},
-};
+pub const HONEST: Hooks = Hooks { scan: |_| {}, model: |_| {}, labels: |_| {}, file: |_| {} };
 
 pub fn expect(condition: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(what()) }
@@ -146,25 +121,14 @@ pub fn gate(case: &Case, hooks: &Hooks) -> Result<Vec<u8>, String> {
         format!("{}: read as {}", case.name, volume.affine.axis_codes())
     })?;
 
-    let settings = Preprocess {
-        orientation: Some("RAS".into()),
-        ..Preprocess::default()
-    };
+    let settings = Preprocess { orientation: Some("RAS".into()), ..Preprocess::default() };
     let mut ready = settings.apply(&volume).map_err(|e| text(&e))?;
     (hooks.model)(&mut ready.volume);
     let model = &ready.volume;
-    expect(model.dims == DIMS, || {
-        format!("{}: RAS dimensions {:?}", case.name, model.dims)
-    })?;
+    expect(model.dims == DIMS, || format!("{}: RAS dimensions {:?}", case.name, model.dims))?;
     for (at, &value) in model.data.iter().enumerate() {
-        let index = [
-            at / (DIMS[1] * DIMS[2]),
-            at / DIMS[2] % DIMS[1],
-            at % DIMS[2],
-        ];
-        expect(value == f32::from(ras_value(index)), || {
-            format!("{}: RAS voxel {index:?} holds {value}", case.name)
-        })?;
+        let index = [at / (DIMS[1] * DIMS[2]), at / DIMS[2] % DIMS[1], at % DIMS[2]];
+        expect(value == f32::from(ras_value(index)), || format!("{}: RAS voxel {index:?} holds {value}", case.name))?;
         let there = model.affine.apply(index.map(|v| v as f64));
         expect(apart(there, world(index)) < TOLERANCE_MM, || {
             format!("{}: RAS voxel {index:?} lies at {there:?}", case.name)
@@ -173,23 +137,15 @@ pub fn gate(case: &Case, hooks: &Hooks) -> Result<Vec<u8>, String> {
 
     // The identity network: a voxel is labelled by its own value.
     let label_of = |value: f32| {
-        let marked = MARKERS
-            .iter()
-            .find(|(_, index)| f32::from(ras_value(*index)) == value);
+        let marked = MARKERS.iter().find(|(_, index)| f32::from(ras_value(*index)) == value);
         marked.map_or(0, |(label, _)| *label)
     };
     let labels = model.data.iter().map(|&v| label_of(v)).collect();
     let labels = LabelMap::new(labels, model.dims, model.affine).map_err(|e| text(&e))?;
-    let mut labels = ready
-        .geometry
-        .invert_labels(&labels)
-        .map_err(|e| text(&e))?;
+    let mut labels = ready.geometry.invert_labels(&labels).map_err(|e| text(&e))?;
     (hooks.labels)(&mut labels);
     let mut file = Vec::new();
-    let options = nifti::WriteOptions {
-        like: Some(&scan.header),
-        ..Default::default()
-    };
+    let options = nifti::WriteOptions { like: Some(&scan.header), ..Default::default() };
     nifti::write_labels(&mut file, &labels, &options).map_err(|e| text(&e))?;
     (hooks.file)(&mut file);
     check_file(case, &file)?;
@@ -199,16 +155,10 @@ pub fn gate(case: &Case, hooks: &Hooks) -> Result<Vec<u8>, String> {
 /// What an outside reader finds in the result.
 pub fn check_file(case: &Case, file: &[u8]) -> Result<(), String> {
     let read = outside(file);
-    expect(read.dims == case.spec.dims, || {
-        format!("{}: dims {:?}", case.name, read.dims)
-    })?;
-    expect(read.codes == [1, 1], || {
-        format!("{}: codes {:?}", case.name, read.codes)
-    })?;
+    expect(read.dims == case.spec.dims, || format!("{}: dims {:?}", case.name, read.dims))?;
+    expect(read.codes == [1, 1], || format!("{}: codes {:?}", case.name, read.codes))?;
     let place = |rows: &Rows, index: [usize; 3]| -> [f64; 3] {
-        std::array::from_fn(|r| {
-            (0..3).map(|a| rows[r][a] * index[a] as f64).sum::<f64>() + rows[r][3]
-        })
+        std::array::from_fn(|r| (0..3).map(|a| rows[r][a] * index[a] as f64).sum::<f64>() + rows[r][3])
     };
     let mut left: BTreeSet<usize> = (0..MARKERS.len()).collect();
     for (at, &label) in read.labels.iter().enumerate() {
@@ -216,21 +166,15 @@ pub fn check_file(case: &Case, file: &[u8]) -> Result<(), String> {
         let index = [at % nx, at / nx % ny, at / (nx * ny)];
         for (form, rows) in [("sform", &read.sform), ("qform", &read.qform)] {
             let moved = apart(place(rows, index), place(&case.rows, index));
-            expect(moved < TOLERANCE_MM, || {
-                format!("{}: {form} moves {moved} mm", case.name)
-            })?;
+            expect(moved < TOLERANCE_MM, || format!("{}: {form} moves {moved} mm", case.name))?;
         }
         if label == 0 {
             continue;
         }
         let there = place(&read.sform, index);
-        let marker = (0..MARKERS.len())
-            .find(|&m| MARKERS[m].0 == label && apart(world(MARKERS[m].1), there) < TOLERANCE_MM);
-        expect(marker.is_some_and(|m| left.remove(&m)), || {
-            format!("{}: label {label} at {there:?}", case.name)
-        })?;
+        let marker =
+            (0..MARKERS.len()).find(|&m| MARKERS[m].0 == label && apart(world(MARKERS[m].1), there) < TOLERANCE_MM);
+        expect(marker.is_some_and(|m| left.remove(&m)), || format!("{}: label {label} at {there:?}", case.name))?;
     }
-    expect(left.is_empty(), || {
-        format!("{}: markers {left:?} are missing", case.name)
-    })
+    expect(left.is_empty(), || format!("{}: markers {left:?} are missing", case.name))
 }

@@ -17,21 +17,10 @@ pub struct RawTensor {
 /// The tensors of [`tiny_network`] in f32.
 pub fn tiny_tensors() -> Vec<RawTensor> {
     let tensor = |spec: names::ParameterSpec| {
-        let bytes = values(spec.len())
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
-        RawTensor {
-            name: spec.name,
-            dtype: "F32",
-            shape: spec.shape,
-            bytes,
-        }
+        let bytes = values(spec.len()).iter().flat_map(|value| value.to_le_bytes()).collect();
+        RawTensor { name: spec.name, dtype: "F32", shape: spec.shape, bytes }
     };
-    names::parameters(&tiny_network())
-        .into_iter()
-        .map(tensor)
-        .collect()
+    names::parameters(&tiny_network()).into_iter().map(tensor).collect()
 }
 
 /// A file with this header text and data.
@@ -48,8 +37,7 @@ pub fn header_entries(tensors: &[RawTensor]) -> Vec<String> {
     let mut entry = |tensor: &RawTensor| {
         let start = end;
         end += tensor.bytes.len();
-        let body =
-            json!({"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]});
+        let body = json!({"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]});
         format!("{}:{body}", json!(tensor.name))
     };
     tensors.iter().map(&mut entry).collect()
@@ -61,10 +49,7 @@ pub fn assemble(tensors: &[RawTensor], unetr: Option<&str>) -> Vec<u8> {
     if let Some(text) = unetr {
         entries.insert(0, format!("\"__metadata__\":{}", json!({"unetr": text})));
     }
-    let data: Vec<u8> = tensors
-        .iter()
-        .flat_map(|tensor| tensor.bytes.iter().copied())
-        .collect();
+    let data: Vec<u8> = tensors.iter().flat_map(|tensor| tensor.bytes.iter().copied()).collect();
     file(&format!("{{{}}}", entries.join(",")), &data)
 }
 

@@ -23,11 +23,7 @@ impl Ran {
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         let Self { stdout, stderr, .. } = &self;
-        assert_eq!(
-            self.code,
-            Some(code),
-            "stdout:\n{stdout}\nstderr:\n{stderr}"
-        );
+        assert_eq!(self.code, Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");
         self
     }
@@ -59,16 +55,10 @@ impl Folder {
     /// Every file in it with its content.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let entries = std::fs::read_dir(self.0.path()).expect("a folder");
-        let files = entries
-            .map(|e| e.expect("an entry").path())
-            .filter(|p| p.is_file());
+        let files = entries.map(|e| e.expect("an entry").path()).filter(|p| p.is_file());
         files
             .map(|p| {
-                let name = p
-                    .file_name()
-                    .expect("a name")
-                    .to_string_lossy()
-                    .into_owned();
+                let name = p.file_name().expect("a name").to_string_lossy().into_owned();
                 (name, std::fs::read(&p).expect("a file"))
             })
             .collect()
@@ -133,10 +123,7 @@ pub fn text(path: &Path) -> String {
 /// That scan and the model for it.
 pub fn hippocampus() -> (String, String) {
     let scan = repository(&format!("tests/data/hippocampus/images/{CASE}.nii.gz"));
-    (
-        text(&scan),
-        text(&repository("models/hippocampus.safetensors")),
-    )
+    (text(&scan), text(&repository("models/hippocampus.safetensors")))
 }
 
 /// The program with these arguments and the tests' adapter.
@@ -149,14 +136,10 @@ pub fn on_device(folder: &Folder, arguments: &[&str]) -> Ran {
 
 /// A label file.
 pub fn labels(path: &Path) -> LabelMap {
-    nifti::read_labels_path(path, &ReadOptions::default())
-        .expect("labels")
-        .labels
+    nifti::read_labels_path(path, &ReadOptions::default()).expect("labels").labels
 }
 
 /// A scan.
 pub fn volume(path: &Path) -> Volume {
-    nifti::read_path(path, &ReadOptions::default())
-        .expect("a scan")
-        .volume
+    nifti::read_path(path, &ReadOptions::default()).expect("a scan").volume
 }

@@ -40,7 +40,5 @@ pub fn tiny_json() -> Value {
 
 /// Reproducible values between -1 and 1.
 pub fn values(count: usize) -> Vec<f32> {
-    (0..count)
-        .map(|index| ((index * 7919 % 2003) as f32 / 1001.0) - 1.0)
-        .collect()
+    (0..count).map(|index| ((index * 7919 % 2003) as f32 / 1001.0) - 1.0).collect()
 }

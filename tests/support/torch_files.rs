@@ -16,19 +16,11 @@ pub struct ZipEntry {
 
 impl ZipEntry {
     pub fn stored(name: &str, data: impl Into<Vec<u8>>) -> Self {
-        Self {
-            name: name.into(),
-            data: data.into(),
-            deflate: false,
-            claimed: None,
-        }
+        Self { name: name.into(), data: data.into(), deflate: false, claimed: None }
     }
 
     pub fn deflated(name: &str, data: impl Into<Vec<u8>>) -> Self {
-        Self {
-            deflate: true,
-            ..Self::stored(name, data)
-        }
+        Self { deflate: true, ..Self::stored(name, data) }
     }
 }
 
@@ -40,36 +32,17 @@ pub fn zip(entries: &[ZipEntry]) -> Vec<u8> {
         crc.update(&entry.data);
         let body = if entry.deflate {
             let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-            encoder
-                .write_all(&entry.data)
-                .and_then(|()| encoder.finish())
-                .expect("memory is writable")
+            encoder.write_all(&entry.data).and_then(|()| encoder.finish()).expect("memory is writable")
         } else {
             entry.data.clone()
         };
         let method: u16 = if entry.deflate { 8 } else { 0 };
         let mut common = Vec::new();
-        common.extend(
-            [20u16, 0, method, 0, 0]
-                .iter()
-                .flat_map(|field| field.to_le_bytes()),
-        );
+        common.extend([20u16, 0, method, 0, 0].iter().flat_map(|field| field.to_le_bytes()));
         let size = entry.claimed.unwrap_or(entry.data.len() as u32);
-        let stored = if entry.deflate {
-            body.len() as u32
-        } else {
-            size
-        };
-        common.extend(
-            [crc.sum(), stored, size]
-                .iter()
-                .flat_map(|field| field.to_le_bytes()),
-        );
-        common.extend(
-            [entry.name.len() as u16, 0]
-                .iter()
-                .flat_map(|field| field.to_le_bytes()),
-        );
+        let stored = if entry.deflate { body.len() as u32 } else { size };
+        common.extend([crc.sum(), stored, size].iter().flat_map(|field| field.to_le_bytes()));
+        common.extend([entry.name.len() as u16, 0].iter().flat_map(|field| field.to_le_bytes()));
         let offset = file.len() as u32;
         file.extend_from_slice(b"PK\x03\x04");
         file.extend_from_slice(&common);
@@ -85,21 +58,14 @@ pub fn zip(entries: &[ZipEntry]) -> Vec<u8> {
     file.extend_from_slice(&directory);
     file.extend_from_slice(b"PK\x05\x06\0\0\0\0");
     file.extend([count, count].iter().flat_map(|field| field.to_le_bytes()));
-    file.extend(
-        [directory.len() as u32, start]
-            .iter()
-            .flat_map(|field| field.to_le_bytes()),
-    );
+    file.extend([directory.len() as u32, start].iter().flat_map(|field| field.to_le_bytes()));
     file.extend_from_slice(&[0, 0]);
     file
 }
 
 /// A checkpoint with this pickle and one storage of `values` zeros, if any.
 pub fn checkpoint(pickle: &[u8], values: usize) -> Vec<u8> {
-    zip(&[
-        ZipEntry::stored("a/data.pkl", pickle),
-        ZipEntry::stored("a/data/0", vec![0; 4 * values]),
-    ])
+    zip(&[ZipEntry::stored("a/data.pkl", pickle), ZipEntry::stored("a/data/0", vec![0; 4 * values])])
 }
 
 /// A pickle of `body` between its first and last instruction.
@@ -108,12 +74,7 @@ pub fn pickle(body: &[u8]) -> Vec<u8> {
 }
 
 pub fn text(text: &str) -> Vec<u8> {
-    [
-        b"X",
-        &(text.len() as u32).to_le_bytes()[..],
-        text.as_bytes(),
-    ]
-    .concat()
+    [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
 }
 
 fn int(value: u32) -> Vec<u8> {
@@ -127,27 +88,11 @@ fn tuple(values: &[u32]) -> Vec<u8> {
 
 /// The instructions that rebuild a tensor over the storage `0` of `values` floats.
 pub fn tensor(values: u32, shape: &[u32], stride: &[u32]) -> Vec<u8> {
-    let storage = [
-        b"(",
-        &text("storage")[..],
-        b"ctorch\nFloatStorage\n",
-        &text("0"),
-        &text("cpu"),
-        &int(values),
-        b"tQ",
-    ];
+    let storage =
+        [b"(", &text("storage")[..], b"ctorch\nFloatStorage\n", &text("0"), &text("cpu"), &int(values), b"tQ"];
     let hooks = b"\x89ccollections\nOrderedDict\n)Rt";
     let call = b"ctorch._utils\n_rebuild_tensor_v2\n(";
-    [
-        call,
-        &storage.concat()[..],
-        &int(0),
-        &tuple(shape),
-        &tuple(stride),
-        hooks,
-        b"R",
-    ]
-    .concat()
+    [call, &storage.concat()[..], &int(0), &tuple(shape), &tuple(stride), hooks, b"R"].concat()
 }
 
 /// A pickle of a dictionary with one entry.

@@ -31,11 +31,7 @@ pub(super) struct Canvas {
 impl Canvas {
     pub fn new(width: i32, height: i32, paper: Color) -> Self {
         let count = usize::try_from(width).unwrap_or(0) * usize::try_from(height).unwrap_or(0);
-        Self {
-            width,
-            height,
-            pixels: paper.repeat(count),
-        }
+        Self { width, height, pixels: paper.repeat(count) }
     }
 
     /// Sets a pixel; outside of the picture nothing happens.
@@ -102,46 +98,17 @@ impl Canvas {
         base: Baseline,
         color: Color,
     ) {
-        for (dx, dy) in [
-            (-1, -1),
-            (0, -1),
-            (1, -1),
-            (-1, 0),
-            (1, 0),
-            (-1, 1),
-            (0, 1),
-            (1, 1),
-        ] {
+        for (dx, dy) in [(-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1)] {
             self.write([at[0] + dx, at[1] + dy], text, font, align, base, [0; 3]);
         }
         self.write(at, text, font, align, base, color);
     }
 
-    fn write(
-        &mut self,
-        at: [i32; 2],
-        text: &str,
-        font: &MonoFont<'_>,
-        align: Alignment,
-        base: Baseline,
-        color: Color,
-    ) {
+    fn write(&mut self, at: [i32; 2], text: &str, font: &MonoFont<'_>, align: Alignment, base: Baseline, color: Color) {
         // The fonts know Latin letters only, and a line break would leave its line.
-        let shown: String = text
-            .chars()
-            .map(|c| {
-                if c.is_control() || c > '\u{ff}' {
-                    '?'
-                } else {
-                    c
-                }
-            })
-            .collect();
+        let shown: String = text.chars().map(|c| if c.is_control() || c > '\u{ff}' { '?' } else { c }).collect();
         let style = MonoTextStyle::new(font, Rgb888::new(color[0], color[1], color[2]));
-        let place = TextStyleBuilder::new()
-            .alignment(align)
-            .baseline(base)
-            .build();
+        let place = TextStyleBuilder::new().alignment(align).baseline(base).build();
         // Drawing in memory cannot fail.
         let _ = Text::with_text_style(&shown, Point::new(at[0], at[1]), style, place).draw(self);
     }
@@ -149,11 +116,7 @@ impl Canvas {
     pub fn to_png(&self) -> Result<Vec<u8>, ReportError> {
         let failed = |e: png::EncodingError| ReportError::Picture(e.to_string());
         let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(
-            &mut bytes,
-            self.width.unsigned_abs(),
-            self.height.unsigned_abs(),
-        );
+        let mut encoder = png::Encoder::new(&mut bytes, self.width.unsigned_abs(), self.height.unsigned_abs());
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         let mut writer = encoder.write_header().map_err(failed)?;
@@ -173,10 +136,7 @@ impl DrawTarget for Canvas {
     type Color = Rgb888;
     type Error = Infallible;
 
-    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(
-        &mut self,
-        pixels: I,
-    ) -> Result<(), Infallible> {
+    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(&mut self, pixels: I) -> Result<(), Infallible> {
         for Pixel(point, color) in pixels {
             self.set([point.x, point.y], [color.r(), color.g(), color.b()]);
         }

@@ -54,21 +54,12 @@ const WARNING: Color = [255, 176, 92];
 ///
 /// # Errors
 /// [`ReportError::Grid`] if labels and scan differ in size, [`ReportError::Volume`] if the affine has no inverse.
-pub fn preview(
-    labels: &LabelMap,
-    scan: &Volume,
-    options: &PreviewOptions<'_>,
-) -> Result<Vec<u8>, ReportError> {
+pub fn preview(labels: &LabelMap, scan: &Volume, options: &PreviewOptions<'_>) -> Result<Vec<u8>, ReportError> {
     if labels.dims != scan.dims || labels.data.len() != scan.voxels() {
-        return Err(ReportError::Grid {
-            labels: labels.dims,
-            scan: scan.dims,
-        });
+        return Err(ReportError::Grid { labels: labels.dims, scan: scan.dims });
     }
     let section = Section::new(labels, scan, options.channel)?;
-    let window = options
-        .window
-        .unwrap_or_else(|| Window::of(scan.channel(options.channel)));
+    let window = options.window.unwrap_or_else(|| Window::of(scan.channel(options.channel)));
     let [x, y, z] = section.extent_mm();
     let scale = LONGEST / x.max(y).max(z);
     let pixels = |mm: f64| ((mm * scale).round() as i32).max(1);
@@ -84,51 +75,21 @@ pub fn preview(
     let height = HEADER + top + bottom + 2 * MARGIN + FOOTER;
     let mut canvas = Canvas::new(width, height, PAPER);
 
-    canvas.title(
-        [MARGIN, 12],
-        fit(options.title, width - 2 * MARGIN, 10),
-        TEXT,
-    );
+    canvas.title([MARGIN, 12], fit(options.title, width - 2 * MARGIN, 10), TEXT);
     let (x2, y2) = (left + 2 * MARGIN, HEADER + top + MARGIN);
-    let colors = Colors {
-        window,
-        names: options.names,
-    };
+    let colors = Colors { window, names: options.names };
     let panels = [
         (Plane::Axial, [MARGIN, HEADER], [left, top], [wide, deep]),
         (Plane::Coronal, [MARGIN, y2], [left, bottom], [wide, high]),
         (Plane::Sagittal, [x2, y2], [right, bottom], [deep, high]),
     ];
     for (plane, at, size, image) in panels {
-        panel(
-            &mut canvas,
-            &section,
-            plane,
-            (at, size, image),
-            scale,
-            &colors,
-        );
+        panel(&mut canvas, &section, plane, (at, size, image), scale, &colors);
     }
-    let shown = [format!(
-        "{} (W {}  L {})",
-        options.channel_name,
-        short(window.width()),
-        short(window.level())
-    )];
-    draw_legend(
-        &mut canvas,
-        [x2, HEADER],
-        [right, top],
-        &lines,
-        &section,
-        &shown[0],
-    );
+    let shown = [format!("{} (W {}  L {})", options.channel_name, short(window.width()), short(window.level()))];
+    draw_legend(&mut canvas, [x2, HEADER], [right, top], &lines, &section, &shown[0]);
     let y = height - FOOTER + 8;
-    canvas.text(
-        [MARGIN, y],
-        "Radiological convention: patient's right on the left of axial and coronal planes.",
-        DIM,
-    );
+    canvas.text([MARGIN, y], "Radiological convention: patient's right on the left of axial and coronal planes.", DIM);
     canvas.text([MARGIN, y + LINE], NOTICE, WARNING);
     canvas.to_png()
 }
@@ -155,10 +116,7 @@ fn panel(
     colors: &Colors<'_>,
 ) {
     canvas.fill(at, size, PANEL);
-    let origin = [
-        at[0] + (size[0] - image[0]) / 2,
-        at[1] + (size[1] - image[1]) / 2,
-    ];
+    let origin = [at[0] + (size[0] - image[0]) / 2, at[1] + (size[1] - image[1]) / 2];
     let view = section.view(plane, image, scale);
     for v in 0..image[1] {
         for u in 0..image[0] {
@@ -233,12 +191,8 @@ fn legend(labels: &LabelMap, names: &[LabelName]) -> Vec<LegendLine> {
         volume_ml: counts.get(&value).copied().unwrap_or(0) as f64 * voxel_ml,
     };
     let named = names.iter().map(|n| line(n.value, n.name.clone(), n.color));
-    let others = counts
-        .keys()
-        .filter(|v| **v != 0 && !names.iter().any(|n| n.value == **v));
-    named
-        .chain(others.map(|&v| line(v, format!("class_{v}"), super::distinct_color(v))))
-        .collect()
+    let others = counts.keys().filter(|v| **v != 0 && !names.iter().any(|n| n.value == **v));
+    named.chain(others.map(|&v| line(v, format!("class_{v}"), super::distinct_color(v)))).collect()
 }
 
 fn draw_legend(
@@ -260,17 +214,9 @@ fn draw_legend(
     let mut y = at[1];
     for line in &order {
         let there = line.volume_ml > 0.0;
-        canvas.fill(
-            [at[0], y + 3],
-            [14, 14],
-            if there { line.color } else { PAPER },
-        );
+        canvas.fill([at[0], y + 3], [14, 14], if there { line.color } else { PAPER });
         canvas.frame([at[0], y + 3], [14, 14], line.color);
-        let volume = if there {
-            format!("{} ml", short(line.volume_ml))
-        } else {
-            "not found".to_owned()
-        };
+        let volume = if there { format!("{} ml", short(line.volume_ml)) } else { "not found".to_owned() };
         let color = if there { TEXT } else { DIM };
         let room = size[0] - 24 - 9 * (volume.len() as i32 + 1);
         canvas.text([at[0] + 24, y], fit(&line.name, room, 9), color);
@@ -278,20 +224,12 @@ fn draw_legend(
         y += LINE;
     }
     if cut {
-        canvas.text(
-            [at[0] + 24, y],
-            &format!("and {} more", lines.len() - order.len()),
-            DIM,
-        );
+        canvas.text([at[0] + 24, y], &format!("and {} more", lines.len() - order.len()), DIM);
     }
     let [x, yy, z] = section.center_mm().map(|v| format!("{v:.1}"));
     let foot = at[1] + size[1] - 3 * LINE;
     canvas.text([at[0], foot], fit(shown, size[0], 9), DIM);
-    canvas.text(
-        [at[0], foot + LINE],
-        fit(&format!("planes through {x}, {yy}, {z} mm"), size[0], 9),
-        DIM,
-    );
+    canvas.text([at[0], foot + LINE], fit(&format!("planes through {x}, {yy}, {z} mm"), size[0], 9), DIM);
     canvas.text([at[0], foot + 2 * LINE], "(right, anterior, superior)", DIM);
 }
 
@@ -310,9 +248,7 @@ fn short(value: f64) -> String {
 /// As much of the text as fits in `width` pixels.
 fn fit(text: &str, width: i32, advance: i32) -> &str {
     let most = usize::try_from(width / advance).unwrap_or(0);
-    text.char_indices()
-        .nth(most)
-        .map_or(text, |(end, _)| &text[..end])
+    text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

@@ -48,11 +48,7 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub fn new(
-        labels: &'a LabelMap,
-        scan: &'a Volume,
-        channel: usize,
-    ) -> Result<Self, VolumeError> {
+    pub fn new(labels: &'a LabelMap, scan: &'a Volume, channel: usize) -> Result<Self, VolumeError> {
         let affine = scan.affine;
         let inverse = affine.inverse()?;
         let (linear, spacing) = (affine.linear(), affine.spacing());
@@ -74,15 +70,7 @@ impl<'a> Section<'a> {
         }
         let middle = scan.dims.map(|d| (d as f64 - 1.0) / 2.0);
         let center = affine.apply(centroid_of_largest(labels).unwrap_or(middle));
-        Ok(Self {
-            labels,
-            channel: scan.channel(channel),
-            dims: scan.dims,
-            inverse,
-            frame,
-            range,
-            center,
-        })
+        Ok(Self { labels, channel: scan.channel(channel), dims: scan.dims, inverse, frame, range, center })
     }
 
     /// Size of the scan along right, front and up.
@@ -98,12 +86,7 @@ impl<'a> Section<'a> {
     /// What is at the left, right, top and bottom edge.
     pub fn letters(&self, plane: Plane) -> [String; 4] {
         let [across, upright] = plane.axes().map(|a| self.frame[a]);
-        [
-            letters(&across),
-            letters(&across.map(|v| -v)),
-            letters(&upright),
-            letters(&upright.map(|v| -v)),
-        ]
+        [letters(&across), letters(&across.map(|v| -v)), letters(&upright), letters(&upright.map(|v| -v))]
     }
 
     /// A picture of `size` pixels, `scale` pixels per mm.
@@ -114,9 +97,7 @@ impl<'a> Section<'a> {
         let first = |axis: usize| self.range[axis][1] - 0.5 / scale;
         let depth = dot(&self.frame[normal], &self.center);
         let start: [f64; 3] = std::array::from_fn(|r| {
-            self.frame[a][r] * first(a)
-                + self.frame[b][r] * first(b)
-                + self.frame[normal][r] * depth
+            self.frame[a][r] * first(a) + self.frame[b][r] * first(b) + self.frame[normal][r] * depth
         });
         let origin = self.inverse.apply(start);
         let m = self.inverse.linear();
@@ -124,17 +105,9 @@ impl<'a> Section<'a> {
             let d = self.frame[axis].map(|v| -v / scale);
             std::array::from_fn(|r| dot(&m[r], &d))
         };
-        let cut = [a, b].map(|axis| {
-            ((self.range[axis][1] - dot(&self.frame[axis], &self.center)) * scale) as i32
-        });
+        let cut = [a, b].map(|axis| ((self.range[axis][1] - dot(&self.frame[axis], &self.center)) * scale) as i32);
         let cut = [cut[0].clamp(0, size[0] - 1), cut[1].clamp(0, size[1] - 1)];
-        View {
-            section: self,
-            origin,
-            du: step(a),
-            dv: step(b),
-            cut,
-        }
+        View { section: self, origin, du: step(a), dv: step(b), cut }
     }
 
     fn at(&self, index: [usize; 3]) -> usize {
@@ -164,9 +137,7 @@ impl View<'_> {
     }
 
     fn index(&self, u: i32, v: i32) -> [f64; 3] {
-        std::array::from_fn(|a| {
-            self.origin[a] + self.du[a] * f64::from(u) + self.dv[a] * f64::from(v)
-        })
+        std::array::from_fn(|a| self.origin[a] + self.du[a] * f64::from(u) + self.dv[a] * f64::from(v))
     }
 
     /// The voxel around a pixel; `None` outside of the scan.
@@ -185,8 +156,7 @@ impl View<'_> {
     /// The label at a pixel, 0 outside of the scan.
     pub fn label(&self, u: i32, v: i32) -> u16 {
         let at = self.nearest(u, v).map(|voxel| self.section.at(voxel));
-        at.and_then(|at| self.section.labels.data.get(at).copied())
-            .unwrap_or(0)
+        at.and_then(|at| self.section.labels.data.get(at).copied()).unwrap_or(0)
     }
 
     /// Trilinear intensity and nearest label; `None` outside of the scan.
@@ -205,38 +175,22 @@ impl View<'_> {
                 (low as usize + upper).min(last)
             });
             if weight > 0.0 {
-                sum += weight
-                    * f64::from(
-                        self.section
-                            .channel
-                            .get(self.section.at(voxel))
-                            .copied()
-                            .unwrap_or(f32::NAN),
-                    );
+                sum +=
+                    weight * f64::from(self.section.channel.get(self.section.at(voxel)).copied().unwrap_or(f32::NAN));
             }
         }
-        Some(Sample {
-            intensity: sum as f32,
-            label: self.label(u, v),
-        })
+        Some(Sample { intensity: sum as f32, label: self.label(u, v) })
     }
 }
 
 /// Mean index of the voxels of the commonest label but 0.
 fn centroid_of_largest(labels: &LabelMap) -> Option<[f64; 3]> {
     let counts = labels.counts();
-    let (&largest, &count) = counts
-        .iter()
-        .filter(|(v, _)| **v != 0)
-        .max_by_key(|(v, n)| (**n, std::cmp::Reverse(**v)))?;
+    let (&largest, &count) =
+        counts.iter().filter(|(v, _)| **v != 0).max_by_key(|(v, n)| (**n, std::cmp::Reverse(**v)))?;
     let [_, ny, nz] = labels.dims;
     let mut sum = [0.0; 3];
-    for (at, _) in labels
-        .data
-        .iter()
-        .enumerate()
-        .filter(|(_, v)| **v == largest)
-    {
+    for (at, _) in labels.data.iter().enumerate().filter(|(_, v)| **v == largest) {
         for (sum, index) in sum.iter_mut().zip([at / nz / ny, at / nz % ny, at % nz]) {
             *sum += index as f64;
         }

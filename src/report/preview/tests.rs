@@ -14,11 +14,7 @@ fn scan(axis: [usize; 3], flip: [bool; 3], turn: f64) -> (LabelMap, Volume) {
         let w = axis[a];
         dims[a] = (extent[w] / spacing[a]) as usize;
         m[w][a] = if flip[a] { -spacing[a] } else { spacing[a] };
-        origin[w] = if flip[a] {
-            extent[w] / 2.0 - spacing[a] / 2.0
-        } else {
-            -extent[w] / 2.0 + spacing[a] / 2.0
-        };
+        origin[w] = if flip[a] { extent[w] / 2.0 - spacing[a] / 2.0 } else { -extent[w] / 2.0 + spacing[a] / 2.0 };
     }
     let upright = Affine::from_parts(m, origin);
     let (s, c) = turn.sin_cos();
@@ -39,17 +35,8 @@ fn scan(axis: [usize; 3], flip: [bool; 3], turn: f64) -> (LabelMap, Volume) {
 }
 
 fn all_orientations() -> impl Iterator<Item = ([usize; 3], [bool; 3])> {
-    let orders = [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ];
-    orders
-        .into_iter()
-        .flat_map(|o| (0..8).map(move |f| (o, [f & 1 == 1, f & 2 == 2, f & 4 == 4])))
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    orders.into_iter().flat_map(|o| (0..8).map(move |f| (o, [f & 1 == 1, f & 2 == 2, f & 4 == 4])))
 }
 
 #[test]
@@ -57,41 +44,17 @@ fn the_patients_right_is_on_the_left_in_all_48_orientations() {
     for (axis, flip) in all_orientations() {
         let (labels, scan) = scan(axis, flip, 0.0);
         let section = Section::new(&labels, &scan, 0).expect("a section");
-        assert_eq!(
-            section.extent_mm().map(f64::round),
-            [24.0, 32.0, 40.0],
-            "{axis:?} {flip:?}"
-        );
+        assert_eq!(section.extent_mm().map(f64::round), [24.0, 32.0, 40.0], "{axis:?} {flip:?}");
         assert_eq!(section.letters(Plane::Axial), ["R", "L", "A", "P"]);
         assert_eq!(section.letters(Plane::Coronal), ["R", "L", "S", "I"]);
         assert_eq!(section.letters(Plane::Sagittal), ["A", "P", "S", "I"]);
-        let at = |plane, size: [i32; 2], u, v| {
-            section.view(plane, size, 2.0).sample(u, v).expect("inside")
-        };
-        assert!(
-            at(Plane::Axial, [48, 64], 5, 32).intensity > 0.9,
-            "right half of {axis:?} {flip:?}"
-        );
-        assert!(
-            at(Plane::Axial, [48, 64], 42, 32).intensity < 0.1,
-            "left half of {axis:?} {flip:?}"
-        );
+        let at = |plane, size: [i32; 2], u, v| section.view(plane, size, 2.0).sample(u, v).expect("inside");
+        assert!(at(Plane::Axial, [48, 64], 5, 32).intensity > 0.9, "right half of {axis:?} {flip:?}");
+        assert!(at(Plane::Axial, [48, 64], 42, 32).intensity < 0.1, "left half of {axis:?} {flip:?}");
         // The label is right, front and top, so at the upper left of every plane through it.
-        for (plane, size) in [
-            (Plane::Axial, [48, 64]),
-            (Plane::Coronal, [48, 80]),
-            (Plane::Sagittal, [64, 80]),
-        ] {
-            assert_eq!(
-                at(plane, size, 2, 2).label,
-                1,
-                "{plane:?} of {axis:?} {flip:?}"
-            );
-            assert_eq!(
-                at(plane, size, size[0] - 3, size[1] - 3).label,
-                0,
-                "{plane:?} of {axis:?} {flip:?}"
-            );
+        for (plane, size) in [(Plane::Axial, [48, 64]), (Plane::Coronal, [48, 80]), (Plane::Sagittal, [64, 80])] {
+            assert_eq!(at(plane, size, 2, 2).label, 1, "{plane:?} of {axis:?} {flip:?}");
+            assert_eq!(at(plane, size, size[0] - 3, size[1] - 3).label, 0, "{plane:?} of {axis:?} {flip:?}");
         }
     }
 }
@@ -102,11 +65,7 @@ fn oblique_scans_say_so_at_their_edges() {
         let (labels, scan) = scan(axis, flip, 0.35);
         let section = Section::new(&labels, &scan, 0).expect("a section");
         // Turned by 20 degrees about the body axis, from right to front.
-        assert_eq!(
-            section.letters(Plane::Axial),
-            ["RA", "LP", "AL", "PR"],
-            "{axis:?} {flip:?}"
-        );
+        assert_eq!(section.letters(Plane::Axial), ["RA", "LP", "AL", "PR"], "{axis:?} {flip:?}");
         assert_eq!(section.letters(Plane::Coronal), ["RA", "LP", "S", "I"]);
         assert_eq!(section.extent_mm().map(f64::round), [24.0, 32.0, 40.0]);
     }
@@ -115,17 +74,8 @@ fn oblique_scans_say_so_at_their_edges() {
 #[test]
 fn the_picture_has_the_scans_proportions() {
     let (labels, scan) = scan([0, 1, 2], [true, false, false], 0.0);
-    let names = [LabelName {
-        value: 1,
-        name: "corner".into(),
-        color: [200, 80, 60],
-    }];
-    let options = PreviewOptions {
-        title: "a scan",
-        channel_name: "CT",
-        names: &names,
-        ..PreviewOptions::default()
-    };
+    let names = [LabelName { value: 1, name: "corner".into(), color: [200, 80, 60] }];
+    let options = PreviewOptions { title: "a scan", channel_name: "CT", names: &names, ..PreviewOptions::default() };
     let bytes = preview(&labels, &scan, &options).expect("a picture");
     let decoder = png::Decoder::new(std::io::Cursor::new(&bytes));
     let mut reader = decoder.read_info().expect("a PNG");
@@ -142,20 +92,14 @@ fn the_picture_has_the_scans_proportions() {
 
 #[test]
 fn awkward_scans_make_pictures_too() {
-    let odd = [
-        ([1, 1, 1], vec![f32::NAN]),
-        ([200, 1, 1], vec![3.0; 200]),
-        ([2, 3, 4], (0..24).map(|v| v as f32).collect()),
-    ];
+    let odd =
+        [([1, 1, 1], vec![f32::NAN]), ([200, 1, 1], vec![3.0; 200]), ([2, 3, 4], (0..24).map(|v| v as f32).collect())];
     for (dims, data) in odd {
         let count = data.len();
         let scan = Volume::new(data, 1, dims, Affine::IDENTITY).expect("scan");
         for value in [0, 900] {
             let labels = LabelMap::new(vec![value; count], dims, Affine::IDENTITY).expect("labels");
-            let options = PreviewOptions {
-                title: "näme \u{4e00}\n",
-                ..PreviewOptions::default()
-            };
+            let options = PreviewOptions { title: "näme \u{4e00}\n", ..PreviewOptions::default() };
             assert!(preview(&labels, &scan, &options).is_ok(), "{dims:?}");
         }
     }

@@ -20,12 +20,7 @@ impl Window {
     /// the 2nd to the 98.5th percentile: air fills half of it, and metal and bone would take the greys of soft tissue.
     pub fn of(values: &[f32]) -> Self {
         let step = values.len().div_ceil(SAMPLES).max(1);
-        let mut finite: Vec<f32> = values
-            .iter()
-            .step_by(step)
-            .copied()
-            .filter(|v| v.is_finite())
-            .collect();
+        let mut finite: Vec<f32> = values.iter().step_by(step).copied().filter(|v| v.is_finite()).collect();
         finite.sort_by(f32::total_cmp);
         let mut ends = percentiles(&finite, [0.01, 0.995]);
         if ends[0] < AIR {
@@ -34,14 +29,7 @@ impl Window {
             ends = percentiles(&finite[body..], [0.02, 0.985]);
         }
         let [low, high] = ends;
-        if low < high {
-            Self { low, high }
-        } else {
-            Self {
-                low: low - 1.0,
-                high: low + 1.0,
-            }
-        }
+        if low < high { Self { low, high } } else { Self { low: low - 1.0, high: low + 1.0 } }
     }
 
     /// 0 to 255; values that are not finite are black.
@@ -65,11 +53,7 @@ impl Window {
 /// Two percentiles of sorted values; 0 where there are none.
 fn percentiles(sorted: &[f32], at: [f64; 2]) -> [f64; 2] {
     let last = sorted.len().saturating_sub(1) as f64;
-    at.map(|q| {
-        sorted
-            .get((q * last).round() as usize)
-            .map_or(0.0, |&v| f64::from(v))
-    })
+    at.map(|q| sorted.get((q * last).round() as usize).map_or(0.0, |&v| f64::from(v)))
 }
 
 #[cfg(test)]
@@ -82,20 +66,14 @@ mod tests {
         values.extend((0..1000).map(|v| v as f32 / 10.0));
         values.extend([30_000.0, f32::NAN, f32::INFINITY]);
         let w = Window::of(&values);
-        assert!(
-            w.low >= 0.0 && w.low < 4.0 && w.high > 96.0 && w.high < 101.0,
-            "{w:?}"
-        );
+        assert!(w.low >= 0.0 && w.low < 4.0 && w.high > 96.0 && w.high < 101.0, "{w:?}");
     }
 
     #[test]
     fn magnitudes_keep_their_dark_half() {
         let values: Vec<f32> = (0..10_000).map(|v| v as f32).collect();
         let w = Window::of(&values);
-        assert!(
-            (w.low - 100.0).abs() < 2.0 && (w.high - 9949.0).abs() < 2.0,
-            "{w:?}"
-        );
+        assert!((w.low - 100.0).abs() < 2.0 && (w.high - 9949.0).abs() < 2.0, "{w:?}");
     }
 
     #[test]
@@ -104,13 +82,7 @@ mod tests {
             let w = Window::of(&values);
             assert!(w.low < w.high, "{w:?}");
         }
-        let w = Window {
-            low: 0.0,
-            high: 10.0,
-        };
-        assert_eq!(
-            [w.grey(-1.0), w.grey(5.0), w.grey(99.0), w.grey(f32::NAN)],
-            [0, 127, 255, 0]
-        );
+        let w = Window { low: 0.0, high: 10.0 };
+        assert_eq!([w.grey(-1.0), w.grey(5.0), w.grey(99.0), w.grey(f32::NAN)], [0, 127, 255, 0]);
     }
 }

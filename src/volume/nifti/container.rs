@@ -36,24 +36,14 @@ pub(super) fn prefix(bytes: &[u8], n: usize) -> Result<Cow<'_, [u8]>, VolumeErro
 }
 
 /// Refuses a declared size that the file cannot hold, without unpacking or allocating anything.
-pub(super) fn check_declared(
-    bytes: &[u8],
-    what: &'static str,
-    declared: u64,
-) -> Result<(), VolumeError> {
+pub(super) fn check_declared(bytes: &[u8], what: &'static str, declared: u64) -> Result<(), VolumeError> {
     let present = bytes.len() as u64;
     if !is_gzip(bytes) && declared > present {
-        return Err(VolumeError::Truncated {
-            what,
-            needed: declared,
-            found: present,
-        });
+        return Err(VolumeError::Truncated { what, needed: declared, found: present });
     }
     if is_gzip(bytes) && declared / MAX_RATIO > present {
         return Err(VolumeError::Compression {
-            problem: format!(
-                "{what} should hold {declared} bytes, more than {present} compressed bytes can hold"
-            ),
+            problem: format!("{what} should hold {declared} bytes, more than {present} compressed bytes can hold"),
         });
     }
     Ok(())
@@ -86,28 +76,19 @@ pub(super) fn content<'a>(
         if out.capacity() - out.len() < wanted {
             let step = (out.len() as u64).max(CHUNK as u64).min(missing) as usize;
             out.try_reserve_exact(step)
-                .map_err(|_| VolumeError::TooLarge {
-                    needed: declared,
-                    limit: out.len() as u64,
-                })?;
+                .map_err(|_| VolumeError::TooLarge { needed: declared, limit: out.len() as u64 })?;
         }
         out.extend_from_slice(&chunk[..wanted]);
         trailing += (got - wanted) as u64;
         if trailing > MAX_TRAILING {
             return Err(VolumeError::Compression {
-                problem: format!(
-                    "{what} unpacks to more than the {declared} bytes its header declares"
-                ),
+                problem: format!("{what} unpacks to more than the {declared} bytes its header declares"),
             });
         }
     }
     let found = out.len() as u64;
     if found < declared {
-        return Err(VolumeError::Truncated {
-            what,
-            needed: declared,
-            found,
-        });
+        return Err(VolumeError::Truncated { what, needed: declared, found });
     }
     Ok((Cow::Owned(out), trailing))
 }
@@ -129,22 +110,18 @@ struct Members<'a> {
 
 impl<'a> Members<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            decoder: Some(GzDecoder::new(bytes)),
-        }
+        Self { decoder: Some(GzDecoder::new(bytes)) }
     }
 
     /// Fills a part of `buffer` (not empty); 0 at the end of the last member.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, VolumeError> {
         while let Some(decoder) = &mut self.decoder {
-            let got = decoder
-                .read(buffer)
-                .map_err(|error| VolumeError::Compression {
-                    problem: match error.kind() {
-                        ErrorKind::UnexpectedEof => "the stream is cut short".to_owned(),
-                        _ => format!("the stream is damaged ({error})"),
-                    },
-                })?;
+            let got = decoder.read(buffer).map_err(|error| VolumeError::Compression {
+                problem: match error.kind() {
+                    ErrorKind::UnexpectedEof => "the stream is cut short".to_owned(),
+                    _ => format!("the stream is damaged ({error})"),
+                },
+            })?;
             if got > 0 {
                 return Ok(got);
             }

@@ -23,8 +23,7 @@ impl Datatype {
     /// A code that is not a single real number per voxel; the message names it.
     pub(super) fn from_code(code: i64) -> Result<Self, VolumeError> {
         let refused = |name: &str| {
-            let problem =
-                format!("{name} voxels are not supported: one real number per voxel is needed");
+            let problem = format!("{name} voxels are not supported: one real number per voxel is needed");
             Err(VolumeError::header("datatype", code, problem))
         };
         Ok(match code {
@@ -93,12 +92,8 @@ impl Datatype {
         macro_rules! as_type {
             ($t:ty) => {
                 match endian {
-                    Endian::Little => transpose(raw, channels, dims, |b| {
-                        convert(<$t>::from_le_bytes(b) as f64)
-                    }),
-                    Endian::Big => transpose(raw, channels, dims, |b| {
-                        convert(<$t>::from_be_bytes(b) as f64)
-                    }),
+                    Endian::Little => transpose(raw, channels, dims, |b| convert(<$t>::from_le_bytes(b) as f64)),
+                    Endian::Big => transpose(raw, channels, dims, |b| convert(<$t>::from_be_bytes(b) as f64)),
                 }
             };
         }
@@ -130,16 +125,12 @@ fn transpose<const N: usize, T: Copy + Default>(
     let volume = nx * ny * nz;
     let (voxels, _) = raw.as_chunks::<N>();
     let mut out = Vec::new();
-    out.try_reserve_exact(channels * volume)
-        .map_err(|_| VolumeError::TooLarge {
-            needed: (channels * volume * size_of::<T>()) as u64,
-            limit: isize::MAX as u64,
-        })?;
+    out.try_reserve_exact(channels * volume).map_err(|_| VolumeError::TooLarge {
+        needed: (channels * volume * size_of::<T>()) as u64,
+        limit: isize::MAX as u64,
+    })?;
     out.resize(channels * volume, T::default());
-    for (from, to) in voxels
-        .chunks_exact(volume)
-        .zip(out.chunks_exact_mut(volume))
-    {
+    for (from, to) in voxels.chunks_exact(volume).zip(out.chunks_exact_mut(volume)) {
         for x0 in (0..nx).step_by(TILE) {
             let x1 = (x0 + TILE).min(nx);
             for z0 in (0..nz).step_by(TILE) {

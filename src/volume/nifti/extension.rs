@@ -26,8 +26,8 @@ impl Extension {
     /// `esize`, `ecode`, content and zeros up to a multiple of 16 bytes.
     pub(super) fn encode(&self) -> Result<Vec<u8>, VolumeError> {
         let size = (self.data.len() + 8).next_multiple_of(16);
-        let esize = i32::try_from(size)
-            .map_err(|_| VolumeError::header("extension size", size, "2 GiB is the limit"))?;
+        let esize =
+            i32::try_from(size).map_err(|_| VolumeError::header("extension size", size, "2 GiB is the limit"))?;
         let mut out = Vec::with_capacity(size);
         out.extend_from_slice(&esize.to_le_bytes());
         out.extend_from_slice(&self.code.to_le_bytes());
@@ -62,22 +62,13 @@ pub(super) fn parse(
             return bad("at least 8 bytes are needed".into());
         }
         let Some(block) = region.get(8..length) else {
-            return bad(format!(
-                "only {} bytes are left before the voxels",
-                region.len()
-            ));
+            return bad(format!("only {} bytes are left before the voxels", region.len()));
         };
         if length % 16 != 0 {
             warnings.push(format!("extension size {size} is not a multiple of 16"));
         }
-        let end = block
-            .iter()
-            .rposition(|&b| b != 0)
-            .map_or(0, |last| last + 1);
-        found.push(Extension {
-            code,
-            data: block[..end].to_vec(),
-        });
+        let end = block.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+        found.push(Extension { code, data: block[..end].to_vec() });
         region = &region[length..];
     }
     Ok(found)

@@ -97,27 +97,19 @@ fn automatic(
     };
     warnings.append(&mut repairs);
     if sides_differ(&sform, &qform) {
-        return Err(VolumeError::SidesDisagree {
-            sform: side(&sform),
-            qform: side(&qform),
-        });
+        return Err(VolumeError::SidesDisagree { sform: side(&sform), qform: side(&qform) });
     }
     // MONAI replaces an sform whose spacing is not pixdim by a qform whose spacing is.
     let flat = header.dimensions() <= 3;
     if flat && !spacing_agrees(header, &sform) && spacing_agrees(header, &qform) {
-        warnings.push(
-            "the sform's voxel sizes differ from pixdim, the qform's do not: the qform is used"
-                .into(),
-        );
+        warnings.push("the sform's voxel sizes differ from pixdim, the qform's do not: the qform is used".into());
         return Ok((qform, AffineFrom::Qform));
     }
     warn_of_spacing(header, &sform, warnings);
     let (dims, _) = header.shape()?;
     let apart = sform.max_displacement(&qform, dims);
     if apart > FORMS_AGREE_MM {
-        warnings.push(format!(
-            "sform and qform place voxels up to {apart:.2} mm apart; the sform is used"
-        ));
+        warnings.push(format!("sform and qform place voxels up to {apart:.2} mm apart; the sform is used"));
     }
     Ok((sform, AffineFrom::Sform))
 }
@@ -132,11 +124,7 @@ fn coded(field: &str, code: i32, warnings: &mut Vec<String>) -> bool {
 }
 
 fn side(affine: &Affine) -> String {
-    let hand = if affine.determinant() > 0.0 {
-        "right-handed"
-    } else {
-        "left-handed"
-    };
+    let hand = if affine.determinant() > 0.0 { "right-handed" } else { "left-handed" };
     format!("{} ({hand})", affine.axis_codes())
 }
 
@@ -164,14 +152,9 @@ fn spacing_agrees(header: &Header, affine: &Affine) -> bool {
 fn warn_of_spacing(header: &Header, affine: &Affine, warnings: &mut Vec<String>) {
     let d = header.dimensions().min(3);
     let (spacing, pixdim) = (&affine.spacing()[..d], &header.pixdim[1..=d]);
-    let agree = spacing
-        .iter()
-        .zip(pixdim)
-        .all(|(s, p)| (s - p).abs() <= 1e-3 * s);
+    let agree = spacing.iter().zip(pixdim).all(|(s, p)| (s - p).abs() <= 1e-3 * s);
     if !agree {
-        warnings.push(format!(
-            "pixdim says {pixdim:?} mm, the affine {spacing:?} mm; the affine is used"
-        ));
+        warnings.push(format!("pixdim says {pixdim:?} mm, the affine {spacing:?} mm; the affine is used"));
     }
 }
 
@@ -219,29 +202,13 @@ fn rotation(header: &Header) -> Result<[[f64; 3]; 3], VolumeError> {
         squared.sqrt()
     } else {
         let problem = "b, c, d of a unit quaternion are needed";
-        return Err(VolumeError::header(
-            "quatern",
-            format!("{b}, {c}, {d}"),
-            problem,
-        ));
+        return Err(VolumeError::header("quatern", format!("{b}, {c}, {d}"), problem));
     };
     let s = 2.0 / (a * a + b * b + c * c + d * d);
     Ok([
-        [
-            1.0 - s * (c * c + d * d),
-            s * (b * c - a * d),
-            s * (b * d + a * c),
-        ],
-        [
-            s * (b * c + a * d),
-            1.0 - s * (b * b + d * d),
-            s * (c * d - a * b),
-        ],
-        [
-            s * (b * d - a * c),
-            s * (c * d + a * b),
-            1.0 - s * (b * b + c * c),
-        ],
+        [1.0 - s * (c * c + d * d), s * (b * c - a * d), s * (b * d + a * c)],
+        [s * (b * c + a * d), 1.0 - s * (b * b + d * d), s * (c * d - a * b)],
+        [s * (b * d - a * c), s * (c * d + a * b), 1.0 - s * (b * b + c * c)],
     ])
 }
 
@@ -280,25 +247,16 @@ pub(super) fn base(header: &Header, warnings: &mut Vec<String>) -> Result<Affine
 pub(super) fn store(header: &mut Header, affine: &Affine, dims: [usize; 3]) -> bool {
     header.srow = [affine.0[0], affine.0[1], affine.0[2]];
     let spacing = affine.spacing();
-    let qfac = if affine.determinant() < 0.0 {
-        -1.0
-    } else {
-        1.0
-    };
+    let qfac = if affine.determinant() < 0.0 { -1.0 } else { 1.0 };
     header.pixdim = [qfac, spacing[0], spacing[1], spacing[2], 1.0, 1.0, 1.0, 1.0];
     let scale = [spacing[0], spacing[1], spacing[2] * qfac];
     let m = affine.linear();
-    let directions: [[f64; 3]; 3] =
-        std::array::from_fn(|r| std::array::from_fn(|c| m[r][c] / scale[c]));
+    let directions: [[f64; 3]; 3] = std::array::from_fn(|r| std::array::from_fn(|c| m[r][c] / scale[c]));
     header.quatern = quaternion(&closest_rotation(&directions));
     header.qoffset = affine.origin();
     if header.version == Version::One {
         // What the file can hold: near 180 degrees the rounding is felt.
-        let stored = header
-            .quatern
-            .iter_mut()
-            .chain(&mut header.qoffset)
-            .chain(&mut header.pixdim);
+        let stored = header.quatern.iter_mut().chain(&mut header.qoffset).chain(&mut header.pixdim);
         stored.for_each(|v| *v = f64::from(*v as f32));
     }
     match qform(header, &mut Vec::new()) {
@@ -310,12 +268,7 @@ pub(super) fn store(header: &mut Header, affine: &Affine, dims: [usize; 3]) -> b
 /// b, c, d of the unit quaternion with a >= 0, by the largest of the four components.
 fn quaternion(r: &[[f64; 3]; 3]) -> [f64; 3] {
     let trace = r[0][0] + r[1][1] + r[2][2];
-    let squares = [
-        1.0 + trace,
-        1.0 + 2.0 * r[0][0] - trace,
-        1.0 + 2.0 * r[1][1] - trace,
-        1.0 + 2.0 * r[2][2] - trace,
-    ];
+    let squares = [1.0 + trace, 1.0 + 2.0 * r[0][0] - trace, 1.0 + 2.0 * r[1][1] - trace, 1.0 + 2.0 * r[2][2] - trace];
     let largest = (0..4).fold(0, |m, n| if squares[n] > squares[m] { n } else { m });
     let t = 2.0 * squares[largest].max(0.0).sqrt();
     let (x, y, z) = (r[2][1] - r[1][2], r[0][2] - r[2][0], r[1][0] - r[0][1]);

@@ -78,10 +78,7 @@ struct Fields<'a> {
 macro_rules! number {
     ($name:ident, $t:ty) => {
         fn $name(&self, offset: usize) -> $t {
-            let raw = self.bytes[offset..]
-                .first_chunk()
-                .copied()
-                .unwrap_or_default();
+            let raw = self.bytes[offset..].first_chunk().copied().unwrap_or_default();
             match self.endian {
                 Endian::Little => <$t>::from_le_bytes(raw),
                 Endian::Big => <$t>::from_be_bytes(raw),
@@ -114,9 +111,7 @@ impl Header {
     /// Anything that would make the voxels' place, type or number uncertain.
     pub(super) fn parse(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Self, VolumeError> {
         let not = |reason: String| VolumeError::NotNifti { reason };
-        let size = bytes
-            .first_chunk::<4>()
-            .ok_or_else(|| not(format!("it has only {} bytes", bytes.len())))?;
+        let size = bytes.first_chunk::<4>().ok_or_else(|| not(format!("it has only {} bytes", bytes.len())))?;
         let (version, endian) = match (i32::from_le_bytes(*size), i32::from_be_bytes(*size)) {
             (348, _) => (Version::One, Endian::Little),
             (_, 348) => (Version::One, Endian::Big),
@@ -177,11 +172,7 @@ impl Header {
             [0, 0, 0, 0] => warnings.push("the signature's line-end check is empty".into()),
             other => {
                 let problem = "the file went through a conversion of line ends";
-                return Err(VolumeError::header(
-                    "magic",
-                    format!("{other:02x?}"),
-                    problem,
-                ));
+                return Err(VolumeError::header("magic", format!("{other:02x?}"), problem));
             }
         }
         let floats = |at: usize, n: usize| f.f64(at + 8 * n);
@@ -210,28 +201,13 @@ impl Header {
 
     fn check_dim(&self) -> Result<(), VolumeError> {
         if !(1..=7).contains(&self.dim[0]) {
-            return Err(VolumeError::header(
-                "dim[0]",
-                self.dim[0],
-                "1 to 7 dimensions are possible",
-            ));
+            return Err(VolumeError::header("dim[0]", self.dim[0], "1 to 7 dimensions are possible"));
         }
-        for (n, &size) in self
-            .dim
-            .iter()
-            .enumerate()
-            .take(self.dimensions() + 1)
-            .skip(1)
-        {
+        for (n, &size) in self.dim.iter().enumerate().take(self.dimensions() + 1).skip(1) {
             if size < 1 {
-                const NAMES: [&str; 8] = [
-                    "dim[0]", "dim[1]", "dim[2]", "dim[3]", "dim[4]", "dim[5]", "dim[6]", "dim[7]",
-                ];
-                return Err(VolumeError::header(
-                    NAMES[n],
-                    size,
-                    "a size of at least 1 is needed",
-                ));
+                const NAMES: [&str; 8] =
+                    ["dim[0]", "dim[1]", "dim[2]", "dim[3]", "dim[4]", "dim[5]", "dim[6]", "dim[7]"];
+                return Err(VolumeError::header(NAMES[n], size, "a size of at least 1 is needed"));
             }
         }
         Ok(())
@@ -250,8 +226,7 @@ impl Header {
     pub fn shape(&self) -> Result<([usize; 3], usize), VolumeError> {
         let mut sizes = [1_usize; 7];
         for (size, &d) in sizes.iter_mut().zip(&self.dim[1..=self.dimensions()]) {
-            *size = usize::try_from(d)
-                .map_err(|_| VolumeError::header("dim", d, "the size cannot be counted"))?;
+            *size = usize::try_from(d).map_err(|_| VolumeError::header("dim", d, "the size cannot be counted"))?;
         }
         let [x, y, z, rest @ ..] = sizes;
         if rest.iter().filter(|&&n| n > 1).count() > 1 {
@@ -273,9 +248,7 @@ impl Header {
         let size = self.datatype.size() as u64;
         sizes
             .iter()
-            .try_fold(size, |n, &d| {
-                u64::try_from(d).ok().and_then(|d| n.checked_mul(d))
-            })
+            .try_fold(size, |n, &d| u64::try_from(d).ok().and_then(|d| n.checked_mul(d)))
             .ok_or_else(|| VolumeError::header("dim", format!("{sizes:?}"), "the size overflows"))
     }
 }
@@ -285,22 +258,15 @@ fn magic(found: &[u8], single: &[u8], pair: &[u8]) -> Result<bool, VolumeError> 
     if found == single || found == pair {
         return Ok(found == pair);
     }
-    let problem =
-        "this is no NIfTI signature (an ANALYZE file has none, and no orientation either)";
-    Err(VolumeError::header(
-        "magic",
-        format!("{:?}", String::from_utf8_lossy(found)),
-        problem,
-    ))
+    let problem = "this is no NIfTI signature (an ANALYZE file has none, and no orientation either)";
+    Err(VolumeError::header("magic", format!("{:?}", String::from_utf8_lossy(found)), problem))
 }
 
 fn datatype(code: i16, bitpix: i16, warnings: &mut Vec<String>) -> Result<Datatype, VolumeError> {
     let datatype = Datatype::from_code(i64::from(code))?;
     let bits = datatype.size() * 8;
     if bitpix == 0 {
-        warnings.push(format!(
-            "bitpix is not set; datatype {code} has {bits} bits"
-        ));
+        warnings.push(format!("bitpix is not set; datatype {code} has {bits} bits"));
     } else if usize::try_from(bitpix) != Ok(bits) {
         let problem = format!("datatype {code} has {bits} bits; one of the two is wrong");
         return Err(VolumeError::header("bitpix", bitpix, problem));
@@ -320,12 +286,7 @@ fn scaling(slope: f64, inter: f64) -> Result<Option<(f64, f64)>, VolumeError> {
     Ok(Some((slope, inter)))
 }
 
-fn offset(
-    value: f64,
-    version: Version,
-    pair: bool,
-    warnings: &mut Vec<String>,
-) -> Result<u64, VolumeError> {
+fn offset(value: f64, version: Version, pair: bool, warnings: &mut Vec<String>) -> Result<u64, VolumeError> {
     // 2^53 is the last exact integer; NaN and infinity fail the range.
     if !(-9.0e15..=9.0e15).contains(&value) || value.fract() != 0.0 {
         let problem = "a whole number of bytes is needed";
@@ -338,17 +299,8 @@ fn offset_2(value: i64, pair: bool, warnings: &mut Vec<String>) -> Result<u64, V
     offset_check(value, Version::Two, pair, warnings)
 }
 
-fn offset_check(
-    value: i64,
-    version: Version,
-    pair: bool,
-    warnings: &mut Vec<String>,
-) -> Result<u64, VolumeError> {
-    let least = if pair {
-        0
-    } else {
-        version.header_size() as u64 + 4
-    };
+fn offset_check(value: i64, version: Version, pair: bool, warnings: &mut Vec<String>) -> Result<u64, VolumeError> {
+    let least = if pair { 0 } else { version.header_size() as u64 + 4 };
     match u64::try_from(value) {
         Ok(offset) if offset >= least => {
             if offset % 16 != 0 {

@@ -38,8 +38,5 @@ pub(super) fn label_table(names: &[LabelName]) -> Extension {
         "</LabelTable>\n<StudyMetaDataLinkSet>\n</StudyMetaDataLinkSet>\n\
          <VolumeType><![CDATA[Label]]></VolumeType>\n</VolumeInformation>\n</CaretExtension>\n",
     );
-    Extension {
-        code: CARET,
-        data: xml.into_bytes(),
-    }
+    Extension { code: CARET, data: xml.into_bytes() }
 }

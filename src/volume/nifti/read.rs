@@ -22,16 +22,8 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        let max_bytes = if cfg!(target_pointer_width = "64") {
-            32 << 30
-        } else {
-            2 << 30
-        };
-        Self {
-            form: Form::Auto,
-            require_orientation: false,
-            max_bytes,
-        }
+        let max_bytes = if cfg!(target_pointer_width = "64") { 32 << 30 } else { 2 << 30 };
+        Self { form: Form::Auto, require_orientation: false, max_bytes }
     }
 }
 
@@ -90,23 +82,14 @@ pub fn read(bytes: &[u8], img: Option<&[u8]>, options: &ReadOptions) -> Result<S
     let voxels = raw.voxels()?;
     let data = match header.scaling {
         Some((slope, inter)) => {
-            header
-                .datatype
-                .decode(voxels, header.endian, raw.channels, raw.dims, |v| {
-                    (v * slope + inter) as f32
-                })?
+            header.datatype.decode(voxels, header.endian, raw.channels, raw.dims, |v| (v * slope + inter) as f32)?
         }
-        None => header
-            .datatype
-            .decode(voxels, header.endian, raw.channels, raw.dims, |v| v as f32)?,
+        None => header.datatype.decode(voxels, header.endian, raw.channels, raw.dims, |v| v as f32)?,
     };
     let volume = Volume::new(data, raw.channels, raw.dims, raw.affine)?;
     let odd = volume.non_finite();
     if odd > 0 {
-        raw.warnings.push(format!(
-            "{odd} of {} voxels are NaN or infinite",
-            volume.data.len()
-        ));
+        raw.warnings.push(format!("{odd} of {} voxels are NaN or infinite", volume.data.len()));
     }
     Ok(Scan {
         volume,
@@ -121,34 +104,19 @@ pub fn read(bytes: &[u8], img: Option<&[u8]>, options: &ReadOptions) -> Result<S
 ///
 /// # Errors
 /// As [`read`], and the first voxel that is no label, or more than one channel.
-pub fn read_labels(
-    bytes: &[u8],
-    img: Option<&[u8]>,
-    options: &ReadOptions,
-) -> Result<LabelScan, VolumeError> {
+pub fn read_labels(bytes: &[u8], img: Option<&[u8]>, options: &ReadOptions) -> Result<LabelScan, VolumeError> {
     const NO_LABEL: u32 = u32::MAX;
     let raw = Raw::open(bytes, img, options)?;
     let header = &raw.header;
     if raw.channels != 1 {
-        return Err(VolumeError::shape(
-            "channels of a label map",
-            1,
-            raw.channels,
-        ));
+        return Err(VolumeError::shape("channels of a label map", 1, raw.channels));
     }
     let (slope, inter) = header.scaling.unwrap_or((1.0, 0.0));
     // Scaled labels carry the rounding of an f32 slope.
-    let tolerance = if header.scaling.is_some_and(|s| s != (1.0, 0.0)) {
-        1e-3
-    } else {
-        0.0
-    };
+    let tolerance = if header.scaling.is_some_and(|s| s != (1.0, 0.0)) { 1e-3 } else { 0.0 };
     let value = |v: f64| v * slope + inter;
-    let decode = |convert: &dyn Fn(f64) -> u32| {
-        header
-            .datatype
-            .decode(raw.voxels()?, header.endian, 1, raw.dims, convert)
-    };
+    let decode =
+        |convert: &dyn Fn(f64) -> u32| header.datatype.decode(raw.voxels()?, header.endian, 1, raw.dims, convert);
     let wide = decode(&|v| {
         let v = value(v);
         let label = v.round();
@@ -157,15 +125,8 @@ pub fn read_labels(
     })?;
     if let Some(at) = wide.iter().position(|&v| v == NO_LABEL) {
         let [_, ny, nz] = raw.dims;
-        let values = header
-            .datatype
-            .decode(raw.voxels()?, header.endian, 1, raw.dims, value)?;
-        return Err(VolumeError::Label {
-            x: at / (ny * nz),
-            y: at / nz % ny,
-            z: at % nz,
-            value: values[at],
-        });
+        let values = header.datatype.decode(raw.voxels()?, header.endian, 1, raw.dims, value)?;
+        return Err(VolumeError::Label { x: at / (ny * nz), y: at / nz % ny, z: at % nz, value: values[at] });
     }
     let data = wide.into_iter().map(|v| v as u16).collect();
     Ok(LabelScan {
@@ -190,11 +151,7 @@ struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    fn open(
-        bytes: &'a [u8],
-        img: Option<&'a [u8]>,
-        options: &ReadOptions,
-    ) -> Result<Self, VolumeError> {
+    fn open(bytes: &'a [u8], img: Option<&'a [u8]>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let (header, mut warnings) = header_only(bytes)?;
         let (dims, channels) = header.shape()?;
         let (affine, affine_from) = form::affine(&header, options, &mut warnings)?;
@@ -213,10 +170,7 @@ impl<'a> Raw<'a> {
         let decoded = stored / header.datatype.size() as u64 * size_of::<f32>() as u64;
         let needed = declared.max(decoded);
         if needed > options.max_bytes.min(isize::MAX as u64) {
-            return Err(VolumeError::TooLarge {
-                needed,
-                limit: options.max_bytes,
-            });
+            return Err(VolumeError::TooLarge { needed, limit: options.max_bytes });
         }
         let (content, trailing) = content(source, what, declared)?;
         if trailing > 0 {
@@ -228,46 +182,25 @@ impl<'a> Raw<'a> {
             extensions_in(all.get(head..).unwrap_or_default(), &header, &mut warnings)?
         } else {
             let end = header.vox_offset as usize;
-            extensions_in(
-                content.get(head..end).unwrap_or_default(),
-                &header,
-                &mut warnings,
-            )?
+            extensions_in(content.get(head..end).unwrap_or_default(), &header, &mut warnings)?
         };
-        Ok(Self {
-            header,
-            bytes: content,
-            dims,
-            channels,
-            affine,
-            affine_from,
-            extensions,
-            warnings,
-        })
+        Ok(Self { header, bytes: content, dims, channels, affine, affine_from, extensions, warnings })
     }
 
     /// The bytes of the voxels, exactly.
     fn voxels(&self) -> Result<&[u8], VolumeError> {
-        self.bytes
-            .get(self.header.vox_offset as usize..)
-            .ok_or(VolumeError::Truncated {
-                what: "the file",
-                needed: self.header.vox_offset,
-                found: self.bytes.len() as u64,
-            })
+        self.bytes.get(self.header.vox_offset as usize..).ok_or(VolumeError::Truncated {
+            what: "the file",
+            needed: self.header.vox_offset,
+            found: self.bytes.len() as u64,
+        })
     }
 }
 
 /// `region` begins with the 4 bytes of the extender; extensions follow if its first is not 0.
-fn extensions_in(
-    region: &[u8],
-    header: &Header,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Extension>, VolumeError> {
+fn extensions_in(region: &[u8], header: &Header, warnings: &mut Vec<String>) -> Result<Vec<Extension>, VolumeError> {
     match region.split_first_chunk::<4>() {
-        Some((extender, rest)) if extender[0] != 0 => {
-            extension::parse(rest, header.endian, warnings)
-        }
+        Some((extender, rest)) if extender[0] != 0 => extension::parse(rest, header.endian, warnings),
         _ => Ok(Vec::new()),
     }
 }
@@ -287,10 +220,7 @@ pub fn read_path(path: &std::path::Path, options: &ReadOptions) -> Result<Scan, 
 /// # Errors
 /// As [`read_labels`], and files that cannot be opened.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn read_labels_path(
-    path: &std::path::Path,
-    options: &ReadOptions,
-) -> Result<LabelScan, VolumeError> {
+pub fn read_labels_path(path: &std::path::Path, options: &ReadOptions) -> Result<LabelScan, VolumeError> {
     let (bytes, img) = open_path(path)?;
     read_labels(&bytes, img.as_deref(), options)
 }
@@ -299,19 +229,10 @@ pub fn read_labels_path(
 #[cfg(not(target_arch = "wasm32"))]
 fn open_path(path: &std::path::Path) -> Result<(Vec<u8>, Option<Vec<u8>>), VolumeError> {
     let open = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|source| VolumeError::Io {
-            path: path.display().to_string(),
-            source,
-        })
+        std::fs::read(path).map_err(|source| VolumeError::Io { path: path.display().to_string(), source })
     };
-    let name = path
-        .file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let sibling = |from: &str, to: &str| {
-        name.strip_suffix(from)
-            .map(|stem| path.with_file_name(format!("{stem}{to}")))
-    };
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let sibling = |from: &str, to: &str| name.strip_suffix(from).map(|stem| path.with_file_name(format!("{stem}{to}")));
     let header = sibling(".img", ".hdr").or_else(|| sibling(".img.gz", ".hdr.gz"));
     let bytes = open(header.as_deref().unwrap_or(path))?;
     if !header_only(&bytes)?.0.pair {
@@ -322,9 +243,6 @@ fn open_path(path: &std::path::Path) -> Result<(Vec<u8>, Option<Vec<u8>>), Volum
     } else {
         sibling(".hdr", ".img").or_else(|| sibling(".hdr.gz", ".img.gz"))
     };
-    let image = image
-        .filter(|image| image.exists())
-        .map(|image| open(&image))
-        .transpose()?;
+    let image = image.filter(|image| image.exists()).map(|image| open(&image)).transpose()?;
     Ok((bytes, image))
 }

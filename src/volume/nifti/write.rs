@@ -44,11 +44,7 @@ pub fn is_gzip_name(name: &str) -> bool {
 ///
 /// # Errors
 /// The output cannot be written, or an extension is beyond 2 GiB.
-pub fn write_labels(
-    out: impl Write,
-    labels: &LabelMap,
-    options: &WriteOptions<'_>,
-) -> Result<(), VolumeError> {
+pub fn write_labels(out: impl Write, labels: &LabelMap, options: &WriteOptions<'_>) -> Result<(), VolumeError> {
     let largest = labels.data.iter().copied().max().unwrap_or(0);
     let wide = largest > 255;
     let datatype = if wide { Datatype::U16 } else { Datatype::U8 };
@@ -72,18 +68,8 @@ pub fn write_labels(
 ///
 /// # Errors
 /// The output cannot be written, or an extension is beyond 2 GiB.
-pub fn write_volume(
-    out: impl Write,
-    volume: &Volume,
-    options: &WriteOptions<'_>,
-) -> Result<(), VolumeError> {
-    let header = new_header(
-        &volume.affine,
-        volume.dims,
-        volume.channels,
-        Datatype::F32,
-        options,
-    )?;
+pub fn write_volume(out: impl Write, volume: &Volume, options: &WriteOptions<'_>) -> Result<(), VolumeError> {
+    let header = new_header(&volume.affine, volume.dims, volume.channels, Datatype::F32, options)?;
     encode(out, header, options, |emit| {
         for c in 0..volume.channels {
             each_on_disk(volume.channel(c), volume.dims, |row| {
@@ -176,8 +162,8 @@ fn codes(like: Option<&Header>, affine: &crate::volume::Affine, dims: [usize; 3]
         (Some(s), None) => (s, s),
         (None, Some(q)) => (q, q),
         (None, None) => {
-            let guessed = form::base(like, &mut Vec::new())
-                .is_ok_and(|base| base.max_displacement(affine, dims) <= SAME_GRID_MM);
+            let guessed =
+                form::base(like, &mut Vec::new()).is_ok_and(|base| base.max_displacement(affine, dims) <= SAME_GRID_MM);
             if guessed { (0, 0) } else { (ALIGNED, ALIGNED) }
         }
     }
@@ -196,10 +182,7 @@ fn encode(
         extensions.extend(label_table(options.label_names).encode()?);
     }
     if let Some(text) = options.comment {
-        let comment = Extension {
-            code: COMMENT,
-            data: text.as_bytes().to_vec(),
-        };
+        let comment = Extension { code: COMMENT, data: text.as_bytes().to_vec() };
         extensions.extend(comment.encode()?);
     }
     let head = header.version.header_size() + 4;
@@ -215,18 +198,12 @@ fn encode(
     };
     let mut out = std::io::BufWriter::with_capacity(1 << 16, out);
     let done = if options.gzip {
-        let mut packed = GzBuilder::new()
-            .mtime(0)
-            .operating_system(255)
-            .write(out, Compression::new(6));
+        let mut packed = GzBuilder::new().mtime(0).operating_system(255).write(out, Compression::new(6));
         write(&mut packed).and_then(|()| packed.finish()?.flush())
     } else {
         write(&mut out)
     };
-    done.map_err(|source| VolumeError::Io {
-        path: "NIfTI output".into(),
-        source,
-    })
+    done.map_err(|source| VolumeError::Io { path: "NIfTI output".into(), source })
 }
 
 impl Header {
@@ -252,10 +229,7 @@ impl Header {
                 let mut float = |offset: usize, v: f64| put(offset, &(v as f32).to_le_bytes());
                 (0..8).for_each(|n| float(76 + 4 * n, self.pixdim[n]));
                 float(108, self.vox_offset as f64);
-                [slope, inter]
-                    .iter()
-                    .enumerate()
-                    .for_each(|(n, &v)| float(112 + 4 * n, v));
+                [slope, inter].iter().enumerate().for_each(|(n, &v)| float(112 + 4 * n, v));
                 float(124, self.cal_max);
                 float(128, self.cal_min);
                 place.enumerate().for_each(|(n, &v)| float(256 + 4 * n, v));
@@ -270,14 +244,7 @@ impl Header {
             }
             Version::Two => {
                 put(0, &540_i32.to_le_bytes());
-                put(
-                    4,
-                    if self.pair {
-                        b"ni2\0\r\n\x1a\n"
-                    } else {
-                        b"n+2\0\r\n\x1a\n"
-                    },
-                );
+                put(4, if self.pair { b"ni2\0\r\n\x1a\n" } else { b"n+2\0\r\n\x1a\n" });
                 put(12, &code.to_le_bytes());
                 put(14, &bits.to_le_bytes());
                 for (n, &d) in self.dim.iter().enumerate() {
@@ -285,10 +252,7 @@ impl Header {
                 }
                 let mut float = |offset: usize, v: f64| put(offset, &v.to_le_bytes());
                 (0..8).for_each(|n| float(104 + 8 * n, self.pixdim[n]));
-                [slope, inter]
-                    .iter()
-                    .enumerate()
-                    .for_each(|(n, &v)| float(176 + 8 * n, v));
+                [slope, inter].iter().enumerate().for_each(|(n, &v)| float(176 + 8 * n, v));
                 float(192, self.cal_max);
                 float(200, self.cal_min);
                 place.enumerate().for_each(|(n, &v)| float(352 + 8 * n, v));

@@ -30,23 +30,15 @@ pub(super) fn infer(state: &StateDict<'_>) -> Result<Inferred, WeightsError> {
         let values = dims.axis(&linear, 1, 2)?;
         let volume = PATCH_SIZE.pow(3);
         if values % volume != 0 {
-            let problem = format!(
-                "its {values} inputs are no multiple of 16 * 16 * 16; only patches of 16 are supported"
-            );
+            let problem =
+                format!("its {values} inputs are no multiple of 16 * 16 * 16; only patches of 16 are supported");
             return Err(WeightsError::tensor(&linear, problem));
         }
         (ProjType::Perceptron, values / volume)
     } else {
-        (
-            ProjType::Conv,
-            dims.axis(&format!("{embedding}.patch_embeddings.weight"), 1, 5)?,
-        )
+        (ProjType::Conv, dims.axis(&format!("{embedding}.patch_embeddings.weight"), 1, 5)?)
     };
-    let blocks = (0..).take_while(|block| {
-        state
-            .shape(&format!("vit.blocks.{block}.norm1.weight"))
-            .is_some()
-    });
+    let blocks = (0..).take_while(|block| state.shape(&format!("vit.blocks.{block}.norm1.weight")).is_some());
     let has = |name: &str| state.shape(name).is_some();
     let norm = "decoder5.conv_block.norm1";
     let affine = has(&format!("{norm}.weight"));
@@ -65,25 +57,14 @@ pub(super) fn infer(state: &StateDict<'_>) -> Result<Inferred, WeightsError> {
         conv_block: has("encoder2.blocks.0.1.conv1.conv.weight"),
         res_block: has("decoder5.conv_block.conv3.conv.weight"),
         proj_type,
-        norm_name: if batch {
-            NormName::Batch { affine }
-        } else {
-            NormName::Instance { affine }
-        },
+        norm_name: if batch { NormName::Batch { affine } } else { NormName::Instance { affine } },
     };
     if network.num_layers != NUM_LAYERS {
-        let problem = format!(
-            "it has {} transformer blocks, UNETR has {NUM_LAYERS}",
-            network.num_layers
-        );
+        let problem = format!("it has {} transformer blocks, UNETR has {NUM_LAYERS}", network.num_layers);
         return Err(WeightsError::NotUnetr { problem });
     }
     let tokens = dims.axis(&format!("{embedding}.position_embeddings"), 1, 3)?;
-    Ok(Inferred {
-        network,
-        tokens,
-        norm_is_open: affine && !batch,
-    })
+    Ok(Inferred { network, tokens, norm_is_open: affine && !batch })
 }
 
 /// Axis lengths by tensor name.
@@ -95,14 +76,10 @@ impl Dims<'_, '_> {
     /// Length of one axis of a tensor that must have `rank` axes.
     fn axis(&self, name: &str, axis: usize, rank: usize) -> Result<usize, WeightsError> {
         let Some(shape) = self.state.shape(name) else {
-            return Err(WeightsError::NotUnetr {
-                problem: format!("tensor {} is missing", quoted(name)),
-            });
+            return Err(WeightsError::NotUnetr { problem: format!("tensor {} is missing", quoted(name)) });
         };
         let length = shape.get(axis).copied().filter(|_| shape.len() == rank);
-        length.ok_or_else(|| {
-            WeightsError::tensor(name, format!("shape {shape:?} does not have {rank} axes"))
-        })
+        length.ok_or_else(|| WeightsError::tensor(name, format!("shape {shape:?} does not have {rank} axes")))
     }
 }
 
@@ -121,10 +98,7 @@ impl Inferred {
         network.img_size = section.required("img_size")?;
         network.num_heads = section.required("num_heads")?;
         network.norm_name = section.or("norm_name", network.norm_name)?;
-        let tokens = network
-            .img_size
-            .iter()
-            .try_fold(1usize, |n, &size| n.checked_mul(size / PATCH_SIZE));
+        let tokens = network.img_size.iter().try_fold(1usize, |n, &size| n.checked_mul(size / PATCH_SIZE));
         if tokens != Some(self.tokens) {
             let problem = format!(
                 "{:?} does not have the checkpoint's {} patches of 16 x 16 x 16",
@@ -142,40 +116,24 @@ impl Inferred {
         let mut fields = Vec::new();
         let mut ask = |field: &str, hint: String| {
             if !section.has(field) {
-                fields.push(Undetermined {
-                    field: format!("network.{field}"),
-                    hint,
-                });
+                fields.push(Undetermined { field: format!("network.{field}"), hint });
             }
         };
         let tokens = self.tokens;
-        let side = (1..=tokens)
-            .take_while(|side| side * side * side <= tokens)
-            .last()
-            .unwrap_or(0);
+        let side = (1..=tokens).take_while(|side| side * side * side <= tokens).last().unwrap_or(0);
         let cube = match side * side * side == tokens {
             true => format!(", as in [{0}, {0}, {0}]", side * PATCH_SIZE),
             false => String::new(),
         };
-        ask(
-            "img_size",
-            format!("voxels along X, Y, Z, multiples of 16 with {tokens} patches together{cube}"),
-        );
+        ask("img_size", format!("voxels along X, Y, Z, multiples of 16 with {tokens} patches together{cube}"));
         let hidden = self.network.hidden_size;
         let usual = if hidden == 768 { "; 12 is usual" } else { "" };
-        ask(
-            "num_heads",
-            format!("attention heads, a divisor of {hidden}{usual}"),
-        );
+        ask("num_heads", format!("attention heads, a divisor of {hidden}{usual}"));
         if self.norm_is_open {
             let hint = r#"["instance", {"affine": true}] or ["group", {"num_groups": ...}]"#;
             ask("norm_name", hint.into());
         }
-        if fields.is_empty() {
-            Ok(())
-        } else {
-            Err(WeightsError::Undetermined { fields })
-        }
+        if fields.is_empty() { Ok(()) } else { Err(WeightsError::Undetermined { fields }) }
     }
 }
 

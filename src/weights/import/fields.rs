@@ -21,18 +21,11 @@ pub(super) fn complete(
     }
     object.insert("network".into(), section);
 
-    let texts = [
-        ("name", "imported"),
-        ("version", "0.0.0"),
-        ("licence", "unknown"),
-        ("citation", ""),
-    ];
+    let texts = [("name", "imported"), ("version", "0.0.0"), ("licence", "unknown"), ("citation", "")];
     for (key, neutral) in texts {
         fill(&mut object, "", key, json!(neutral), warnings);
     }
-    let channels: Vec<String> = (1..=network.in_channels)
-        .map(|channel| format!("channel_{channel}"))
-        .collect();
+    let channels: Vec<String> = (1..=network.in_channels).map(|channel| format!("channel_{channel}")).collect();
     let input = [
         ("channels", json!(channels)),
         ("orientation", Value::Null),
@@ -56,24 +49,14 @@ pub(super) fn complete(
 fn fill_output(object: &mut Map<String, Value>, network: &UnetrConfig, warnings: &mut Vec<String>) {
     let classes = network.out_channels;
     let neutral = if classes == 1 { "sigmoid" } else { "softmax" };
-    let activation = object
-        .get("output")
-        .and_then(|output| output.get("activation"));
+    let activation = object.get("output").and_then(|output| output.get("activation"));
     let sigmoid = activation.map_or(classes == 1, |activation| activation == "sigmoid");
     let mut output = vec![("activation", json!(neutral))];
     let mut values: Vec<u64> = (1..classes as u64).collect();
     if sigmoid {
-        let each: Vec<Value> = (0..classes)
-            .map(|channel| json!({"channel": channel, "value": channel + 1}))
-            .collect();
-        let given = object
-            .get("output")
-            .and_then(|output| output.get("regions"))
-            .and_then(Value::as_array);
-        let painted = given
-            .unwrap_or(&each)
-            .iter()
-            .filter_map(|region| region.get("value")?.as_u64());
+        let each: Vec<Value> = (0..classes).map(|channel| json!({"channel": channel, "value": channel + 1})).collect();
+        let given = object.get("output").and_then(|output| output.get("regions")).and_then(Value::as_array);
+        let painted = given.unwrap_or(&each).iter().filter_map(|region| region.get("value")?.as_u64());
         values = painted.filter(|&value| value > 0).collect();
         values.sort_unstable();
         values.dedup();
@@ -91,26 +74,14 @@ fn palette(value: u64) -> String {
         let distance = (hue + shift).rem_euclid(6.0) - 3.0;
         (64.0 + 176.0 * (distance.abs() - 1.0).clamp(0.0, 1.0)).round() as u8
     };
-    format!(
-        "#{:02x}{:02x}{:02x}",
-        channel(0.0),
-        channel(4.0),
-        channel(2.0)
-    )
+    format!("#{:02x}{:02x}{:02x}", channel(0.0), channel(4.0), channel(2.0))
 }
 
 fn take_section(object: &mut Map<String, Value>, key: &str) -> Value {
-    object
-        .remove(key)
-        .unwrap_or_else(|| Value::Object(Map::new()))
+    object.remove(key).unwrap_or_else(|| Value::Object(Map::new()))
 }
 
-fn fill_section(
-    object: &mut Map<String, Value>,
-    name: &str,
-    neutral: Vec<(&str, Value)>,
-    warnings: &mut Vec<String>,
-) {
+fn fill_section(object: &mut Map<String, Value>, name: &str, neutral: Vec<(&str, Value)>, warnings: &mut Vec<String>) {
     let mut section = take_section(object, name);
     if let Some(section) = section.as_object_mut() {
         for (key, value) in neutral {
@@ -120,22 +91,14 @@ fn fill_section(
     object.insert(name.into(), section);
 }
 
-fn fill(
-    object: &mut Map<String, Value>,
-    section: &str,
-    key: &str,
-    neutral: Value,
-    warnings: &mut Vec<String>,
-) {
+fn fill(object: &mut Map<String, Value>, section: &str, key: &str, neutral: Value, warnings: &mut Vec<String>) {
     if !object.contains_key(key) {
         let dot = if section.is_empty() { "" } else { "." };
         let shown = match key {
             "labels" => "class_1 and so on".to_string(),
             _ => neutral.to_string(),
         };
-        warnings.push(format!(
-            "{section}{dot}{key} is not given; taken as {shown}"
-        ));
+        warnings.push(format!("{section}{dot}{key} is not given; taken as {shown}"));
         object.insert(key.into(), neutral);
     }
 }

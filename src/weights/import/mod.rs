@@ -80,9 +80,7 @@ fn from_pytorch(
     _: serde_json::Map<String, serde_json::Value>,
     _: &ImportOptions<'_>,
 ) -> Result<Imported, WeightsError> {
-    Err(WeightsError::checkpoint(
-        "PyTorch files are not read in the browser; import them on the command line",
-    ))
+    Err(WeightsError::checkpoint("PyTorch files are not read in the browser; import them on the command line"))
 }
 
 /// A safetensors file starts with a header length whose upper half is 0, then `{`.
@@ -113,33 +111,16 @@ fn convert(
             (None, Dtype::F64) => Dtype::F32,
             (None, stored) => stored,
         };
-        let data = super::safetensors::TensorView {
-            name: &spec.name,
-            dtype: tensor.dtype,
-            shape: &spec.shape,
-            bytes: &data,
-        };
+        let data =
+            super::safetensors::TensorView { name: &spec.name, dtype: tensor.dtype, shape: &spec.shape, bytes: &data };
         data.check_finite()?;
         match dtype {
-            Dtype::F32 => tensors.push(
-                &spec.name,
-                dtype,
-                &spec.shape,
-                &data.to_bytes(FloatType::F32)?,
-            )?,
-            Dtype::F16 => tensors.push(
-                &spec.name,
-                dtype,
-                &spec.shape,
-                &data.to_bytes(FloatType::F16)?,
-            )?,
+            Dtype::F32 => tensors.push(&spec.name, dtype, &spec.shape, &data.to_bytes(FloatType::F32)?)?,
+            Dtype::F16 => tensors.push(&spec.name, dtype, &spec.shape, &data.to_bytes(FloatType::F16)?)?,
             stored => tensors.push(&spec.name, stored, &spec.shape, data.bytes)?,
         }
         used.extend(tensor.sources);
     }
     refuse_unexpected(state.names().filter(|name| !used.contains(*name)), network)?;
-    Ok(Imported {
-        package: Package::build(&metadata, tensors)?,
-        warnings,
-    })
+    Ok(Imported { package: Package::build(&metadata, tensors)?, warnings })
 }

@@ -49,16 +49,7 @@ const HOSTILE_MODULES: [&str; 20] = [
     "pdb",
 ];
 /// Built-in functions of the same kind.
-const HOSTILE_BUILTINS: [&str; 8] = [
-    "eval",
-    "exec",
-    "compile",
-    "open",
-    "input",
-    "breakpoint",
-    "__import__",
-    "globals",
-];
+const HOSTILE_BUILTINS: [&str; 8] = ["eval", "exec", "compile", "open", "input", "breakpoint", "__import__", "globals"];
 
 /// Walks one pickle and returns its length including the final opcode.
 pub(super) fn check(bytes: &[u8]) -> Result<usize, WeightsError> {
@@ -74,14 +65,10 @@ pub(super) fn check(bytes: &[u8]) -> Result<usize, WeightsError> {
             return Ok(machine.reader.at);
         }
         if machine.reader.at > MAX_BYTES {
-            return Err(broken(format!(
-                "its pickle is longer than {MAX_BYTES} bytes"
-            )));
+            return Err(broken(format!("its pickle is longer than {MAX_BYTES} bytes")));
         }
     }
-    Err(broken(format!(
-        "its pickle has more than {MAX_OPCODES} instructions"
-    )))
+    Err(broken(format!("its pickle has more than {MAX_OPCODES} instructions")))
 }
 
 fn broken(problem: impl AsRef<str>) -> WeightsError {
@@ -96,15 +83,10 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: u64) -> Result<&'a [u8], WeightsError> {
-        let end = usize::try_from(length)
-            .ok()
-            .and_then(|length| self.at.checked_add(length));
+        let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
         let taken = end.and_then(|end| self.bytes.get(self.at..end));
         let taken = taken.ok_or_else(|| {
-            broken(format!(
-                "its pickle wants {length} bytes at {}, beyond its end: truncated?",
-                self.at
-            ))
+            broken(format!("its pickle wants {length} bytes at {}, beyond its end: truncated?", self.at))
         })?;
         self.at += taken.len();
         Ok(taken)
@@ -112,11 +94,7 @@ impl<'a> Reader<'a> {
 
     /// A little-endian number of `size` bytes.
     fn number(&mut self, size: u64) -> Result<u64, WeightsError> {
-        Ok(self
-            .take(size)?
-            .iter()
-            .rev()
-            .fold(0, |number, &byte| number << 8 | u64::from(byte)))
+        Ok(self.take(size)?.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
 
     /// Bytes after a length of `size` bytes.
@@ -127,10 +105,7 @@ impl<'a> Reader<'a> {
 
     fn line(&mut self) -> Result<&'a [u8], WeightsError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let length = rest
-            .iter()
-            .position(|&byte| byte == b'\n')
-            .map_or(u64::MAX, |length| length as u64);
+        let length = rest.iter().position(|&byte| byte == b'\n').map_or(u64::MAX, |length| length as u64);
         let line = self.take(length)?;
         self.at += 1;
         Ok(line.strip_suffix(b"\r").unwrap_or(line))
@@ -159,31 +134,20 @@ struct Value<'a> {
 
 impl<'a> Value<'a> {
     fn text(text: &'a [u8]) -> Self {
-        Self {
-            weight: VALUE_BYTES + text.len() as u64,
-            text,
-            ..Self::default()
-        }
+        Self { weight: VALUE_BYTES + text.len() as u64, text, ..Self::default() }
     }
 
     /// Puts `item` into this container under a key of `key` bytes.
     fn insert(&mut self, item: Self, key: u64) -> Result<(), WeightsError> {
         self.weight = self.weight.saturating_add(item.weight);
         self.calls = self.calls.saturating_add(item.calls);
-        self.names = self
-            .names
-            .saturating_add(item.names)
-            .saturating_add(item.calls.saturating_mul(key + 1));
+        self.names = self.names.saturating_add(item.names).saturating_add(item.calls.saturating_mul(key + 1));
         self.depth = self.depth.max(item.depth + 1);
         if self.depth > MAX_DEPTH {
-            return Err(broken(format!(
-                "its pickle nests deeper than {MAX_DEPTH} levels"
-            )));
+            return Err(broken(format!("its pickle nests deeper than {MAX_DEPTH} levels")));
         }
         if self.names > MAX_NAMES {
-            return Err(broken(format!(
-                "its tensors' names are longer than {MAX_NAMES} bytes together"
-            )));
+            return Err(broken(format!("its tensors' names are longer than {MAX_NAMES} bytes together")));
         }
         Ok(())
     }
@@ -219,9 +183,7 @@ impl<'a> Machine<'a> {
             b'(' => self.marks.push(self.stack.len()),
             b'0' | b'1' | b'2' => self.stack_operation(opcode)?,
             b'g' | b'h' | b'j' | b'p' | b'q' | b'r' | 0x94 => self.memo_operation(opcode)?,
-            b'a' | b'e' | 0x90 | b's' | b'u' | b't' | b'l' | b'd' | 0x91 | 0x85..=0x87 => {
-                self.container(opcode)?
-            }
+            b'a' | b'e' | 0x90 | b's' | b'u' | b't' | b'l' | b'd' | 0x91 | 0x85..=0x87 => self.container(opcode)?,
             b'c' | 0x93 | b'R' | b'b' | 0x81 | 0x92 | b'P' | b'Q' => self.object(opcode)?,
             _ => self.scalar(opcode)?,
         }
@@ -233,28 +195,20 @@ impl<'a> Machine<'a> {
     }
 
     fn pop(&mut self) -> Result<Value<'a>, WeightsError> {
-        let above_mark = self
-            .marks
-            .last()
-            .is_none_or(|&mark| mark < self.stack.len());
+        let above_mark = self.marks.last().is_none_or(|&mark| mark < self.stack.len());
         let value = if above_mark { self.stack.pop() } else { None };
         value.ok_or_else(|| broken("its pickle takes more from its stack than is there"))
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Value<'a>>, WeightsError> {
-        let mark = self
-            .marks
-            .pop()
-            .ok_or_else(|| broken("its pickle misses a mark on its stack"))?;
+        let mark = self.marks.pop().ok_or_else(|| broken("its pickle misses a mark on its stack"))?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
     fn charge(&mut self, value: Value<'a>) -> Result<(), WeightsError> {
         self.copied = self.copied.saturating_add(value.weight);
         if self.copied > MAX_COPIES {
-            return Err(broken(
-                "its pickle repeats its values until they fill memory",
-            ));
+            return Err(broken("its pickle repeats its values until they fill memory"));
         }
         Ok(())
     }
@@ -288,11 +242,8 @@ impl<'a> Machine<'a> {
         };
         if matches!(opcode, b'g' | b'h' | b'j') {
             let value = self.memo.get(&index).copied();
-            let value = value.ok_or_else(|| {
-                broken(format!(
-                    "its pickle fetches value {index}, which it never stored"
-                ))
-            })?;
+            let value =
+                value.ok_or_else(|| broken(format!("its pickle fetches value {index}, which it never stored")))?;
             self.charge(value)?;
             self.stack.push(value);
         } else {
@@ -381,18 +332,12 @@ impl<'a> Machine<'a> {
     }
 
     fn class(&mut self, module: &'a [u8], name: &'a [u8]) -> Result<(), WeightsError> {
-        let (module_text, name_text) = (
-            String::from_utf8_lossy(module),
-            String::from_utf8_lossy(name),
-        );
+        let (module_text, name_text) = (String::from_utf8_lossy(module), String::from_utf8_lossy(name));
         let package = module_text.split('.').next().unwrap_or_default();
-        let builtin = matches!(package, "builtins" | "__builtin__")
-            && HOSTILE_BUILTINS.contains(&name_text.as_ref());
+        let builtin = matches!(package, "builtins" | "__builtin__") && HOSTILE_BUILTINS.contains(&name_text.as_ref());
         if builtin || HOSTILE_MODULES.contains(&package) {
             let shown = quoted(&format!("{module_text}.{name_text}"));
-            let problem = format!(
-                "its pickle names {shown} and is made to attack who opens it; nothing was run"
-            );
+            let problem = format!("its pickle names {shown} and is made to attack who opens it; nothing was run");
             return Err(broken(problem));
         }
         let mut class = Value::text(module);
@@ -419,9 +364,7 @@ impl<'a> Machine<'a> {
             b'T' | b'X' | b'B' | 0x8b => self.reader.counted(4)?,
             0x8d | 0x8e | 0x96 => self.reader.counted(8)?,
             _ => {
-                return Err(broken(format!(
-                    "its pickle has the unknown instruction 0x{opcode:02x}"
-                )));
+                return Err(broken(format!("its pickle has the unknown instruction 0x{opcode:02x}")));
             }
         };
         self.stack.push(Value::text(value));

@@ -30,26 +30,14 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<StateDict<'static>, WeightsError> {
     let size = bytes.len() as u64;
     if bytes.starts_with(b"PK\x03\x04") {
         guard_zip(&bytes)?;
-    } else if bytes
-        .iter()
-        .take(64)
-        .copied()
-        .collect::<Vec<_>>()
-        .windows(10)
-        .any(|window| window == LEGACY_MAGIC)
-    {
+    } else if bytes.iter().take(64).copied().collect::<Vec<_>>().windows(10).any(|window| window == LEGACY_MAGIC) {
         guard_legacy(&bytes)?;
     } else {
-        return Err(WeightsError::checkpoint(
-            "it is neither a safetensors file nor a PyTorch checkpoint",
-        ));
+        return Err(WeightsError::checkpoint("it is neither a safetensors file nor a PyTorch checkpoint"));
     }
-    let reader = PytorchReader::from_bytes(bytes, None)
-        .map_err(|error| WeightsError::checkpoint(error.to_string()))?;
+    let reader = PytorchReader::from_bytes(bytes, None).map_err(|error| WeightsError::checkpoint(error.to_string()))?;
     let tensors = reader.into_tensors();
-    let claimed = tensors.values().fold(0u64, |sum, tensor| {
-        sum.saturating_add(tensor.byte_len() as u64)
-    });
+    let claimed = tensors.values().fold(0u64, |sum, tensor| sum.saturating_add(tensor.byte_len() as u64));
     if claimed > size.saturating_mul(MOST_EXPANSION) {
         let problem = format!("its tensors claim {claimed} bytes, the file has only {size}");
         return Err(WeightsError::checkpoint(problem));
@@ -59,10 +47,7 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<StateDict<'static>, WeightsError> {
             dtype: element_type(tensor.dtype()),
             shape: tensor.shape().to_vec(),
             read: Box::new(move || {
-                tensor
-                    .read()
-                    .map(Cow::Owned)
-                    .map_err(|error| WeightsError::checkpoint(error.to_string()))
+                tensor.read().map(Cow::Owned).map_err(|error| WeightsError::checkpoint(error.to_string()))
             }),
         };
         (name, source)
@@ -90,14 +75,10 @@ fn element_type(dtype: DType) -> Option<Dtype> {
 
 /// Finds the one pickle of a zip and checks it, with the zip reader that will read it again.
 fn guard_zip(bytes: &[u8]) -> Result<(), WeightsError> {
-    let broken =
-        |error: zip::result::ZipError| WeightsError::checkpoint(format!("broken zip: {error}"));
+    let broken = |error: zip::result::ZipError| WeightsError::checkpoint(format!("broken zip: {error}"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     if archive.len() > MAX_ENTRIES {
-        return Err(WeightsError::checkpoint(format!(
-            "{} zip entries are too many",
-            archive.len()
-        )));
+        return Err(WeightsError::checkpoint(format!("{} zip entries are too many", archive.len())));
     }
     let mut pickles = Vec::new();
     for name in archive.file_names() {
@@ -111,20 +92,13 @@ fn guard_zip(bytes: &[u8]) -> Result<(), WeightsError> {
         }
     }
     let [pickle] = pickles.as_slice() else {
-        let problem = format!(
-            "{} entries of the zip are named data.pkl, a checkpoint has one",
-            pickles.len()
-        );
+        let problem = format!("{} entries of the zip are named data.pkl, a checkpoint has one", pickles.len());
         return Err(WeightsError::checkpoint(problem));
     };
-    let index = archive
-        .index_for_name(pickle)
-        .ok_or_else(|| WeightsError::checkpoint("broken zip: no data.pkl"))?;
+    let index = archive.index_for_name(pickle).ok_or_else(|| WeightsError::checkpoint("broken zip: no data.pkl"))?;
     // Some files are saved without checksums; the reader proper decides about those.
     let options = zip::read::ZipReadOptions::new().ignore_crc32(true);
-    let mut entry = archive
-        .by_index_with_options(index, options)
-        .map_err(broken)?;
+    let mut entry = archive.by_index_with_options(index, options).map_err(broken)?;
     let mut text = Vec::new();
     let limit = pickle::MAX_BYTES as u64 + 1;
     let read = entry.by_ref().take(limit).read_to_end(&mut text);

@@ -31,12 +31,7 @@ pub struct InferenceSection {
 impl InferenceSection {
     /// The settings taken where a package gives none.
     pub fn default_for(img_size: [usize; 3]) -> Self {
-        Self {
-            roi_size: img_size,
-            overlap: 0.5,
-            blend: Blend::Gaussian,
-            sigma_scale: 0.125,
-        }
+        Self { roi_size: img_size, overlap: 0.5, blend: Blend::Gaussian, sigma_scale: 0.125 }
     }
 
     pub(super) fn read(fields: &Fields<'_>, img_size: [usize; 3]) -> Result<Self, WeightsError> {
@@ -50,12 +45,7 @@ impl InferenceSection {
     }
 
     pub(super) fn validate(&self, img_size: [usize; 3]) -> Result<(), WeightsError> {
-        let Self {
-            roi_size,
-            overlap,
-            sigma_scale,
-            ..
-        } = self;
+        let Self { roi_size, overlap, sigma_scale, .. } = self;
         if *roi_size != img_size {
             let problem = format!(
                 "{roi_size:?} must equal network.img_size {img_size:?}: the position table is made for that size"
@@ -67,10 +57,7 @@ impl InferenceSection {
             return Err(WeightsError::field("inference.overlap", problem));
         }
         if !(sigma_scale.is_finite() && *sigma_scale > 0.0) {
-            return Err(WeightsError::field(
-                "inference.sigma_scale",
-                format!("{sigma_scale} must be above 0"),
-            ));
+            return Err(WeightsError::field("inference.sigma_scale", format!("{sigma_scale} must be above 0")));
         }
         Ok(())
     }

@@ -48,18 +48,13 @@ impl InputSection {
 
     pub(super) fn validate(&self, in_channels: usize) -> Result<(), WeightsError> {
         if self.channels.len() != in_channels {
-            let problem = format!(
-                "it names {} channels, network.in_channels is {in_channels}",
-                self.channels.len()
-            );
+            let problem = format!("it names {} channels, network.in_channels is {in_channels}", self.channels.len());
             return Err(WeightsError::field("input.channels", problem));
         }
         if let Some(codes) = &self.orientation
             && !is_orientation(codes)
         {
-            let problem = format!(
-                "{codes:?} is no orientation: use one letter each of L/R, P/A and I/S, as in RAS"
-            );
+            let problem = format!("{codes:?} is no orientation: use one letter each of L/R, P/A and I/S, as in RAS");
             return Err(WeightsError::field("input.orientation", problem));
         }
         if let Some(spacing) = self.spacing
@@ -79,8 +74,5 @@ impl InputSection {
 }
 
 fn is_orientation(codes: &str) -> bool {
-    codes.len() == 3
-        && ["LR", "PA", "IS"]
-            .iter()
-            .all(|axis| codes.chars().any(|code| axis.contains(code)))
+    codes.len() == 3 && ["LR", "PA", "IS"].iter().all(|axis| codes.chars().any(|code| axis.contains(code)))
 }

@@ -10,14 +10,11 @@ use super::super::error::{WeightsError, quoted};
 
 /// Parses an object, refusing duplicate keys at every level. `what` names it in errors.
 pub(crate) fn parse_object(what: &str, text: &str) -> Result<Map<String, Value>, WeightsError> {
-    let strict: Strict = serde_json::from_str(text)
-        .map_err(|error| WeightsError::field(what, format!("not valid JSON: {error}")))?;
+    let strict: Strict =
+        serde_json::from_str(text).map_err(|error| WeightsError::field(what, format!("not valid JSON: {error}")))?;
     match strict.0 {
         Value::Object(map) => Ok(map),
-        other => Err(WeightsError::field(
-            what,
-            format!("expected an object, found {}", kind(&other)),
-        )),
+        other => Err(WeightsError::field(what, format!("expected an object, found {}", kind(&other)))),
     }
 }
 
@@ -42,31 +39,19 @@ pub(crate) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The package's outermost object.
     pub fn root(map: &'a Map<String, Value>) -> Self {
-        Self {
-            path: String::new(),
-            map,
-        }
+        Self { path: String::new(), map }
     }
 
     /// The path of `key` in this object.
     pub fn path(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_string()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) }
     }
 
     /// The object under `key`.
     pub fn section(&self, key: &str) -> Result<Self, WeightsError> {
         match self.map.get(key) {
-            None => Err(WeightsError::MissingField {
-                field: self.path(key),
-            }),
-            Some(Value::Object(map)) => Ok(Self {
-                path: self.path(key),
-                map,
-            }),
+            None => Err(WeightsError::MissingField { field: self.path(key) }),
+            Some(Value::Object(map)) => Ok(Self { path: self.path(key), map }),
             Some(other) => {
                 let problem = format!("expected an object, found {}", kind(other));
                 Err(WeightsError::field(self.path(key), problem))
@@ -76,20 +61,13 @@ impl<'a> Fields<'a> {
 
     /// The value under `key`, which must be there; null is for the type to accept or refuse.
     pub fn required<T: DeserializeOwned>(&self, key: &str) -> Result<T, WeightsError> {
-        let value = self
-            .map
-            .get(key)
-            .ok_or_else(|| WeightsError::MissingField {
-                field: self.path(key),
-            })?;
+        let value = self.map.get(key).ok_or_else(|| WeightsError::MissingField { field: self.path(key) })?;
         self.convert(key, value)
     }
 
     /// The value under `key`, or `default` where it is absent.
     pub fn or<T: DeserializeOwned>(&self, key: &str, default: T) -> Result<T, WeightsError> {
-        self.map
-            .get(key)
-            .map_or(Ok(default), |value| self.convert(key, value))
+        self.map.get(key).map_or(Ok(default), |value| self.convert(key, value))
     }
 
     /// The list under `key`, each item converted by itself so that errors name it. Absent or null is empty.
@@ -113,8 +91,7 @@ impl<'a> Fields<'a> {
     }
 
     fn convert<T: DeserializeOwned>(&self, key: &str, value: &Value) -> Result<T, WeightsError> {
-        T::deserialize(value)
-            .map_err(|error| WeightsError::field(self.path(key), error.to_string()))
+        T::deserialize(value).map_err(|error| WeightsError::field(self.path(key), error.to_string()))
     }
 }
 

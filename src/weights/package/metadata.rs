@@ -39,12 +39,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// The metadata of a new model, with [`InferenceSection::default_for`] and nothing about its training.
-    pub fn new(
-        name: &str,
-        network: UnetrConfig,
-        input: InputSection,
-        output: OutputSection,
-    ) -> Self {
+    pub fn new(name: &str, network: UnetrConfig, input: InputSection, output: OutputSection) -> Self {
         let inference = InferenceSection::default_for(network.img_size);
         Self {
             name: name.into(),

@@ -98,45 +98,25 @@ fn check(network: &UnetrConfig, tensors: &Tensors) -> Result<(), WeightsError> {
     let specs = names::parameters(network);
     for spec in &specs {
         let Some(tensor) = tensors.get(&spec.name) else {
-            return Err(WeightsError::MissingTensor {
-                name: quoted(&spec.name),
-                shape: spec.shape.clone(),
-            });
+            return Err(WeightsError::MissingTensor { name: quoted(&spec.name), shape: spec.shape.clone() });
         };
         check_shape(&spec.name, tensor.shape, &spec.shape)?;
         if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::Bf16) {
-            let problem = format!(
-                "weights are stored as F32, F16 or BF16, not {}",
-                tensor.dtype
-            );
+            let problem = format!("weights are stored as F32, F16 or BF16, not {}", tensor.dtype);
             return Err(WeightsError::tensor(&spec.name, problem));
         }
         tensor.check_finite()?;
     }
     let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    refuse_unexpected(
-        tensors
-            .iter()
-            .map(|tensor| tensor.name)
-            .filter(|name| !known.contains(name)),
-        network,
-    )
+    refuse_unexpected(tensors.iter().map(|tensor| tensor.name).filter(|name| !known.contains(name)), network)
 }
 
 /// Refuses a shape other than the network's.
-pub(super) fn check_shape(
-    name: &str,
-    found: &[usize],
-    expected: &[usize],
-) -> Result<(), WeightsError> {
+pub(super) fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> Result<(), WeightsError> {
     if found == expected {
         return Ok(());
     }
-    Err(WeightsError::WrongShape {
-        name: quoted(name),
-        found: found.to_vec(),
-        expected: expected.to_vec(),
-    })
+    Err(WeightsError::WrongShape { name: quoted(name), found: found.to_vec(), expected: expected.to_vec() })
 }
 
 /// Refuses names beyond the network's, but for those that MONAI stores and never uses.
@@ -152,8 +132,5 @@ pub(super) fn refuse_unexpected<'a>(
         1 => String::new(),
         more => format!(" (and {} more)", more - 1),
     };
-    Err(WeightsError::UnexpectedTensor {
-        name: quoted(first),
-        others,
-    })
+    Err(WeightsError::UnexpectedTensor { name: quoted(first), others })
 }

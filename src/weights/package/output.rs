@@ -44,9 +44,7 @@ impl FromStr for Color {
         let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
         let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let value = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let [_, rgb @ ..] = value
-            .ok_or_else(|| format!("color {} is not #rrggbb", quoted(text)))?
-            .to_be_bytes();
+        let [_, rgb @ ..] = value.ok_or_else(|| format!("color {} is not #rrggbb", quoted(text)))?.to_be_bytes();
         Ok(Self(rgb))
     }
 }
@@ -59,9 +57,7 @@ impl Serialize for Color {
 
 impl<'de> Deserialize<'de> for Color {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -115,9 +111,7 @@ impl OutputSection {
 
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, WeightsError> {
         if !fields.has("labels") {
-            return Err(WeightsError::MissingField {
-                field: fields.path("labels"),
-            });
+            return Err(WeightsError::MissingField { field: fields.path("labels") });
         }
         Ok(Self {
             activation: fields.required("activation")?,
@@ -133,22 +127,11 @@ impl OutputSection {
         }
         for (index, label) in self.labels.iter().enumerate() {
             if label.name.is_empty() {
-                return Err(WeightsError::field(
-                    format!("output.labels[{index}].name"),
-                    "it is empty",
-                ));
+                return Err(WeightsError::field(format!("output.labels[{index}].name"), "it is empty"));
             }
-            if self
-                .labels
-                .iter()
-                .take(index)
-                .any(|other| other.value == label.value)
-            {
+            if self.labels.iter().take(index).any(|other| other.value == label.value) {
                 let problem = format!("value {} is given to two labels", label.value);
-                return Err(WeightsError::field(
-                    format!("output.labels[{index}].value"),
-                    problem,
-                ));
+                return Err(WeightsError::field(format!("output.labels[{index}].value"), problem));
             }
         }
         Ok(())
@@ -167,48 +150,30 @@ impl OutputSection {
         if let Some(index) = self.labels.iter().position(outside) {
             let value = self.labels.get(index).map_or(0, |label| label.value);
             let problem = format!("{value} is no channel: network.out_channels is {out_channels}");
-            return Err(WeightsError::field(
-                format!("output.labels[{index}].value"),
-                problem,
-            ));
+            return Err(WeightsError::field(format!("output.labels[{index}].value"), problem));
         }
         Ok(())
     }
 
     fn validate_sigmoid(&self, out_channels: usize) -> Result<(), WeightsError> {
         if self.regions.is_empty() {
-            return Err(WeightsError::MissingField {
-                field: "output.regions".into(),
-            });
+            return Err(WeightsError::MissingField { field: "output.regions".into() });
         }
         for (index, region) in self.regions.iter().enumerate() {
             if region.channel >= out_channels {
-                let problem = format!(
-                    "{} is no channel: network.out_channels is {out_channels}",
-                    region.channel
-                );
-                return Err(WeightsError::field(
-                    format!("output.regions[{index}].channel"),
-                    problem,
-                ));
+                let problem = format!("{} is no channel: network.out_channels is {out_channels}", region.channel);
+                return Err(WeightsError::field(format!("output.regions[{index}].channel"), problem));
             }
             if region.value == 0 {
                 let problem = "0 is the background and cannot be painted";
-                return Err(WeightsError::field(
-                    format!("output.regions[{index}].value"),
-                    problem,
-                ));
+                return Err(WeightsError::field(format!("output.regions[{index}].value"), problem));
             }
         }
-        let painted =
-            |label: &Label| label.value == 0 || self.regions.iter().any(|r| r.value == label.value);
+        let painted = |label: &Label| label.value == 0 || self.regions.iter().any(|r| r.value == label.value);
         if let Some(index) = self.labels.iter().position(|label| !painted(label)) {
             let value = self.labels.get(index).map_or(0, |label| label.value);
             let problem = format!("no region paints the value {value}");
-            return Err(WeightsError::field(
-                format!("output.labels[{index}].value"),
-                problem,
-            ));
+            return Err(WeightsError::field(format!("output.labels[{index}].value"), problem));
         }
         Ok(())
     }

@@ -1,0 +1,61 @@
+//! Choosing kernel variants by measurement.
+
+use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
+use unetr_wgpu::graph::{
+    Choices, Graph, Io, Layouted, Plan, PlanOptions, Residents, Target, TensorKind, choices, tune,
+};
+use unetr_wgpu::graph::{DType, Layout, TensorId};
+use unetr_wgpu::tensor::{HostTensor, Shape};
+
+fn gpu() -> Gpu {
+    let options = GpuOptions { adapter: std::env::var("UNETR_ADAPTER").ok(), ..GpuOptions::default() };
+    pollster::block_on(Gpu::open(&options)).expect("an adapter: see README, 'tests'")
+}
+
+/// Two layers of different shapes.
+fn layers() -> (Graph, [TensorId; 3], TensorId) {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [40, 64]);
+    let w = [graph.parameter("w0", [96, 64]), graph.parameter("w1", [32, 96])];
+    let hidden = graph.linear("first", x, w[0], None, true, None).expect("fits");
+    let y = graph.linear("second", hidden, w[1], None, false, None).expect("fits");
+    graph.output(y);
+    (graph, [x, w[0], w[1]], y)
+}
+
+fn key(shapes: [[usize; 2]; 2]) -> String {
+    let kind = |s: [usize; 2]| TensorKind { shape: Shape::from(s), dtype: DType::F32, layout: Layout::Natural };
+    Choices::key("linear", &Io { inputs: shapes.map(kind).to_vec(), outputs: Vec::new() })
+}
+
+#[test]
+fn a_choice_holds_for_its_shape_alone() {
+    let (graph, ..) = layers();
+    let mut target = Target::new(AdapterClass::Software);
+    target.choices.insert(key([[40, 96], [32, 96]]), 2);
+    let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("fits");
+    let shaders: Vec<&str> = plan.dispatches().map(|(_, d)| d.shader).collect();
+    assert_eq!(shaders, ["linear", "linear_tiled"]);
+}
+
+#[test]
+fn a_tuned_plan_gives_the_same_values() {
+    let gpu = gpu();
+    let (graph, written, y) = layers();
+    let measured = pollster::block_on(tune(&gpu, &graph, &mut Residents::default())).expect("it runs");
+    assert!(measured.is_empty() || measured.len() == 2, "{measured:?}");
+    let mut forced = choices(&measured);
+    forced.insert(key([[40, 64], [96, 64]]), 3);
+    forced.insert(key([[40, 96], [32, 96]]), 1000);
+    let run = |choices: Choices| {
+        let options = PlanOptions { choices, ..PlanOptions::default() };
+        let plan = pollster::block_on(Plan::new(&gpu, &graph, &options, &mut Residents::default())).expect("a plan");
+        for (seed, id) in written.iter().enumerate() {
+            plan.write(*id, &HostTensor::noise(graph.shape(*id).clone(), seed as u64).to_f32()).expect("written");
+        }
+        plan.run().expect("runs");
+        pollster::block_on(plan.read(y)).expect("read")
+    };
+    let (a, b) = (run(Choices::default()), run(forced));
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "the variants agree");
+}
