@@ -26,6 +26,7 @@
 //! | [`infer`] | windows, stitching, the way back to the scan |
 //! | [`kernels`], [`graph`], [`gpu`] | ops with their WGSL and f64 twins; plans; the device |
 //! | [`report`] | statistics, preview, provenance |
+//! | `web` | the same for JavaScript, on wasm32 only |
 //!
 //! Research use only. Not a medical device.
 
@@ -45,4 +46,6 @@ pub mod tensor;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod volume;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 pub mod weights;

@@ -143,6 +143,17 @@ impl Segmenter {
         &self.gpu
     }
 
+    /// Overlap of the windows of scans prepared from now on; `None` takes the package's.
+    ///
+    /// # Errors
+    /// [`InferError::Option`] unless `0 <= overlap < 1`.
+    pub fn set_overlap(&mut self, overlap: Option<f64>) -> Result<(), InferError> {
+        let size = self.metadata.network.img_size;
+        WindowGrid::new(size, size, overlap.unwrap_or(self.metadata.inference.overlap))?;
+        self.options.overlap = overlap;
+        Ok(())
+    }
+
     /// Preprocesses a scan and plans its run; nothing is asked of the device.
     ///
     /// # Errors

@@ -1,0 +1,132 @@
+//! The adapter that the browser gives, and whether its arithmetic can be trusted.
+
+use std::sync::Arc;
+
+use js_sys::Function;
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use super::error::WebError;
+use super::object;
+use crate::gpu::{AdapterClass, Gpu, GpuOptions};
+use crate::kernels::{all_cases, selftest};
+
+/// An open device.
+#[wasm_bindgen]
+pub struct Device {
+    pub(super) gpu: Gpu,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    name: &'a str,
+    backend: &'a str,
+    software: bool,
+    shader_f16: bool,
+    timestamps: bool,
+    limits: Limits,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    max_buffer_size: f64,
+    max_storage_buffer_binding_size: f64,
+    max_storage_buffers_per_shader_stage: u32,
+    max_compute_workgroup_storage_size: u32,
+    max_compute_invocations_per_workgroup: u32,
+    max_compute_workgroups_per_dimension: u32,
+}
+
+/// One kernel against its double-precision twin.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KernelRow {
+    kernel: &'static str,
+    cases: usize,
+    /// `None` where values were not finite or a case did not run.
+    worst_nmse: Option<f64>,
+    tolerance: f64,
+    ok: bool,
+    failures: Vec<String>,
+}
+
+#[wasm_bindgen]
+impl Device {
+    /// Opens the device; `defaultLimits` asks for no more than WebGPU guarantees.
+    pub async fn open(default_limits: bool) -> Result<Device, JsValue> {
+        let options = GpuOptions { default_limits, ..GpuOptions::default() };
+        let gpu = Gpu::open(&options).await.map_err(WebError::from)?;
+        Ok(Self { gpu })
+    }
+
+    /// Name, kind, features, and the limits that were asked for.
+    pub fn report(&self) -> Result<JsValue, JsValue> {
+        let (adapter, limits) = (self.gpu.adapter(), self.gpu.limits());
+        object(&Report {
+            name: &adapter.name,
+            backend: &adapter.backend,
+            software: self.gpu.class() == AdapterClass::Software,
+            shader_f16: adapter.shader_f16,
+            timestamps: adapter.timestamps,
+            limits: Limits {
+                max_buffer_size: limits.max_buffer_size as f64,
+                max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size as f64,
+                max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
+                max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+                max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+                max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+            },
+        })
+    }
+
+    /// Every kernel's cases against their twins. `progress(done, total)` is called after each kernel and may return true
+    /// to stop; the rows so far are given then.
+    #[wasm_bindgen(js_name = selfTest)]
+    pub async fn self_test(&self, progress: &Function) -> Result<JsValue, JsValue> {
+        let all = all_cases();
+        let total = all.len();
+        let mut rows = Vec::with_capacity(total);
+        for (name, cases) in all {
+            rows.push(kernel(&self.gpu, name, cases).await);
+            let (done, total) = (JsValue::from(rows.len()), JsValue::from(total));
+            if progress.call2(&JsValue::NULL, &done, &total)?.is_truthy() {
+                break;
+            }
+        }
+        object(&rows)
+    }
+}
+
+async fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<crate::graph::Case>) -> KernelRow {
+    let mut failures = Vec::new();
+    let mut worst = 0.0f64;
+    let count = cases.len();
+    for case in cases {
+        let case = Arc::new(case);
+        let nmse = match selftest::run_case(gpu, &case, None).await {
+            // f64::max would lose NaN.
+            Ok(all) => all.iter().fold(0.0, |w: f64, d| if d.nmse > w || d.nmse.is_nan() { d.nmse } else { w }),
+            Err(e) => {
+                failures.push(format!("{}: {e}", case.name));
+                worst = f64::NAN;
+                continue;
+            }
+        };
+        if nmse.is_nan() || nmse > selftest::MAX_NMSE {
+            failures.push(format!("{}: NMSE {nmse:.1e}", case.name));
+        }
+        if nmse.is_nan() || nmse > worst {
+            worst = nmse;
+        }
+    }
+    KernelRow {
+        kernel: name,
+        cases: count,
+        worst_nmse: worst.is_finite().then_some(worst),
+        tolerance: selftest::MAX_NMSE,
+        ok: failures.is_empty(),
+        failures,
+    }
+}

@@ -1,0 +1,179 @@
+import { UnetrError, aborted, throwIfAborted } from './errors.js';
+import { openStore } from './store.js';
+
+const ATTEMPTS = 5;
+
+/**
+ * Streams a model into `makeFile(total)`, an object with `push(chunk)`, `length()`, `sha256()` and `free()`.
+ *
+ * A broken connection goes on where it stopped, after a reload too if the store can. The hash is checked on every load:
+ * against the one the caller gave, and against the one found when the file was stored.
+ * Returns `{file, from, blob}`; `blob` only where the page must keep it in memory.
+ */
+export async function loadModel({ url, blob, sha256, cache, signal, report, makeFile }) {
+  if (blob) {
+    const file = makeFile(blob.size);
+    await stream(blob.stream(), blob.size, file, signal, report);
+    verify(file, sha256);
+    return { file, from: 'given' };
+  }
+  const store = await openStore(url, cache);
+  const meta = await store?.meta().catch(() => null);
+  if (meta?.complete) {
+    const file = await stored(store, meta, { sha256, signal, report, makeFile });
+    if (file) return { file, from: store.kind };
+    await store.remove();
+  }
+  const file = await download({ url, store, meta: meta?.complete ? null : meta, signal, report, makeFile, sha256 });
+  return { file, from: 'network', blob: store?.result ?? undefined };
+}
+
+/** The stored file, or null if it is damaged or no longer the one wanted. */
+async function stored(store, meta, { sha256, signal, report, makeFile }) {
+  let file;
+  try {
+    const blob = await store.blob();
+    file = makeFile(blob.size);
+    await stream(blob.stream(), blob.size, file, signal, report);
+    verify(file, meta.sha256);
+    verify(file, sha256);
+    return file;
+  } catch (error) {
+    file?.free();
+    if (error.code === 'aborted' || error.code === 'out-of-memory') throw error;
+    return null;
+  }
+}
+
+function verify(file, wanted) {
+  if (!wanted) return;
+  const found = file.sha256();
+  if (found !== wanted.toLowerCase()) {
+    throw new UnetrError('checksum', `the model's SHA-256 is ${found}, expected ${wanted.toLowerCase()}: the file is damaged or another one`);
+  }
+}
+
+async function stream(source, total, file, signal, report, onChunk) {
+  const reader = source.getReader();
+  const stop = () => reader.cancel().catch(() => {});
+  signal?.addEventListener('abort', stop);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      throwIfAborted(signal);
+      if (done) return;
+      file.push(value);
+      onChunk?.(value);
+      report(file.length(), total);
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+async function download({ url, store, meta, signal, report, makeFile, sha256 }) {
+  const state = { file: null, total: 0, etag: null, resumable: true, kept: false };
+  try {
+    await resumeStored(state, store, meta, makeFile, signal, report);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await request({ url, store, state, signal, report, makeFile });
+        break;
+      } catch (error) {
+        if (error instanceof UnetrError || attempt === ATTEMPTS) throw error;
+        await pause(500 * 2 ** (attempt - 1), signal);
+      }
+    }
+    verify(state.file, sha256);
+  } catch (error) {
+    state.file?.free();
+    store?.close();
+    if (error.code === 'checksum') await store?.remove();
+    if (error instanceof UnetrError || error?.code) throw error;
+    if (signal?.aborted) throw aborted(signal.reason);
+    throw new UnetrError('network', `downloading ${url} failed: ${error.message}`, { cause: error });
+  }
+  if (state.kept) {
+    const meta = { etag: state.etag, total: state.file.length(), sha256: state.file.sha256() };
+    // A model that cannot be kept is still a model.
+    await store.finish(meta).catch(() => store.remove());
+  }
+  return state.file;
+}
+
+/** Takes over what an earlier visit left behind. */
+async function resumeStored(state, store, meta, makeFile, signal, report) {
+  if (!meta?.etag) return;
+  const part = await store.blob().catch(() => null);
+  if (!part?.size) return;
+  state.file = makeFile(meta.total);
+  state.total = meta.total;
+  state.etag = meta.etag;
+  await stream(part.stream(), meta.total, state.file, signal, report);
+}
+
+async function request({ url, store, state, signal, report, makeFile }) {
+  const from = state.resumable && state.etag && state.file ? state.file.length() : 0;
+  const headers = from > 0 ? { range: `bytes=${from}-`, 'if-range': state.etag } : {};
+  const response = await fetch(url, { headers, signal, cache: 'no-store' });
+  const goesOn = from > 0 && response.status === 206 && startsAt(response) === from;
+  if (!response.ok || (response.status === 206 && !goesOn)) {
+    if (response.status === 416) state.resumable = false;
+    const gone = response.status >= 400 && response.status < 500 && ![408, 416, 429].includes(response.status);
+    const text = `downloading ${url} failed: HTTP ${response.status}`;
+    throw gone ? new UnetrError('network', text) : new Error(text);
+  }
+  if (!goesOn) {
+    state.file?.free();
+    const encoded = response.headers.has('content-encoding');
+    state.total = encoded ? 0 : Number(response.headers.get('content-length') ?? 0);
+    // A weak tag does not promise equal bytes.
+    const etag = response.headers.get('etag');
+    state.etag = encoded || etag?.startsWith('W/') ? null : etag;
+    state.file = makeFile(state.total);
+  }
+  state.kept = await begin(store, state);
+  await stream(response.body, state.total, state.file, signal, report, (chunk) => {
+    if (!state.kept) return;
+    try {
+      store.write(chunk);
+    } catch {
+      // The quota is reached.
+      store.close();
+      state.kept = false;
+    }
+  });
+  if (state.total && state.file.length() !== state.total) {
+    throw new Error(`${state.file.length()} of ${state.total} bytes arrived`);
+  }
+}
+
+async function begin(store, { etag, total, file }) {
+  if (!store) return false;
+  try {
+    await store.begin({ etag, total }, file.length());
+    return true;
+  } catch {
+    // Another tab is writing the same model, or the quota is reached.
+    return false;
+  }
+}
+
+function startsAt(response) {
+  return Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? NaN);
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(aborted(signal.reason));
+    if (signal?.aborted) return stop();
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', () => {
+      clearTimeout(timer);
+      stop();
+    }, { once: true });
+  });
+}

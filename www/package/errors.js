@@ -1,0 +1,28 @@
+/** An error with a `code` to act on and a message to show. The codes are listed in `index.d.ts`. */
+export class UnetrError extends Error {
+  constructor(code, message, options) {
+    super(message, options);
+    this.name = code === 'aborted' ? 'AbortError' : 'UnetrError';
+    this.code = code;
+  }
+}
+
+const CODES = new Set([
+  'no-webgpu', 'out-of-memory', 'device-lost', 'bad-input', 'bad-model', 'checksum', 'aborted', 'network', 'internal',
+]);
+
+/** Whatever was thrown, as a UnetrError. */
+export function typed(error) {
+  if (error instanceof UnetrError) return error;
+  if (CODES.has(error?.code)) return new UnetrError(error.code, error.message);
+  if (error?.name === 'AbortError') return aborted(error);
+  return new UnetrError('internal', String(error?.message ?? error), { cause: error });
+}
+
+export function aborted(cause) {
+  return new UnetrError('aborted', 'stopped by the caller', { cause });
+}
+
+export function throwIfAborted(signal) {
+  if (signal?.aborted) throw aborted(signal.reason);
+}

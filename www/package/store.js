@@ -1,0 +1,230 @@
+// Where downloaded models are kept: the origin's private file system first, because a broken download can go on there
+// after a reload; the Cache API second; the page's memory last.
+
+const FOLDER = 'unetr-wgpu';
+const HASH = 'x-unetr-sha256';
+
+async function keyOf(url) {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(url));
+  return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+async function folder(create) {
+  const root = await navigator.storage.getDirectory();
+  return root.getDirectoryHandle(FOLDER, { create });
+}
+
+async function readJson(dir, name) {
+  try {
+    const handle = await dir.getFileHandle(name);
+    return JSON.parse(await (await handle.getFile()).text());
+  } catch {
+    return null;
+  }
+}
+
+/** A model in the origin's private file system. Writing needs a worker. */
+class PrivateFile {
+  kind = 'opfs';
+  #dir;
+  #key;
+  #access = null;
+
+  static async open(url) {
+    const file = new PrivateFile();
+    file.#dir = await folder(true);
+    file.#key = await keyOf(url);
+    file.url = url;
+    return file;
+  }
+
+  /** What is known of the file: `{url, etag, total, sha256, complete}`, or null. */
+  meta() {
+    return readJson(this.#dir, `${this.#key}.json`);
+  }
+
+  async #writeMeta(meta) {
+    const handle = await this.#dir.getFileHandle(`${this.#key}.json`, { create: true });
+    const access = await handle.createSyncAccessHandle();
+    try {
+      const bytes = new TextEncoder().encode(JSON.stringify(meta));
+      access.truncate(0);
+      access.write(bytes, { at: 0 });
+      access.flush();
+    } finally {
+      access.close();
+    }
+  }
+
+  async blob() {
+    const handle = await this.#dir.getFileHandle(`${this.#key}.bin`);
+    return handle.getFile();
+  }
+
+  /** Begins to write at `offset`; what lies behind it is dropped. */
+  async begin(meta, offset) {
+    this.close();
+    const handle = await this.#dir.getFileHandle(`${this.#key}.bin`, { create: true });
+    this.#access = await handle.createSyncAccessHandle();
+    this.#access.truncate(offset);
+    this.at = offset;
+    await this.#writeMeta({ url: this.url, ...meta, sha256: null, complete: false });
+  }
+
+  write(chunk) {
+    const written = this.#access.write(chunk, { at: this.at });
+    if (written !== chunk.byteLength) throw new Error('the disk is full');
+    this.at += written;
+  }
+
+  async finish(meta) {
+    this.#access.flush();
+    this.close();
+    await this.#writeMeta({ url: this.url, ...meta, complete: true });
+  }
+
+  close() {
+    this.#access?.close();
+    this.#access = null;
+  }
+
+  async remove() {
+    this.close();
+    for (const ending of ['.json', '.bin']) {
+      await this.#dir.removeEntry(this.#key + ending).catch(() => {});
+    }
+  }
+}
+
+/** A model in the Cache API: whole or not at all. */
+class CachedResponse {
+  kind = 'cache';
+  #cache;
+  #parts = [];
+
+  static async open(url) {
+    const file = new CachedResponse();
+    file.#cache = await caches.open(FOLDER);
+    file.url = url;
+    return file;
+  }
+
+  async meta() {
+    const found = await this.#cache.match(this.url);
+    if (!found) return null;
+    return { url: this.url, total: Number(found.headers.get('content-length')), sha256: found.headers.get(HASH), complete: true };
+  }
+
+  async blob() {
+    return (await this.#cache.match(this.url)).blob();
+  }
+
+  async begin() {
+    this.#parts = [];
+  }
+
+  write(chunk) {
+    this.#parts.push(chunk.slice());
+  }
+
+  async finish({ sha256 }) {
+    const blob = new Blob(this.#parts);
+    this.#parts = [];
+    const headers = { 'content-length': String(blob.size), [HASH]: sha256 };
+    await this.#cache.put(this.url, new Response(blob, { headers }));
+  }
+
+  close() {
+    this.#parts = [];
+  }
+
+  async remove() {
+    await this.#cache.delete(this.url);
+  }
+}
+
+/** A model in memory, handed to the page so that it outlives the worker. */
+class MemoryFile {
+  kind = 'memory';
+  #parts = [];
+  result = null;
+
+  async meta() {
+    return null;
+  }
+
+  async begin() {
+    this.#parts = [];
+  }
+
+  write(chunk) {
+    this.#parts.push(chunk.slice());
+  }
+
+  async finish() {
+    this.result = new Blob(this.#parts);
+    this.#parts = [];
+  }
+
+  close() {
+    this.#parts = [];
+  }
+
+  async remove() {
+    this.close();
+  }
+}
+
+const KINDS = { opfs: PrivateFile.open, cache: CachedResponse.open, memory: async () => new MemoryFile() };
+
+/** The best place of those allowed: `'auto'`, one of `'opfs' | 'cache' | 'memory'`, or false for none. */
+export async function openStore(url, choice = 'auto') {
+  if (choice === false || choice === 'none') return null;
+  const order = choice === 'auto' ? ['opfs', 'cache', 'memory'] : [choice];
+  for (const kind of order) {
+    try {
+      return await KINDS[kind](url);
+    } catch {
+      // Private windows and old browsers lack one or the other.
+    }
+  }
+  return null;
+}
+
+/** Every model kept by this origin. */
+export async function listModels() {
+  const models = [];
+  try {
+    const dir = await folder(false);
+    for await (const [name, handle] of dir.entries()) {
+      if (!name.endsWith('.bin')) continue;
+      const meta = await readJson(dir, name.replace('.bin', '.json'));
+      const { size } = await handle.getFile();
+      models.push({ url: meta?.url ?? '', bytes: size, sha256: meta?.sha256 ?? null, complete: meta?.complete ?? false, kept: 'opfs' });
+    }
+  } catch {
+    // Nothing was ever kept there.
+  }
+  if (globalThis.caches && (await caches.has(FOLDER).catch(() => false))) {
+    const cache = await caches.open(FOLDER);
+    for (const request of await cache.keys()) {
+      const { headers } = await cache.match(request);
+      models.push({ url: request.url, bytes: Number(headers.get('content-length')), sha256: headers.get(HASH), complete: true, kept: 'cache' });
+    }
+  }
+  return models;
+}
+
+/** Deletes the model of one URL, or all. */
+export async function clearModels(url) {
+  if (url === undefined) {
+    const root = await navigator.storage.getDirectory().catch(() => null);
+    await root?.removeEntry(FOLDER, { recursive: true }).catch(() => {});
+    await globalThis.caches?.delete(FOLDER).catch(() => {});
+    return;
+  }
+  for (const kind of ['opfs', 'cache']) {
+    const store = await openStore(String(url), kind);
+    await store?.remove();
+  }
+}

@@ -1,0 +1,56 @@
+// A static server for tests: byte ranges, strong tags, a log of requests, and faults on demand.
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import { readFile, stat } from 'node:fs/promises';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const TYPES = {
+  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css',
+  '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.json': 'application/json',
+};
+const CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'; img-src data:";
+const PAGE = '<!doctype html><meta charset="utf-8"><title>test</title><link rel="icon" href="data:,">';
+
+/** `/` is the app, `/page` an empty page, `/repo/...` the repository. */
+export async function serve(port = 0) {
+  const log = [];
+  /** Path -> bytes after which the next connection breaks. */
+  const breaks = new Map();
+  const server = createServer(async (request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname));
+    log.push({ path, range: request.headers.range ?? null });
+    try {
+      if (path === '/page') {
+        response.writeHead(200, { 'content-type': TYPES['.html'], 'content-security-policy': CSP }).end(PAGE);
+        return;
+      }
+      const file = path.startsWith('/repo/') ? join(root, path.slice(6)) : join(root, 'www/dist', path.endsWith('/') ? `${path}index.html` : path);
+      if (!file.startsWith(root) || !(await stat(file)).isFile()) throw new Error('no file');
+      send(request, response, await readFile(file), extname(file), breaks, path);
+    } catch {
+      response.writeHead(404).end('not found');
+    }
+  });
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${server.address().port}`, log, breaks, close: () => server.close() };
+}
+
+function send(request, response, bytes, extension, breaks, path) {
+  const etag = `"${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}"`;
+  const headers = { 'content-type': TYPES[extension] ?? 'application/octet-stream', etag, 'accept-ranges': 'bytes' };
+  if (extension === '.html') headers['cache-control'] = 'no-store';
+  const wanted = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
+  const from = wanted && request.headers['if-range'] === etag ? Number(wanted[1]) : 0;
+  if (from > 0) headers['content-range'] = `bytes ${from}-${bytes.length - 1}/${bytes.length}`;
+  headers['content-length'] = bytes.length - from;
+  response.writeHead(from > 0 ? 206 : 200, headers);
+  const end = breaks.get(path);
+  if (end === undefined) {
+    response.end(bytes.subarray(from));
+    return;
+  }
+  breaks.delete(path);
+  response.write(bytes.subarray(from, from + end), () => setTimeout(() => response.destroy(), 50));
+}

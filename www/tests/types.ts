@@ -1,0 +1,28 @@
+// Compiled, never run: the declarations fit the way the package is used.
+import { UnetrError, checkSupport, clearModels, createSegmenter, listModels, selfTest } from '../package/index.js';
+import type { Progress, SegmentationResult, Volume } from '../package/index.js';
+
+export async function segment(file: File, signal: AbortSignal): Promise<Blob> {
+  const support = await checkSupport();
+  if (!support.webgpu) throw new Error(support.reason ?? '');
+  const onProgress = ({ phase, fraction, etaMs }: Progress): void => console.log(phase, fraction, etaMs ?? 0);
+  const segmenter = await createSegmenter({
+    model: new URL('model.safetensors', location.href), precision: 'f16', cache: 'opfs', sha256: '0'.repeat(64), signal, onProgress, assetPath: '/unetr/',
+  });
+  const volume: Volume = {
+    data: new Float32Array(8), dims: [2, 2, 2], affine: [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+  };
+  try {
+    const plan = await segmenter.plan(volume);
+    const result: SegmentationResult = await segmenter.segment([file], { overlap: 0.5, signal, onProgress });
+    console.log(plan.windows, plan.memory.total, result.labels.length, result.statistics[0]?.volume_ml, result.labelTable[0]?.color);
+    return new Blob([result.toNifti()]);
+  } catch (error) {
+    if (error instanceof UnetrError && error.code === 'aborted') return new Blob();
+    throw error;
+  } finally {
+    segmenter.dispose();
+    await clearModels((await listModels())[0]?.url);
+    await selfTest({ signal });
+  }
+}
