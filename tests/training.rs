@@ -214,7 +214,8 @@ fn eight_steps_of_adamw_equal_pytorch() {
 fn two_steps(gpu: &Gpu, input: impl Fn(&mut Vec<f32>)) -> (Vec<Vec<f32>>, Vec<f32>) {
     let file = golden::bytes("golden/adamw.safetensors");
     let (config, _) = network(&file);
-    let mut step = TrainingGraph::new(&config, &Objective { batch: 2, loss: DiceCe::default() }, false).expect("a graph");
+    let mut step =
+        TrainingGraph::new(&config, &Objective { batch: 2, loss: DiceCe::default() }, false).expect("a graph");
     let options = OptimizerOptions { clip: Some(0.1), average: true, ..OptimizerOptions::default() };
     let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &options).expect("an optimiser");
     let plan = plan(gpu, &step.graph);

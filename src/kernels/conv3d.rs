@@ -80,6 +80,7 @@ const VARIANTS: &[Variant] = &[
 ];
 
 /// Voxels and blocks of output channels of the kernel without workgroup memory on this target.
+#[cfg(feature = "train")]
 pub(super) fn registers(target: &Target) -> (u32, u32) {
     match *target.choose(VARIANTS) {
         Variant::Registers(voxels, quads) => (voxels, quads),
