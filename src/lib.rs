@@ -30,6 +30,9 @@
 //!
 //! Research use only. Not a medical device.
 
+// On wasm32 wgpu's objects belong to one thread and so do the `Arc`s around them; natively they are shared.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod gpu;

@@ -209,3 +209,57 @@ fn eight_steps_of_adamw_equal_pytorch() {
     // PyTorch's own single precision is off by 9e-5 here.
     assert!((error / change).sqrt() <= 1e-4, "end weights off by {:e} of {:e}", error.sqrt(), change.sqrt());
 }
+
+/// Two steps from the golden start with these windows: every weight, and what the optimiser says of the gradients.
+fn two_steps(gpu: &Gpu, input: impl Fn(&mut Vec<f32>)) -> (Vec<Vec<f32>>, Vec<f32>) {
+    let file = golden::bytes("golden/adamw.safetensors");
+    let (config, _) = network(&file);
+    let mut step =
+        TrainingGraph::new(&config, &Objective { batch: 2, loss: DiceCe::default() }, false).expect("a graph");
+    let options = OptimizerOptions { clip: Some(0.1), average: true, ..OptimizerOptions::default() };
+    let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &options).expect("an optimiser");
+    let plan = plan(gpu, &step.graph);
+    for (id, info) in step.graph.parameters() {
+        plan.write(id, &f32s(&file, &format!("start.{}", info.name))).expect("it fits");
+    }
+    let mut window = f32s(&file, "input");
+    input(&mut window);
+    plan.write(step.input, &window).expect("it fits");
+    plan.write(step.label, &f32s(&file, "label")).expect("it fits");
+    for t in 1..3 {
+        plan.write(optimizer.rates, &Rates::default().at(t)).expect("it fits");
+        plan.run().expect("it runs");
+    }
+    let read = |id| pollster::block_on(plan.read(id)).expect("a tensor");
+    (optimizer.parameters.iter().map(|p| read(p.parameter)).collect(), read(optimizer.clip))
+}
+
+#[test]
+fn the_same_step_gives_the_same_bits() {
+    let gpu = gpu();
+    let bits = |w: Vec<Vec<f32>>| -> Vec<u32> { w.into_iter().flatten().map(f32::to_bits).collect() };
+    let (first, clip) = two_steps(&gpu, |_| ());
+    let (second, _) = two_steps(&gpu, |_| ());
+    assert!(bits(first) == bits(second));
+    assert!(clip[0] > 0.1 && (clip[1] - 0.1 / (clip[0] + 1e-6)).abs() < 1e-6 && clip[2] == 1.0, "clipped: {clip:?}");
+}
+
+#[test]
+fn gradients_that_are_not_finite_change_nothing() {
+    let file = golden::bytes("golden/adamw.safetensors");
+    for poison in [f32::NAN, f32::INFINITY] {
+        let (weights, clip) = two_steps(&gpu(), |window| window[5] = poison);
+        assert_eq!(clip[2], 0.0, "{poison}: {clip:?}");
+        let start: Vec<f32> = SafeTensors::deserialize(&file)
+            .expect("a file")
+            .names()
+            .iter()
+            .filter(|n| n.starts_with("start."))
+            .flat_map(|n| f32s(&file, n))
+            .collect();
+        let mut bits: Vec<u32> = start.iter().map(|v| v.to_bits()).collect();
+        bits.sort_unstable();
+        let changed = weights.iter().flatten().filter(|v| bits.binary_search(&v.to_bits()).is_err()).count();
+        assert_eq!(changed, 0, "{poison}");
+    }
+}

@@ -169,7 +169,7 @@ pub struct Dispatch {
     pub params: Params,
     /// Storage buffers, in binding order from 1.
     pub bindings: Vec<Binding>,
-    /// Workgroups; use [`groups`] to stay within 65,535 per axis.
+    /// Workgroups; `groups` splits a count to stay within 65,535 per axis.
     pub groups: [u32; 3],
 }
 

@@ -45,7 +45,7 @@ impl Kernel for AttentionBackward {
                 ("FIRST", constant(first)),
                 ("KEYS", constant(keys)),
                 ("D4", d.div_ceil(4) as u32),
-                ("SCALAR", constant(d % 4 != 0)),
+                ("SCALAR", constant(!d.is_multiple_of(4))),
             ],
             params: params.block(),
             bindings,
@@ -78,10 +78,10 @@ impl Kernel for AttentionBackward {
                 for key in 0..t {
                     let p = (scale * dot(row(query, 0), row(key, 1)) - total).exp();
                     let ds = p * (dot(dod, row(key, 2)) - delta) * scale;
-                    for i in 0..d {
+                    for (i, dout) in dod.iter().enumerate() {
                         dqkv.data[at(query, 0) + i] += ds * row(key, 1)[i];
                         dqkv.data[at(key, 1) + i] += ds * row(query, 0)[i];
-                        dqkv.data[at(key, 2) + i] += p * dod[i];
+                        dqkv.data[at(key, 2) + i] += p * dout;
                     }
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! | module | makes |
 //! | --- | --- |
-//! | [`statistics`] | volume, place and intensity of each label; JSON and CSV |
+//! | [`mod@statistics`] | volume, place and intensity of each label; JSON and CSV |
 //! | [`preview`] | a PNG of three planes with the labels over the scan (feature `cli`) |
 //! | [`provenance`] | the record of model, inputs, geometry, settings and device |
 //!
