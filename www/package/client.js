@@ -24,9 +24,12 @@ export class Client {
     } catch (error) {
       throw new UnetrError('internal', `the worker could not be started: ${error.message}`, { cause: error });
     }
-    worker.addEventListener('message', ({ data }) => this.#hear(data));
+    // What a worker that was replaced still says is nobody's business.
+    const current = () => this.#worker === worker;
+    worker.addEventListener('message', ({ data }) => { if (current()) this.#hear(data); });
     worker.addEventListener('error', (event) => {
       event.preventDefault?.();
+      if (!current()) return;
       this.#fail(new UnetrError('internal', event.message || 'the worker could not be loaded; is assetPath right?'));
     });
     this.#worker = worker;
