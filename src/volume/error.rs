@@ -63,6 +63,11 @@ pub enum VolumeError {
     #[error("no voxel is above 0 after intensity scaling: there is no foreground to segment")]
     NoForeground,
 
+    /// Files that are DICOM, or should be.
+    #[cfg(feature = "dicom")]
+    #[error(transparent)]
+    Dicom(#[from] super::dicom::DicomError),
+
     /// Reading or writing failed outside of the format.
     #[error("{path}: {source}")]
     Io { path: String, source: std::io::Error },

@@ -6,6 +6,8 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`nifti`] | reads and writes NIfTI-1 and NIfTI-2 |
+//! | `dicom` | reads series of DICOM images (feature `dicom`) |
+//! | [`channels`] | which file is which channel, by name |
 //! | [`affine`], [`orientation`] | geometry of the voxel grid |
 //! | [`resample`], [`intensity`], [`crop`] | MONAI's transforms, one each |
 //! | [`preprocess`] | a model package's `input` section, applied |
@@ -14,7 +16,10 @@
 //! Nothing here prints, needs a GPU or, apart from the `_path` helpers, a file system.
 
 pub mod affine;
+pub mod channels;
 pub mod crop;
+#[cfg(feature = "dicom")]
+pub mod dicom;
 mod error;
 pub mod geometry;
 pub mod intensity;
