@@ -3,15 +3,22 @@
 //   qkv  (N, T, 3 heads d)
 //   o    (N, T, heads d)
 //   lse  (N, heads, T): max + log of the sum, what the backward pass recomputes the weights from
-// One invocation holds QUERIES rows of q and o; D4 = d / 4 rounded up.
+// One invocation holds QUERIES rows of q and o; D4 = d / 4 rounded up. DROPOUT drops some of the normalised weights, numbered
+// as (N, heads, query, key), in step  (1).
 #import index
+#if DROPOUT
+#import mask
+#end
 
-struct Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32 }
+struct Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32, rate: f32, seed: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 #if SCALAR
 @group(0) @binding(#) var<storage, read> qkv: array<f32>;
 #else
 @group(0) @binding(#) var<storage, read> qkv: array<vec4<f32>>;
+#end
+#if DROPOUT
+@group(0) @binding(#) var<storage, read> step_number: array<f32>;
 #end
 @group(0) @binding(#) var<storage, read_write> o: array<f32>;
 @group(0) @binding(#) var<storage, read_write> lse: array<f32>;
@@ -59,6 +66,12 @@ fn forward(
     var o_$r_$i = vec4<f32>();
 #end
 #end
+#if DROPOUT
+    let mask = mask_key(params.seed, step_number[0]);
+#unroll r in 0..QUERIES
+    let weights_$r = ((n * params.heads + head) * params.tokens + first + $ru) * params.tokens;
+#end
+#end
     for (var t = 0u; t < params.tokens; t += 1u) {
         let key = base + t * 3u * width + width;
 #unroll r in 0..QUERIES
@@ -78,12 +91,17 @@ fn forward(
         let p_$r = exp(s_$r - top_$r);
         sum_$r = fma(sum_$r, decay_$r, p_$r);
         most_$r = top_$r;
+#if DROPOUT
+        let w_$r = select(0.0, p_$r, kept(weights_$r + t, mask, params.rate));
+#else
+        let w_$r = p_$r;
+#end
 #end
 #unroll i in 0..D4
         {
             let v = load(key + width, $iu * 4u);
 #unroll r in 0..QUERIES
-            o_$r_$i = fma(o_$r_$i, vec4<f32>(decay_$r), v * p_$r);
+            o_$r_$i = fma(o_$r_$i, vec4<f32>(decay_$r), v * w_$r);
 #end
         }
 #end
@@ -91,10 +109,15 @@ fn forward(
 #unroll r in 0..QUERIES
     if (first + $ru < params.tokens) {
         let out = (n * params.tokens + first + $ru) * width + head * params.d;
+#if DROPOUT
+        let total_$r = sum_$r * (1.0 - params.rate);
+#else
+        let total_$r = sum_$r;
+#end
 #unroll i in 0..D4
 #unroll j in 0..4
         if ($iu * 4u + $ju < params.d) {
-            o[out + $iu * 4u + $ju] = o_$r_$i[$j] / sum_$r;
+            o[out + $iu * 4u + $ju] = o_$r_$i[$j] / total_$r;
         }
 #end
 #end

@@ -1,10 +1,13 @@
 // Gradients of attention, its weights p = exp(s - lse) recomputed. STAGE 0: d = rowsum(do o), one invocation per row.
 // STAGE 1: dq, one per query and head, over all keys. STAGE 2: dk and dv, one per key and head, over all queries.
-//   ds = p (do v^T - d);  dq = ds k / sqrt(d);  dk = ds^T q / sqrt(d);  dv = p^T do
+//   ds = p (m do v^T - d);  dq = ds k / sqrt(d);  dk = ds^T q / sqrt(d);  dv = (m p)^T do;  m is 1, or dropout's factor
 //   qkv, dqkv  (N, T, 3 heads d)      o, dout  (N, T, heads d)      lse, delta  (N, heads, T)
 #import index
+#if DROPOUT
+#import mask
+#end
 
-struct Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32 }
+struct Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32, rate: f32, seed: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 #if !FIRST
 #if SCALAR
@@ -26,6 +29,9 @@ struct Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32 }
 @group(0) @binding(#) var<storage, read> dout: array<vec4<f32>>;
 #end
 @group(0) @binding(#) var<storage, read> delta: array<f32>;
+#if DROPOUT
+@group(0) @binding(#) var<storage, read> step_number: array<f32>;
+#end
 @group(0) @binding(#) var<storage, read_write> dqkv: array<f32>;
 
 // Four values of a head's row that starts at element `row`; zeros beyond its end.
@@ -91,6 +97,10 @@ fn forward(
     let base = n * params.tokens * 3u * width + head * params.d;
     let row = base + token * 3u * width;
     let heads_at = (n * params.heads + head) * params.tokens;
+#if DROPOUT
+    let mask = mask_key(params.seed, step_number[0]);
+    let factor = 1.0 / (1.0 - params.rate);
+#end
 #if KEYS
 #unroll i in 0..D4
     let k_$i = load(row + width, $iu * 4u) * params.scale;
@@ -109,11 +119,16 @@ fn forward(
         s += dot(q_$i, k_$i);
         dp += dot(do_$i, v_$i);
 #end
+#if DROPOUT
+        let m = select(0.0, factor, kept((heads_at + t) * params.tokens + token, mask, params.rate));
+#else
+        let m = 1.0;
+#end
         let p = exp(s - lse[heads_at + t]);
-        let ds = p * (dp - delta[heads_at + t]);
+        let ds = p * fma(m, dp, -delta[heads_at + t]);
 #unroll i in 0..D4
         dk_$i = fma(vec4<f32>(ds), q_$i, dk_$i);
-        dv_$i = fma(vec4<f32>(p), do_$i, dv_$i);
+        dv_$i = fma(vec4<f32>(m * p), do_$i, dv_$i);
 #end
     }
 #unroll i in 0..D4
@@ -137,7 +152,12 @@ fn forward(
         s += dot(q_$i, k_$i);
         dp += dot(do_$i, load(key + width, $iu * 4u));
 #end
-        let ds = exp(s - own_lse) * (dp - own_delta);
+#if DROPOUT
+        let m = select(0.0, factor, kept(index * params.tokens + t, mask, params.rate));
+#else
+        let m = 1.0;
+#end
+        let ds = exp(s - own_lse) * fma(m, dp, -own_delta);
 #unroll i in 0..D4
         dq_$i = fma(vec4<f32>(ds), k_$i, dq_$i);
 #end

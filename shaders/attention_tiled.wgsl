@@ -4,12 +4,19 @@
 //   o    (N, T, heads d)
 //   lse  (N, heads, T): max + log of the sum, what the backward pass recomputes the weights from
 // A group of 64 has 8 ROWS query rows and takes the keys in tiles of 8 KEYS: an invocation makes ROWS x KEYS scores, then
-// ROWS x PIECES vec4 of the output. D4 = d / 4; PIECES = D4 / 8 rounded up.
+// ROWS x PIECES vec4 of the output. D4 = d / 4; PIECES = D4 / 8 rounded up. DROPOUT drops some of the normalised weights,
+// numbered as (N, heads, query, key), in step  (1): they are kept negative, for the softmax's sum alone.
 #import index
+#if DROPOUT
+#import mask
+#end
 
-struct Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32 }
+struct Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32, rate: f32, seed: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> qkv: array<vec4<f32>>;
+#if DROPOUT
+@group(0) @binding(#) var<storage, read> step_number: array<f32>;
+#end
 @group(0) @binding(#) var<storage, read_write> o: array<vec4<f32>>;
 @group(0) @binding(#) var<storage, read_write> lse: array<f32>;
 
@@ -73,6 +80,10 @@ fn forward(
     var o_$r_$p = vec4<f32>();
 #end
 #end
+#if DROPOUT
+    let mask = mask_key(params.seed, step_number[0]);
+    let weights = ((n * params.heads + head) * params.tokens + first + row) * params.tokens + column;
+#end
     for (var key = 0u; key < params.tokens; key += KEY_TILE) {
         workgroupBarrier();
         stage(lane, base + width, key);
@@ -115,7 +126,13 @@ fn forward(
         o_$r_$p *= decay_$r;
 #end
 #unroll k in 0..KEYS
+#if DROPOUT
+        let p_$r_$k = exp(s_$r_$k - top_$r);
+        let keep_$r_$k = kept(weights + $ru * params.tokens + key + $ku * 8u, mask, params.rate);
+        sh_weights[(row + $ru) * WEIGHT_STRIDE + column + $ku * 8u] = select(-p_$r_$k, p_$r_$k, keep_$r_$k);
+#else
         sh_weights[(row + $ru) * WEIGHT_STRIDE + column + $ku * 8u] = exp(s_$r_$k - top_$r);
+#end
 #end
 #end
         stage(lane, base + 2u * width, key);
@@ -127,8 +144,14 @@ fn forward(
                 let v_$p = sh_kv[(i + $ju) * STRIDE + min(column + $pu * 8u, D4 - 1u)];
 #end
 #unroll r in 0..ROWS
+#if DROPOUT
+                let p_$r = sh_weights[(row + $ru) * WEIGHT_STRIDE + i + $ju];
+                sum_$r += abs(p_$r);
+                let w_$r = max(p_$r, 0.0);
+#else
                 let w_$r = sh_weights[(row + $ru) * WEIGHT_STRIDE + i + $ju];
                 sum_$r += w_$r;
+#end
 #unroll p in 0..PIECES
                 o_$r_$p = fma(vec4<f32>(w_$r), v_$p, o_$r_$p);
 #end
@@ -141,9 +164,14 @@ fn forward(
     {
         let token = first + row + $ru;
         if (token < params.tokens) {
+#if DROPOUT
+            let total_$r = sum_$r * (1.0 - params.rate);
+#else
+            let total_$r = sum_$r;
+#end
 #unroll p in 0..PIECES
             if (column + $pu * 8u < D4) {
-                o[(n * params.tokens + token) * width + head * D4 + column + $pu * 8u] = o_$r_$p / sum_$r;
+                o[(n * params.tokens + token) * width + head * D4 + column + $pu * 8u] = o_$r_$p / total_$r;
             }
 #end
             if (column == 0u) {

@@ -1,7 +1,7 @@
 // The length of all gradients together, and what they are scaled by: y = (length, factor, 1 if finite else 0, 0).
 //   sums  (slots)
-// NaN is looked for in the bits: comparisons with it may be optimised away.
 #import index
+#import finite
 
 struct Params { slots: u32, most: f32 }
 @group(0) @binding(#) var<uniform> params: Params;
@@ -18,10 +18,12 @@ fn forward(
         return;
     }
     var sum = 0.0;
+    var worst = 0u;
     for (var i = 0u; i < params.slots; i += 1u) {
+        worst = max(worst, exponent(sums[i]));
         sum += sums[i];
     }
-    let finite = (bitcast<u32>(sum) & 0x7f800000u) != 0x7f800000u;
+    let finite = max(worst, exponent(sum)) != NOT_FINITE;
     let length = sqrt(sum);
     y[0] = length;
     y[1] = select(1.0, min(1.0, params.most / (length + 1e-6)), params.most > 0.0);

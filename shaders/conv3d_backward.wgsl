@@ -6,6 +6,7 @@
 // One invocation takes STEP voxels at a time and holds CHANNELS input channels x 4 QUADS output channels x three taps along Z (one if not CUBE).
 #import index
 #import activation
+#import weight_partials
 
 struct Params { x: u32, y: u32, z: u32, channels: u32, k: u32, n: u32, parts: u32, first: u32, total: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
@@ -21,15 +22,6 @@ fn load(at: u32, n: vec4<f32>) -> f32 {
     return leaky_relu(fma(x[at], n.z, n.w));
 }
 #end
-
-fn store(part: u32, c: u32, t: u32, quad: u32, v: vec4<f32>) {
-    let k4 = (params.k + 3u) / 4u;
-    if (c < params.channels && quad < k4) {
-        let k = vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-        let at = part * params.total + ((params.first + c) * TAPS + t) * k4 + quad;
-        partials[at] = select(vec4<f32>(), v, k < vec4<u32>(params.k));
-    }
-}
 
 @compute @workgroup_size(64)
 fn forward(

@@ -2,10 +2,13 @@
 // 0  lse[n, v] = log sum over classes of exp(x)
 // 1  partials[n, c, part] of (sum p g, sum p or p^2, sum g or g^2, sum of the cross entropy)
 // 2  sums[n, c]: the parts added in order
-// 3  the loss, and per (n, c) what its gradient needs: dDice/dp = a (1 or 2 p) + b g
-//   x      (N, C, V)      label  (N, C, V), or (N, 1, V) of class numbers if INDEX
-// p is the softmax, or with SIGMOID each class's own.
+// 3  the loss, its parts (Dice, cross entropy), and per (n, c) what its gradient needs, (a, b, s, w): dDice/dp = a (1 or 2 p)
+//    + b g; s is the cross entropy's factor over what its sum is divided by, w the weight of class c
+//   x      (N, C, V)      label  (N, C, V), or (N, 1, V) of class numbers if INDEX      weights  (C)
+// p is the softmax, or with SIGMOID each class's own. Results of stage 3 are NaN if a logit or label is not finite or a label
+// no class number: partial sums carry it as the bits of NaN.
 #import index
+#import finite
 
 struct Params {
     samples: u32, classes: u32, voxels: u32, parts: u32,
@@ -21,16 +24,47 @@ struct Params {
 @group(0) @binding(#) var<storage, read> x: array<f32>;
 @group(0) @binding(#) var<storage, read> label: array<f32>;
 @group(0) @binding(#) var<storage, read> lse: array<f32>;
-@group(0) @binding(#) var<storage, read_write> partials: array<vec4<f32>>;
+#if BINARY
+#if WEIGHTED
+@group(0) @binding(#) var<storage, read> weights: array<f32>;
+#end
+#end
+@group(0) @binding(#) var<storage, read_write> partials: array<vec4<u32>>;
 #end
 #if TO_SUMS
 @group(0) @binding(#) var<storage, read> partials: array<vec4<f32>>;
-@group(0) @binding(#) var<storage, read_write> sums: array<vec4<f32>>;
+@group(0) @binding(#) var<storage, read_write> sums: array<vec4<u32>>;
 #end
 #if TO_LOSS
 @group(0) @binding(#) var<storage, read> sums: array<vec4<f32>>;
-@group(0) @binding(#) var<storage, read_write> loss: array<f32>;
-@group(0) @binding(#) var<storage, read_write> slopes: array<vec2<f32>>;
+#if WEIGHTED
+@group(0) @binding(#) var<storage, read> weights: array<f32>;
+#end
+@group(0) @binding(#) var<storage, read_write> loss: array<u32>;
+@group(0) @binding(#) var<storage, read_write> slopes: array<vec4<u32>>;
+@group(0) @binding(#) var<storage, read_write> parts: array<u32>;
+
+fn class_weight(c: u32) -> f32 {
+#if WEIGHTED
+    return weights[c];
+#else
+    return 1.0;
+#end
+}
+
+// MONAI leaves weights out of the Dice term where a single class is left.
+fn dice_weight(c: u32) -> f32 {
+    return select(class_weight(c), 1.0, params.classes - params.first == 1u);
+}
+
+// The sums of class `c` over the `inner` samples from `n` on.
+fn item(n: u32, c: u32, inner: u32) -> vec4<f32> {
+    var sum = vec4<f32>();
+    for (var i = 0u; i < inner; i += 1u) {
+        sum += sums[(n + i) * params.classes + c];
+    }
+    return sum;
+}
 #end
 
 @compute @workgroup_size(64)
@@ -63,21 +97,32 @@ fn forward(
     }
     let n = channel / params.classes;
     var sum = vec4<f32>();
+    var worst = 0u;
     for (var i = part; i < params.voxels; i += params.parts) {
         let v = x[channel * params.voxels + i];
         let total = lse[n * params.voxels + i];
 #if INDEX
-        let g = select(0.0, 1.0, u32(label[n * params.voxels + i]) == channel % params.classes);
+        let truth = label[n * params.voxels + i];
+        let class_here = u32(truth);
+        let g = select(0.0, 1.0, class_here == channel % params.classes);
+        worst = select(worst, NOT_FINITE, class_here >= params.classes || f32(class_here) != truth);
 #else
-        let g = label[channel * params.voxels + i];
+        let truth = label[channel * params.voxels + i];
+        let g = truth;
 #end
+        worst = max(worst, max(exponent(v), exponent(truth)));
 #if SIGMOID
         let p = 1.0 / (1.0 + exp(-v));
 #else
         let p = exp(v - total);
 #end
 #if BINARY
-        let e = max(v, 0.0) - v * g + log(1.0 + exp(-abs(v)));
+#if WEIGHTED
+        let positive = fma(weights[0] - 1.0, g, 1.0);
+#else
+        let positive = 1.0;
+#end
+        let e = (1.0 - g) * v + positive * (max(-v, 0.0) + log(1.0 + exp(-abs(v))));
 #else
         let e = g * (total - v);
 #end
@@ -87,17 +132,20 @@ fn forward(
         sum += vec4<f32>(p * g, p, g, e);
 #end
     }
-    partials[index] = sum;
+    partials[index] = marked4(sum, worst);
 #end
 #if TO_SUMS
     if (index >= params.samples * params.classes) {
         return;
     }
     var sum = vec4<f32>();
+    var worst = 0u;
     for (var i = 0u; i < params.parts; i += 1u) {
-        sum += partials[index * params.parts + i];
+        let part = partials[index * params.parts + i];
+        worst = max(worst, exponent4(part));
+        sum += part;
     }
-    sums[index] = sum;
+    sums[index] = marked4(sum, worst);
 #end
 #if TO_LOSS
     if (index > 0u) {
@@ -106,26 +154,49 @@ fn forward(
     // Items of the Dice mean: (sample, class), or classes over all samples together.
     let outer = select(params.samples, 1u, params.together == 1u);
     let inner = params.samples / outer;
-    let weight = params.dice / f32(outer * (params.classes - params.first));
-    var total = 0.0;
+    let share = 1.0 / f32(outer * (params.classes - params.first));
+    var worst = 0u;
+    var dice = 0.0;
     var entropy = 0.0;
+    var divisor = 0.0;
     for (var n = 0u; n < outer; n += 1u) {
         for (var c = 0u; c < params.classes; c += 1u) {
-            var sum = vec4<f32>();
-            for (var i = 0u; i < inner; i += 1u) {
-                sum += sums[(n + i) * params.classes + c];
-            }
+            let sum = item(n, c, inner);
+            worst = max(worst, exponent4(sum));
+#if BINARY
             entropy += sum.w;
-            let numerator = 2.0 * sum.x + params.smooth_nr;
+#else
+            entropy = fma(class_weight(c), sum.w, entropy);
+#end
+            // Of class numbers, the sum of g and of its square count the voxels of this class.
+            divisor = fma(class_weight(c), sum.z, divisor);
+            let quotient = (2.0 * sum.x + params.smooth_nr) / (sum.y + sum.z + params.smooth_dr);
+            dice += select(0.0, dice_weight(c) * (1.0 - quotient), c >= params.first);
+        }
+    }
+    dice *= share;
+#if !INDEX
+    divisor = f32(params.samples) * f32(params.voxels);
+#end
+    // Nothing is to be learned from voxels without weight.
+    let weightless = (bitcast<u32>(divisor) & 0x7fffffffu) == 0u;
+    entropy = select(entropy / divisor, 0.0, weightless);
+    loss[0] = marked(fma(params.dice, dice, params.entropy * entropy), worst);
+    parts[0] = marked(dice, worst);
+    parts[1] = marked(entropy, worst);
+    let factor = select(params.entropy / divisor, 0.0, weightless);
+    for (var n = 0u; n < outer; n += 1u) {
+        for (var c = 0u; c < params.classes; c += 1u) {
+            let sum = item(n, c, inner);
             let denominator = sum.y + sum.z + params.smooth_dr;
+            let quotient = (2.0 * sum.x + params.smooth_nr) / denominator;
+            let slope = vec2<f32>(quotient, -2.0) * (params.dice * share * dice_weight(c) / denominator);
             let counts_here = c >= params.first;
-            total += select(0.0, weight * (1.0 - numerator / denominator), counts_here);
-            let slope = vec2<f32>(numerator / denominator, -2.0) * weight / denominator;
+            let row = vec4<f32>(select(vec2<f32>(), slope, counts_here), factor, class_weight(c));
             for (var i = 0u; i < inner; i += 1u) {
-                slopes[(n + i) * params.classes + c] = select(vec2<f32>(), slope, counts_here);
+                slopes[(n + i) * params.classes + c] = marked4(row, worst);
             }
         }
     }
-    loss[0] = total + params.entropy * entropy / (f32(params.samples) * f32(params.voxels));
 #end
 }

@@ -1,9 +1,11 @@
 // Gradient of Dice and cross entropy with respect to the logits, one invocation per voxel.
 //   q = a (1 or 2 p) + b g       softmax: dx = p (q - sum over classes of p q)      sigmoid: dx = q p (1 - p)
-//   cross entropy: dx = (softmax(x) sum g - g) / (N V), for a single class (sigmoid(x) - g) / (N V)
+//   cross entropy: dx = s (softmax(x) sum w g - w g), for a single class s (p (1 + (w - 1) g) - w g)
 //   x, dx   (N, C, V)      label  (N, C, V), or (N, 1, V) of class numbers if INDEX
-//   lse     (N, V)         slopes  (N, C) of (a, b)      dloss  (1)
+//   lse     (N, V)         slopes  (N, C) of (a, b, s, w)      dloss  (1)
+// Where the loss is not finite, the slopes are NaN, and so is the gradient.
 #import index
+#import finite
 
 struct Params {
     samples: u32, classes: u32, voxels: u32, parts: u32,
@@ -14,7 +16,7 @@ struct Params {
 @group(0) @binding(#) var<storage, read> x: array<f32>;
 @group(0) @binding(#) var<storage, read> label: array<f32>;
 @group(0) @binding(#) var<storage, read> lse: array<f32>;
-@group(0) @binding(#) var<storage, read> slopes: array<vec2<f32>>;
+@group(0) @binding(#) var<storage, read> slopes: array<vec4<f32>>;
 @group(0) @binding(#) var<storage, read> dloss: array<f32>;
 @group(0) @binding(#) var<storage, read_write> dx: array<f32>;
 
@@ -34,8 +36,7 @@ fn probability(v: f32, total: f32) -> f32 {
 #end
 }
 
-fn slope(n: u32, c: u32, p: f32, g: f32) -> f32 {
-    let s = slopes[n * params.classes + c];
+fn slope(s: vec4<f32>, p: f32, g: f32) -> f32 {
 #if SQUARED
     return fma(s.x, 2.0 * p, s.y * g);
 #else
@@ -57,28 +58,37 @@ fn forward(
     let voxel = index % params.voxels;
     let first = n * params.classes * params.voxels + voxel;
     let total = lse[index];
-    let share = params.entropy / (f32(params.samples) * f32(params.voxels));
+    let row = n * params.classes;
+    let mark = slopes[row].x;
+    if (exponent(mark) == NOT_FINITE) {
+        for (var c = 0u; c < params.classes; c += 1u) {
+            dx[first + c * params.voxels] = mark;
+        }
+        return;
+    }
     var mean = 0.0;
     var truths = 0.0;
     for (var c = 0u; c < params.classes; c += 1u) {
+        let s = slopes[row + c];
         let g = truth(n, c, voxel);
-        truths += g;
+        truths = fma(s.w, g, truths);
         let p = probability(x[first + c * params.voxels], total);
-        mean = fma(p, slope(n, c, p, g), mean);
+        mean = fma(p, slope(s, p, g), mean);
     }
     for (var c = 0u; c < params.classes; c += 1u) {
+        let s = slopes[row + c];
         let v = x[first + c * params.voxels];
         let g = truth(n, c, voxel);
         let p = probability(v, total);
 #if SIGMOID
-        var d = slope(n, c, p, g) * p * (1.0 - p);
+        var d = slope(s, p, g) * p * (1.0 - p);
 #else
-        var d = p * (slope(n, c, p, g) - mean);
+        var d = p * (slope(s, p, g) - mean);
 #end
 #if BINARY
-        d += share * (p - g);
+        d += s.z * (p * fma(s.w - 1.0, g, 1.0) - s.w * g);
 #else
-        d += share * (exp(v - total) * truths - g);
+        d += s.z * (exp(v - total) * truths - s.w * g);
 #end
         dx[first + c * params.voxels] = d * dloss[0];
     }

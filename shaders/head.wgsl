@@ -1,16 +1,18 @@
 // The network's last layers in one: the end of the last block, the 1x1x1 output convolution, and either the logits or
 // their weighted sum over windows.
 //   a = leaky_relu(norm(u) + r), r absent, plain or normalised too      logits[k] = b[k] + sum over c of w[k, c] a[c]
-//   u, r        (N, C, X, Y, Z)
+//   u, r        (N, C, X, Y, Z), counted in values
 //   norm_u, norm_r  (N, C) of (mean, 1/std, scale, shift)
 //   w           [C][K padded to 4]          b  (K)
 //   y           (N, K, X, Y, Z)
 // Accumulating, for the classes from first_class on:
 //   axes        window weights along X, then Y, then Z
 //   acc         (classes of this part, RX, VY, VZ), a ring along X over the whole volume; acc += weight * logits
-// One invocation holds one voxel and 4 QUADS classes.
+// One invocation holds SPAN values of WIDTH voxels each and 4 QUADS classes.
 #import index
 #import activation
+#import runs
+#import values
 #import weights
 
 struct Params {
@@ -20,10 +22,10 @@ struct Params {
     volume_y: u32, volume_z: u32, classes: u32, first_class: u32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> u: array<f32>;
+@group(0) @binding(#) var<storage, read> u: array<Value>;
 @group(0) @binding(#) var<storage, read> norm_u: array<vec4<f32>>;
 #if RESIDUAL
-@group(0) @binding(#) var<storage, read> r: array<f32>;
+@group(0) @binding(#) var<storage, read> r: array<Value>;
 #end
 #if NORM_R
 @group(0) @binding(#) var<storage, read> norm_r: array<vec4<f32>>;
@@ -34,7 +36,7 @@ struct Params {
 @group(0) @binding(#) var<storage, read> axes: array<f32>;
 @group(0) @binding(#) var<storage, read_write> acc: array<f32>;
 #else
-@group(0) @binding(#) var<storage, read_write> y: array<f32>;
+@group(0) @binding(#) var<storage, read_write> y: array<Value>;
 #end
 
 @compute @workgroup_size(64)
@@ -43,56 +45,97 @@ fn forward(
     @builtin(num_workgroups) counts: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = flat_group(wid, counts) * 64u + lane;
-    let voxels = params.x * params.y * params.z;
-    let voxel = index % voxels;
-    let n = index / voxels;
+    let values = params.x * params.y * params.z / WIDTH;
+    let tiles = (values + 64u * SPAN - 1u) / (64u * SPAN);
+    let group = flat_group(wid, counts);
+    let n = group / tiles;
     if (n >= params.samples) {
         return;
     }
+    // Values beyond the end repeat the last and are not stored.
+    let first = run_start(group % tiles * 64u * SPAN, lane, SPAN);
+#unroll i in 0..SPAN
+    let at_$i = min(first + $iu * RUN, values - 1u);
+#end
     let k4 = (params.k + 3u) / 4u;
 #unroll o in 0..QUADS
     let q_$o = min(params.first_quad + $ou, k4 - 1u);
-    var sum_$o = vec4<f32>();
+#unroll i in 0..SPAN
+#unroll v in 0..WIDTH
+    var sum_$i_$v_$o = vec4<f32>();
+#end
+#end
 #end
     for (var c = 0u; c < params.channels; c += 1u) {
         let channel = n * params.channels + c;
-        let norm = norm_u[channel];
-        var a = fma(u[channel * voxels + voxel], norm.z, norm.w);
+        let nu = norm_u[channel];
+#if NORM_R
+        let nr = norm_r[channel];
+#end
+#unroll i in 0..SPAN
+        var a_$i = fma(u[channel * values + at_$i], Value(nu.z), Value(nu.w));
 #if RESIDUAL
 #if NORM_R
-        a += fma(r[channel * voxels + voxel], norm_r[channel].z, norm_r[channel].w);
+        a_$i += fma(r[channel * values + at_$i], Value(nr.z), Value(nr.w));
 #else
-        a += r[channel * voxels + voxel];
+        a_$i += r[channel * values + at_$i];
 #end
 #end
-        a = leaky_relu(a);
+        a_$i = max(a_$i, SLOPE * a_$i);
+#unroll v in 0..WIDTH
+#if WIDE
+        let a_$i_$v = vec4<f32>(a_$i[$v]);
+#else
+        let a_$i_$v = vec4<f32>(a_$i);
+#end
+#end
+#end
 #unroll o in 0..QUADS
-        sum_$o = fma(vec4<f32>(a), weight4(c * k4 + q_$o), sum_$o);
+        {
+            let weights = weight4(c * k4 + q_$o);
+#unroll i in 0..SPAN
+#unroll v in 0..WIDTH
+            sum_$i_$v_$o = fma(a_$i_$v, weights, sum_$i_$v_$o);
+#end
+#end
+        }
 #end
     }
+#unroll i in 0..SPAN
+    if (first + $iu * RUN < values) {
 #if ACCUMULATE
-    let vx = voxel / params.z / params.y;
-    let vy = voxel / params.z % params.y;
-    let vz = voxel % params.z;
-    let weight = max(axes[vx] * axes[params.x + vy] * axes[params.x + params.y + vz], params.floor);
-    let plane = params.volume_y * params.volume_z;
-    let at = (params.start_x + vx) % params.ring * plane + (params.start_y + vy) * params.volume_z + params.start_z + vz;
+        let plane = params.volume_y * params.volume_z;
+#unroll v in 0..WIDTH
+        let voxel_$v = at_$i * WIDTH + $vu;
+        let vx_$v = voxel_$v / params.z / params.y;
+        let vy_$v = voxel_$v / params.z % params.y;
+        let vz_$v = voxel_$v % params.z;
+        let weight_$v = max(axes[vx_$v] * axes[params.x + vy_$v] * axes[params.x + params.y + vz_$v], params.floor);
+        let to_$v = (params.start_x + vx_$v) % params.ring * plane + (params.start_y + vy_$v) * params.volume_z + params.start_z + vz_$v;
+#end
 #end
 #unroll o in 0..QUADS
 #unroll j in 0..4
-    {
-        // Classes before the first wrap around to large numbers and are dropped too.
-        let k = (params.first_quad + $ou) * 4u + $ju;
-        let part = k - params.first_class;
-        if (part < params.classes && k < params.k) {
+        {
+            // Classes before the first wrap around to large numbers and are dropped too.
+            let k = (params.first_quad + $ou) * 4u + $ju;
+            let part = k - params.first_class;
+            if (part < params.classes && k < params.k) {
 #if ACCUMULATE
-            acc[part * params.ring * plane + at] += weight * (sum_$o[$j] + b[k]);
+#unroll v in 0..WIDTH
+                acc[part * params.ring * plane + to_$v] += weight_$v * (sum_$i_$v_$o[$j] + b[k]);
+#end
 #else
-            y[(n * params.k + k) * voxels + voxel] = sum_$o[$j] + b[k];
+#if WIDE
+                y[(n * params.k + k) * values + at_$i] = vec4<f32>(sum_$i_0_$o[$j], sum_$i_1_$o[$j], sum_$i_2_$o[$j], sum_$i_3_$o[$j]) + b[k];
+#else
+                y[(n * params.k + k) * values + at_$i] = sum_$i_0_$o[$j] + b[k];
 #end
+#end
+            }
         }
-    }
 #end
+#end
+    }
 #end
 }

@@ -47,14 +47,14 @@ fn finish(row: u32, column: u32, sum: f32) {
     y[row * params.columns + column] = v;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn forward(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) counts: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let column_tiles = (params.columns + COLUMNS - 1u) / COLUMNS;
-    let tile = flat_group(wid, counts) * 64u + lane;
+    let tile = flat_group(wid, counts) * LANES + lane;
     let row = tile / column_tiles * ROWS;
     let column = tile % column_tiles * COLUMNS;
     if (row >= params.rows) {

@@ -1,17 +1,19 @@
 // What the moments of y add to its gradient: dx = dy + dmean / V + 2 dvar (y - mean) / V.
-//   y, dy, dx          (channels, voxels)
+//   y, dy, dx          (channels, voxels), counted in values
 //   moments, dmoments  (channels) of (mean, variance)
 #import index
+#import runs
+#import values
 
-struct Params { channels: u32, voxels: u32 }
+struct Params { channels: u32, values: u32, share: f32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> y: array<f32>;
+@group(0) @binding(#) var<storage, read> y: array<Value>;
 @group(0) @binding(#) var<storage, read> moments: array<vec2<f32>>;
 @group(0) @binding(#) var<storage, read> dmoments: array<vec2<f32>>;
 #if DIRECT
-@group(0) @binding(#) var<storage, read> dy: array<f32>;
+@group(0) @binding(#) var<storage, read> dy: array<Value>;
 #end
-@group(0) @binding(#) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(#) var<storage, read_write> dx: array<Value>;
 
 @compute @workgroup_size(64)
 fn forward(
@@ -20,27 +22,23 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     // A group stays within one channel.
-    let tiles = (params.voxels + 511u) / 512u;
+    let tiles = (params.values + 511u) / 512u;
     let group = flat_group(wid, counts);
     let channel = group / tiles;
     if (channel >= params.channels) {
         return;
     }
-    let spread = dmoments[channel] / f32(params.voxels);
-    let mean = moments[channel].x;
-    let first = group % tiles * 512u + lane;
-#unroll i in 0..8
-    {
-        let voxel = first + $iu * 64u;
-        if (voxel < params.voxels) {
-            let at = channel * params.voxels + voxel;
-            let v = fma(2.0 * spread.y, y[at] - mean, spread.x);
+    let spread = dmoments[channel] * params.share;
+    let mean = Value(moments[channel].x);
+    let first = group % tiles * 512u;
+    let end = run_end(first, lane, 8u, params.values);
+    for (var i = run_start(first, lane, 8u); i < end; i += RUN) {
+        let at = channel * params.values + i;
+        let v = fma(Value(2.0 * spread.y), y[at] - mean, Value(spread.x));
 #if DIRECT
-            dx[at] = dy[at] + v;
+        dx[at] = dy[at] + v;
 #else
-            dx[at] = v;
+        dx[at] = v;
 #end
-        }
     }
-#end
 }

@@ -1,13 +1,15 @@
 // Gradients of y = leaky_relu(norm(u) + r): the first stage writes du and dr and sums per channel and part, the second
 // (MERGE) adds the parts in order. Sums are gradients of a norm's factor and offset: of dt x_hat, and of dt.
-//   dy, u, r, du, dr  (channels, voxels)
+//   dy, u, r, du, dr  (channels, voxels), counted in values
 //   norm_u, norm_r    (channels) of (mean, 1/std, scale, shift)
 //   partials          (channels, parts) of (sum dt, sum dt u_hat, sum dt r_hat)
 //   sums_u, sums_r    (channels) of (sum dt x_hat, sum dt)
 #import index
 #import activation
+#import runs
+#import values
 
-struct Params { channels: u32, voxels: u32, parts: u32 }
+struct Params { channels: u32, values: u32, parts: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 #if MERGE
 @group(0) @binding(#) var<storage, read> partials: array<vec4<f32>>;
@@ -16,19 +18,19 @@ struct Params { channels: u32, voxels: u32, parts: u32 }
 @group(0) @binding(#) var<storage, read_write> sums_r: array<vec2<f32>>;
 #end
 #else
-@group(0) @binding(#) var<storage, read> dy: array<f32>;
-@group(0) @binding(#) var<storage, read> u: array<f32>;
+@group(0) @binding(#) var<storage, read> dy: array<Value>;
+@group(0) @binding(#) var<storage, read> u: array<Value>;
 @group(0) @binding(#) var<storage, read> norm_u: array<vec4<f32>>;
 #if RESIDUAL
-@group(0) @binding(#) var<storage, read> r: array<f32>;
+@group(0) @binding(#) var<storage, read> r: array<Value>;
 #end
 #if NORM_R
 @group(0) @binding(#) var<storage, read> norm_r: array<vec4<f32>>;
 #end
 @group(0) @binding(#) var<storage, read_write> partials: array<vec4<f32>>;
-@group(0) @binding(#) var<storage, read_write> du: array<f32>;
+@group(0) @binding(#) var<storage, read_write> du: array<Value>;
 #if RESIDUAL
-@group(0) @binding(#) var<storage, read_write> dr: array<f32>;
+@group(0) @binding(#) var<storage, read_write> dr: array<Value>;
 #end
 #end
 
@@ -38,8 +40,8 @@ fn forward(
     @builtin(num_workgroups) counts: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = flat_group(wid, counts) * 64u + lane;
 #if MERGE
+    let index = flat_group(wid, counts) * 64u + lane;
     if (index >= params.channels) {
         return;
     }
@@ -52,39 +54,55 @@ fn forward(
     sums_r[index] = sum.zx;
 #end
 #else
-    let channel = index / params.parts;
-    let part = index % params.parts;
+    // A group takes 64 parts of one channel.
+    let group = flat_group(wid, counts);
+    let blocks = params.parts / 64u;
+    let channel = group / blocks;
     if (channel >= params.channels) {
         return;
     }
+    let block = group % blocks;
+    let steps = (params.values + params.parts - 1u) / params.parts;
+    let first = block * 64u * steps;
+    let end = run_end(first, lane, steps, params.values);
     let nu = norm_u[channel];
 #if NORM_R
     let nr = norm_r[channel];
 #end
-    var sum = vec4<f32>();
-    for (var i = part; i < params.voxels; i += params.parts) {
-        let at = channel * params.voxels + i;
-        var v = fma(u[at], nu.z, nu.w);
-#if RESIDUAL
+    var dt_sum = Value();
+    var u_sum = Value();
 #if NORM_R
-        v += fma(r[at], nr.z, nr.w);
+    var r_sum = Value();
+#end
+    for (var i = run_start(first, lane, steps); i < end; i += RUN) {
+        let at = channel * params.values + i;
+        let a = u[at];
+        var v = fma(a, Value(nu.z), Value(nu.w));
+#if RESIDUAL
+        let b = r[at];
+#if NORM_R
+        v += fma(b, Value(nr.z), Value(nr.w));
 #else
-        v += r[at];
+        v += b;
 #end
 #end
-        let dt = dy[at] * select(SLOPE, 1.0, v > 0.0);
-        sum.x += dt;
-        sum.y = fma(dt, (u[at] - nu.x) * nu.y, sum.y);
+        let dt = dy[at] * select(Value(SLOPE), Value(1.0), v > Value());
+        dt_sum += dt;
+        u_sum = fma(dt, (a - Value(nu.x)) * nu.y, u_sum);
         du[at] = dt * nu.z;
 #if RESIDUAL
 #if NORM_R
-        sum.z = fma(dt, (r[at] - nr.x) * nr.y, sum.z);
+        r_sum = fma(dt, (b - Value(nr.x)) * nr.y, r_sum);
         dr[at] = dt * nr.z;
 #else
         dr[at] = dt;
 #end
 #end
     }
-    partials[index] = sum;
+    var sum = vec4<f32>(total(dt_sum), total(u_sum), 0.0, 0.0);
+#if NORM_R
+    sum.z = total(r_sum);
+#end
+    partials[channel * params.parts + block * 64u + lane] = sum;
 #end
 }

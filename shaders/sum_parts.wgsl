@@ -1,12 +1,13 @@
 // The second stage of a reduction: y[i] = sum over parts of partials[part, offset + i], in the order of the parts.
 //   partials  (parts, stride)
-//   y         (count)
+//   y         (count), all counted in values
 #import index
+#import values
 
 struct Params { count: u32, parts: u32, stride: u32, offset: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> partials: array<f32>;
-@group(0) @binding(#) var<storage, read_write> y: array<f32>;
+@group(0) @binding(#) var<storage, read> partials: array<Value>;
+@group(0) @binding(#) var<storage, read_write> y: array<Value>;
 
 @compute @workgroup_size(64)
 fn forward(
@@ -18,7 +19,7 @@ fn forward(
     if (index >= params.count) {
         return;
     }
-    var sum = 0.0;
+    var sum = Value();
     for (var part = 0u; part < params.parts; part += 1u) {
         sum += partials[part * params.stride + params.offset + index];
     }

@@ -2,7 +2,11 @@
 const SLOPE: f32 = 0.01;
 
 fn leaky_relu(x: f32) -> f32 {
-    return select(SLOPE * x, x, x > 0.0);
+    return max(x, SLOPE * x);
+}
+
+fn leaky_relu4(x: vec4<f32>) -> vec4<f32> {
+    return max(x, SLOPE * x);
 }
 
 // Error function: x P(x^2) / Q(x^2) on [-4, 4], 1 beyond; within 3e-7 of the true value. A rational function gives the

@@ -7,7 +7,7 @@
 
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Target};
-use crate::graph::{groups, params};
+use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
 params!(Params { count: u32, decays: u32 });
@@ -74,14 +74,14 @@ impl Kernel for AdamW {
         if fits { Ok(targets.to_vec()) } else { Err(GraphError::new(format!("moments do not fit: {inputs:?}"))) }
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
-        let count = io.inputs[0].stored();
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
+        let (wide, count) = values(io.inputs[0].written());
         let mut bindings: Vec<_> = (0..3).map(bind_read).collect();
         bindings.extend((0..io.outputs.len()).map(bind_write));
         vec![Dispatch {
             shader: "adamw",
             entry: "forward",
-            constants: vec![("AVERAGE", constant(self.average))],
+            constants: vec![("AVERAGE", constant(self.average)), ("WIDE", constant(wide)), ("RUN", target.run())],
             params: Params { count: count as u32, decays: u32::from(self.decays) }.block(),
             bindings,
             groups: groups(count.div_ceil(256)),
@@ -116,14 +116,24 @@ impl Kernel for AdamW {
 /// With and without decay and average, the first step, a clipped one, and one that is not taken.
 pub fn cases() -> Vec<Case> {
     let case = |name: &str, decays, average: bool, t: u32, clip: [f64; 4]| {
-        let noise = |seed| HostTensor::noise([3, 7, 5], seed);
+        let noise = |seed| HostTensor::noise(if average { [3, 7, 5] } else { [4, 7, 13] }, seed);
         let rates = Rates { learning_rate: 0.01, weight_decay: 0.1, ..Rates::default() }.at(t);
         let mut inputs = vec![noise(1), HostTensor::from_f32([8], &rates), HostTensor::new([4], clip.to_vec())];
         inputs.extend([noise(2), noise(3), noise(4).map(f64::abs)]);
         inputs.extend(average.then(|| noise(5)));
         Case::new(name, AdamW { decays, average }, inputs).updating_last(3 + usize::from(average))
     };
+    // Gradients, moments and weights as they are after some steps.
+    let small = |shape: [usize; 3]| {
+        let noise = |seed, size: f64| HostTensor::noise(shape, seed).map(|v| v * size);
+        let rates = Rates { learning_rate: 1e-3, ..Rates::default() }.at(5);
+        let mut inputs = vec![noise(1, 1e-4), HostTensor::from_f32([8], &rates), HostTensor::new([4], vec![1.0, 1.0, 1.0, 0.0])];
+        inputs.extend([noise(2, 0.1), noise(3, 4e-5), noise(4, 1e-4).map(|v| 5e-3 * v * v)]);
+        Case::new(format!("small {shape:?}"), AdamW { decays: true, average: false }, inputs).updating_last(3)
+    };
     vec![
+        small([3, 7, 5]),
+        small([4, 7, 13]),
         case("first", true, false, 1, [1.0, 1.0, 1.0, 0.0]),
         case("clipped, averaged", false, true, 7, [4.0, 0.25, 1.0, 0.0]),
         case("not finite", true, true, 3, [1.0, 1.0, 0.0, 0.0]),

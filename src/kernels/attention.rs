@@ -1,35 +1,42 @@
 //! Multi-head self-attention with a running softmax: `o = softmax(q kᵀ / √d) v` per head, no token x token matrix.
 //!
 //! Shapes: `qkv (N, T, 3 h d)` with a row `[q | k | v]`, each `(heads, d)`; `o (N, T, h d)`; `lse (N, h, T)`, the
-//! logarithm of each softmax's denominator, from which a backward pass recomputes the weights.
+//! logarithm of each softmax's denominator, from which a backward pass recomputes the weights. In training, dropout may be
+//! applied to the normalised weights, numbered as `(N, h, query, key)`; `lse` is that of the weights before it.
 //! Source: MONAI's `SABlock`; the running softmax is FlashAttention's (arXiv 2307.08691).
 
+use super::dropout::Mask;
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32 });
+params!(Params { samples: u32, tokens: u32, heads: u32, d: u32, scale: f32, rate: f32, seed: u32 });
 
 impl Params {
     /// For a checked `qkv`.
-    pub(super) fn of(qkv: &Shape, heads: usize) -> Self {
-        let (dims, d) = (qkv.dims(), qkv.last() / 3 / heads);
+    pub(super) fn of(qkv: &Shape, op: &Attention) -> Self {
+        let (dims, d) = (qkv.dims(), qkv.last() / 3 / op.heads);
+        let mask = op.dropout.unwrap_or(Mask { rate: 0.0, seed: 0 });
         Self {
             samples: dims[0] as u32,
             tokens: dims[1] as u32,
-            heads: heads as u32,
+            heads: op.heads as u32,
             d: d as u32,
             scale: (1.0 / (d as f64).sqrt()) as f32,
+            rate: mask.rate,
+            seed: mask.seed,
         }
     }
 }
 
-/// The op; argument `qkv`, results `o, lse`.
+/// The op; arguments `qkv`, with dropout also `step (1)`; results `o, lse`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// Number of heads.
     pub heads: usize,
+    /// What of the weights is dropped.
+    pub dropout: Option<Mask>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,9 +74,12 @@ impl Kernel for Attention {
     kernel_name!("attention");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        match inputs.first().and_then(|s| self.sizes(s)) {
+        self.dropout.map_or(Ok(()), Mask::check)?;
+        let step = usize::from(self.dropout.is_some());
+        let fits = inputs.len() == 1 + step && inputs[1..].iter().all(|s| s.elements() == 1);
+        match inputs.first().filter(|_| fits).and_then(|s| self.sizes(s)) {
             Some((n, t, d)) => Ok(vec![Shape::from([n, t, self.heads * d]), Shape::from([n, self.heads, t])]),
-            None => Err(GraphError::new(format!("{inputs:?} is no qkv of {} heads", self.heads))),
+            None => Err(GraphError::new(format!("{inputs:?} is no qkv of {} heads with {step} step numbers", self.heads))),
         }
     }
 
@@ -82,7 +92,7 @@ impl Kernel for Attention {
             other => other,
         };
         let heads = n * self.heads;
-        let (shader, constants, count) = match variant {
+        let (shader, mut constants, count) = match variant {
             Variant::Registers(queries) => {
                 let constants = vec![("QUERIES", queries), ("D4", d4 as u32), ("SCALAR", constant(d % 4 != 0))];
                 ("attention", constants, (heads * t.div_ceil(queries as usize)).div_ceil(64))
@@ -98,12 +108,15 @@ impl Kernel for Attention {
                 ("attention_tiled", constants, heads * t.div_ceil(8 * rows))
             }
         };
+        constants.push(("DROPOUT", constant(self.dropout.is_some())));
+        let mut bindings: Vec<_> = (0..io.inputs.len()).map(bind_read).collect();
+        bindings.extend([bind_write(0), bind_write(1)]);
         vec![Dispatch {
             shader,
             entry: "forward",
             constants,
-            params: Params::of(io.input(0), self.heads).block(),
-            bindings: vec![bind_read(0), bind_write(0), bind_write(1)],
+            params: Params::of(io.input(0), self).block(),
+            bindings,
             groups: groups(count),
         }]
     }
@@ -112,6 +125,7 @@ impl Kernel for Attention {
         let qkv = inputs[0];
         let (n, t, d) = self.sizes(&qkv.shape).expect("checked by infer");
         let width = self.heads * d;
+        let factor = self.dropout.map(|mask| mask.factors(inputs[1]));
         let mut o = HostTensor::zeros([n, t, width]);
         let mut lse = HostTensor::zeros([n, self.heads, t]);
         for (sample, head) in (0..n).flat_map(|s| (0..self.heads).map(move |h| (s, h))) {
@@ -125,7 +139,8 @@ impl Kernel for Attention {
                 let most = scores.iter().copied().fold(f64::MIN, f64::max);
                 let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
                 for (key, score) in scores.iter().enumerate() {
-                    let p = (score - most).exp() / sum;
+                    let weight = ((sample * self.heads + head) * t + query) * t + key;
+                    let p = (score - most).exp() / sum * factor.as_ref().map_or(1.0, |f| f(weight));
                     let out = &mut o.data[(sample * t + query) * width + head * d..][..d];
                     out.iter_mut().zip(row(key, 2)).for_each(|(o, v)| *o += p * v);
                 }
@@ -142,22 +157,35 @@ impl Kernel for Attention {
 }
 
 impl Graph {
-    /// Self-attention; gives `(o, lse)`.
+    /// Self-attention; gives `(o, lse)`. Dropout of its weights needs the step's number `(1)`.
     ///
     /// # Errors
-    /// [`GraphError`] if the width is no multiple of three times the heads.
-    pub fn attention(&mut self, name: &str, qkv: TensorId, heads: usize) -> Result<(TensorId, TensorId), GraphError> {
-        let outputs = self.add_op(name, Attention { heads }, &[qkv])?;
+    /// [`GraphError`] if the width is no multiple of three times the heads or the rate not in [0, 1).
+    pub fn attention(
+        &mut self,
+        name: &str,
+        qkv: TensorId,
+        heads: usize,
+        dropout: Option<(Mask, TensorId)>,
+    ) -> Result<(TensorId, TensorId), GraphError> {
+        let mut inputs = vec![qkv];
+        inputs.extend(dropout.map(|(_, step)| step));
+        let outputs = self.add_op(name, Attention { heads, dropout: dropout.map(|(mask, _)| mask) }, &inputs)?;
         Ok((outputs[0], outputs[1]))
     }
 }
 
 /// One token, odd counts, head sizes that are no multiple of four, scores large enough to overflow a plain softmax,
-/// and 4,096 tokens.
+/// 4,096 tokens, and dropout.
 pub fn cases() -> Vec<Case> {
     let case = |name: &str, n, t, heads, d, scale: f64, seed| {
         let qkv = HostTensor::noise([n, t, 3 * heads * d], seed).map(|v| v * scale);
-        Case::new(format!("{name} {n}x{t}x{heads}x{d}"), Attention { heads }, vec![qkv])
+        Case::new(format!("{name} {n}x{t}x{heads}x{d}"), Attention { heads, dropout: None }, vec![qkv])
+    };
+    let dropped = |rate, n, t, heads, d| {
+        let inputs = vec![HostTensor::noise([n, t, 3 * heads * d], 9), HostTensor::new([1], vec![3.0])];
+        let op = Attention { heads, dropout: Some(Mask { rate, seed: 5 }) };
+        Case::new(format!("dropout {rate} {n}x{t}x{heads}x{d}"), op, inputs)
     };
     vec![
         case("one", 1, 1, 1, 1, 1.0, 1),
@@ -168,5 +196,7 @@ pub fn cases() -> Vec<Case> {
         case("a tile's edges", 2, 33, 2, 36, 2.0, 7),
         case("beyond a tile's memory", 1, 20, 1, 128, 1.5, 8),
         case("many tokens", 1, 4096, 1, 4, 2.0, 6),
+        dropped(0.3, 2, 13, 3, 5),
+        dropped(0.1, 2, 33, 2, 36),
     ]
 }

@@ -10,9 +10,10 @@
 //! Source: `torch.nn.Conv3d`, MONAI's `UnetResBlock`.
 
 mod tiled;
+pub(super) mod wide;
 
 use super::{bind_read, bind_write, constant, kernel_name, leaky_relu, moments};
-use crate::graph::{Binding, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
+use crate::graph::{Binding, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Operand, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
@@ -57,6 +58,8 @@ pub struct Conv3d {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Variant {
+    /// Without workgroup memory, four values per load, where rows are whole blocks; elsewhere 12 voxels and 4 blocks.
+    Wide,
     /// Without workgroup memory: voxels along Z and blocks of four output channels per invocation.
     Registers(u32, u32),
     /// With workgroup memory, as [`tiled::choose`] finds best for the shape.
@@ -67,7 +70,7 @@ enum Variant {
 
 /// The first suits software adapters, whose loads cost more than arithmetic and whose barriers are slow.
 const VARIANTS: &[Variant] = &[
-    Variant::Registers(12, 4),
+    Variant::Wide,
     Variant::ByShape,
     Variant::Tiled(tiled::Tile { extent: 16, quads: 4, fused: true }),
     Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: true }),
@@ -79,12 +82,23 @@ const VARIANTS: &[Variant] = &[
     Variant::Registers(4, 2),
 ];
 
-/// Voxels and blocks of output channels of the kernel without workgroup memory on this target.
-#[cfg(feature = "train")]
-pub(super) fn registers(target: &Target) -> (u32, u32) {
-    match *target.choose(VARIANTS) {
-        Variant::Registers(voxels, quads) => (voxels, quads),
-        Variant::ByShape | Variant::Tiled(_) => (4, 2),
+/// How the kernel without workgroup memory works for results of this shape on this target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Untiled {
+    /// See [`wide`].
+    Wide,
+    /// Voxels along Z and blocks of output channels per invocation.
+    Registers(u32, u32),
+}
+
+impl Untiled {
+    pub(super) fn new(y: &Shape, target: &Target) -> Self {
+        match *target.choose(VARIANTS) {
+            Variant::Wide if wide::fits(y) => Self::Wide,
+            Variant::Wide => Self::Registers(12, 4),
+            Variant::Registers(voxels, quads) => Self::Registers(voxels, quads),
+            Variant::ByShape | Variant::Tiled(_) => Self::Registers(4, 2),
+        }
     }
 }
 
@@ -169,13 +183,13 @@ impl Conv3d {
         first..first + 1 + usize::from(self.shortcut)
     }
 
-    /// The tile for this shape, or the block of the kernel without workgroup memory.
-    fn variant(&self, io: &Io, target: &Target) -> Result<tiled::Tile, (u32, u32)> {
+    /// The tile for this shape, if it gets the kernel with workgroup memory.
+    fn tile(&self, io: &Io, target: &Target) -> Option<tiled::Tile> {
         match *target.choose(VARIANTS) {
-            Variant::Registers(voxels, quads) => Err((voxels, quads)),
-            _ if io.input(self.positions().1).dims()[2] != 3 => Err((4, 2)),
-            Variant::ByShape => Ok(self.with_limits(tiled::choose(target.class, io.output(0), self.shortcut), io)),
-            Variant::Tiled(tile) => Ok(self.with_limits(tile, io)),
+            _ if io.input(self.positions().1).dims()[2] != 3 => None,
+            Variant::Wide | Variant::Registers(..) => None,
+            Variant::ByShape => Some(self.with_limits(tiled::choose(target.class, io.output(0), self.shortcut), io)),
+            Variant::Tiled(tile) => Some(self.with_limits(tile, io)),
         }
     }
 
@@ -188,11 +202,43 @@ impl Conv3d {
         tiled::Tile { fused, quads: tile.quads.min(wanted), ..tile }
     }
 
+    /// Where the convolution without workgroup memory leaves the moments of its tiles: how many parts, if it does.
+    fn parts(io: &Io, target: &Target, index: usize) -> Option<usize> {
+        let y = io.output(2 * index);
+        if Untiled::new(y, target) == Untiled::Wide { wide::parts(y) } else { None }
+    }
+
     /// A convolution without workgroup memory, and its moments.
-    fn separate(&self, io: &Io, target: &Target, index: usize, block: (u32, u32)) -> Vec<Dispatch> {
-        let mut work = vec![self.convolution(io, block, index)];
-        work.extend(moments::dispatches(io.output(2 * index), 2 * index, 2 * index + 1, index, target));
+    fn separate(&self, io: &Io, target: &Target, index: usize) -> Vec<Dispatch> {
+        let y = io.output(2 * index);
+        let parts = Self::parts(io, target, index);
+        let mut work = match Untiled::new(y, target) {
+            Untiled::Wide => self.wide(io, index, parts.map(|_| Operand::Scratch(index))),
+            Untiled::Registers(voxels, quads) => vec![self.convolution(io, (voxels, quads), index)],
+        };
+        match parts {
+            Some(parts) => work.push(moments::merge(y, 2 * index + 1, index, parts, target)),
+            None => work.extend(moments::dispatches(y, 2 * index, 2 * index + 1, index, target)),
+        }
         work
+    }
+
+    fn wide(&self, io: &Io, index: usize, moments: Option<Operand>) -> Vec<Dispatch> {
+        let (positions, first) = self.positions();
+        let weight = first + index;
+        let taps = io.input(weight).dims()[2].pow(3);
+        let sources: Vec<wide::Source> = positions
+            .iter()
+            .zip(&self.sources)
+            .map(|(&at, &norm)| wide::Source {
+                channels: io.input(at).dims()[1],
+                taps,
+                bindings: (at..=at + usize::from(norm)).map(bind_read).collect(),
+            })
+            .collect();
+        let (weights, half) = (bind_read(weight), io.half(weight));
+        let ends = wide::Ends { weights, half, y: Operand::Output(2 * index), moments };
+        wide::dispatches(io.output(2 * index), &sources, &ends)
     }
 
     fn convolution(&self, io: &Io, block: (u32, u32), index: usize) -> Dispatch {
@@ -300,23 +346,24 @@ impl Kernel for Conv3d {
     }
 
     fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
-        let tile = self.variant(io, target);
+        let tile = self.tile(io, target);
         (0..=usize::from(self.shortcut))
-            .map(|i| match tile {
-                Ok(tile) if i == 0 || tile.fused => tiled::scratch(tile, io.output(2 * i)),
+            .map(|i| match (tile, Self::parts(io, target, i)) {
+                (Some(tile), _) if i == 0 || tile.fused => tiled::scratch(tile, io.output(2 * i)),
+                (_, Some(parts)) => moments::parts_bytes(io.output(2 * i), parts),
                 _ => moments::scratch(io.output(2 * i), target),
             })
             .collect()
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        let (mut work, beside) = match self.variant(io, target) {
-            Ok(tile) => (self.tiled(io, target, tile), tile.fused),
-            Err(block) => (self.separate(io, target, 0, block), false),
+        let tile = self.tile(io, target);
+        let mut work = match tile {
+            Some(tile) => self.tiled(io, target, tile),
+            None => self.separate(io, target, 0),
         };
-        if self.shortcut && !beside {
-            let block = self.variant(io, target).err().unwrap_or((4, 2));
-            work.extend(self.separate(io, target, 1, block));
+        if self.shortcut && !tile.is_some_and(|t| t.fused) {
+            work.extend(self.separate(io, target, 1));
         }
         work
     }
@@ -419,6 +466,8 @@ pub fn cases() -> Vec<Case> {
         case("second norm only", (1, &[(2, false), (3, true)], 17, [4, 4, 4], false, 3, F32)),
         case("pointwise", (1, &[(6, true)], 3, [3, 3, 5], false, 1, F32)),
         case("pointwise, two sources", (1, &[(2, false), (2, false)], 6, [2, 2, 2], false, 1, F32)),
+        case("rows of sixteen", (2, &[(3, true), (2, false)], 9, [2, 7, 16], true, 3, F32)),
+        case("a row of four", (1, &[(2, true)], 3, [2, 1, 4], true, 3, F16)),
         case("many channels", (1, &[(33, false)], 34, [3, 2, 4], true, 3, F32)),
         case("f16", (1, &[(3, true), (2, false)], 10, [4, 3, 5], true, 3, F16)),
         case("a tile's edges", (1, &[(3, true)], 18, [5, 4, 17], true, 3, F32)),

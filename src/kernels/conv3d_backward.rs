@@ -5,14 +5,14 @@
 //! shader. With respect to the weights: `dw[k, c, t] = Σ_{n, p} a[n, c, p + t - 1] dy[n, k, p]`, in two stages of fixed
 //! order, the norm on load recomputed. Shapes as in [`super::conv3d`].
 
-use super::conv3d::{self, Conv3d, Side, convolve};
+use super::conv3d::{self, Conv3d, Side, Untiled, convolve, wide};
 use super::residual::Shortcut;
 use super::residual_backward::ResidualBackward;
 use super::sum_parts::Parts;
 use super::{bind_read, bind_write, constant, kernel_name, moments_backward};
 use crate::gpu::{Access, AdapterClass};
 use crate::graph::{Applied, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Op, Operand, Target, TensorId};
-use crate::graph::{groups, params};
+use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
 params!(FlipParams { k: u32, channels: u32, first: u32, offset: u32 });
@@ -38,12 +38,58 @@ pub struct Conv3dWeights {
     pub side: usize,
 }
 
-/// Input channels and blocks of four output channels per invocation.
-const BLOCKS: &[(usize, usize)] = &[(8, 1), (4, 1), (8, 2), (4, 2)];
+/// How the first stage of a weight's gradient is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    /// All taps along Y and Z of a tap along X, for blocks as [`Form::new`] has them.
+    Columns,
+    /// Taps along Z alone, for so many input channels and blocks of four output channels per invocation.
+    Rows(usize, usize),
+}
+
+/// The first suits software adapters, whose loads cost more than arithmetic.
+const VARIANTS: &[Variant] =
+    &[Variant::Columns, Variant::Rows(4, 1), Variant::Rows(8, 2), Variant::Rows(4, 2), Variant::Rows(8, 1)];
+
+/// What an invocation of the first stage holds: input channels and blocks of four output channels, of so many taps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Form {
+    columns: bool,
+    held: usize,
+    quads: usize,
+    taps: usize,
+}
+
+impl Form {
+    fn new(side: usize, target: &Target) -> Self {
+        match *target.choose(VARIANTS) {
+            // Nine taps fill the registers sooner than one.
+            Variant::Columns if side == 3 => Self { columns: true, held: 4, quads: 1, taps: 9 },
+            Variant::Columns => Self { columns: true, held: 8, quads: 2, taps: 1 },
+            Variant::Rows(held, quads) => Self { columns: false, held, quads, taps: side },
+        }
+    }
+
+    /// For a source of so many channels: few leave room for more output channels.
+    fn of(self, channels: usize, k: usize) -> Self {
+        let quads = self.quads.max(4 / channels).min(k.div_ceil(4));
+        Self { held: self.held.min(channels), quads, ..self }
+    }
+
+    /// Blocks of weights that `channels` input and `k` output channels make.
+    fn blocks(self, channels: usize, k: usize, side: usize) -> usize {
+        channels.div_ceil(self.held) * k.div_ceil(4 * self.quads) * (side.pow(3) / self.taps)
+    }
+}
 
 /// Voxels along Z that an invocation takes at a time: as many as fit a row.
 fn step(z: usize) -> usize {
     [4, 6].into_iter().find(|s| z.is_multiple_of(*s)).unwrap_or(4)
+}
+
+/// Width of a column: a divisor of the row.
+fn column(z: usize) -> usize {
+    [4, 3, 5, 2].into_iter().find(|s| z.is_multiple_of(*s)).unwrap_or(1)
 }
 
 impl Conv3dData {
@@ -104,9 +150,24 @@ impl Kernel for Conv3dData {
             offset += k * taps * padded;
             sides.push(Side { channels: k, taps, norm: false });
         }
-        let mut bindings: Vec<_> = (0..sides.len()).map(|i| bind_read(2 * i)).collect();
-        bindings.extend([(Operand::Scratch(0), Access::Read), bind_write(0)]);
-        work.push(conv3d::dispatch(io.output(0), &sides, 0, bindings, conv3d::registers(target)));
+        let weights = (Operand::Scratch(0), Access::Read);
+        match Untiled::new(io.output(0), target) {
+            Untiled::Wide => {
+                let source = |(i, side): (usize, &Side)| wide::Source {
+                    channels: side.channels,
+                    taps: side.taps,
+                    bindings: vec![bind_read(2 * i)],
+                };
+                let sources: Vec<wide::Source> = sides.iter().enumerate().map(source).collect();
+                let ends = wide::Ends { weights, half: 0, y: Operand::Output(0), moments: None };
+                work.extend(wide::dispatches(io.output(0), &sources, &ends));
+            }
+            Untiled::Registers(voxels, quads) => {
+                let mut bindings: Vec<_> = (0..sides.len()).map(|i| bind_read(2 * i)).collect();
+                bindings.extend([weights, bind_write(0)]);
+                work.push(conv3d::dispatch(io.output(0), &sides, 0, bindings, (voxels, quads)));
+            }
+        }
         work
     }
 
@@ -147,17 +208,23 @@ impl Conv3dWeights {
         (positions.into_iter().zip(conv.channels(shapes)).collect(), dy)
     }
 
-    /// Invocations per block of weights: enough to fill the machine, in at most 32 MiB of partial sums, and none with
-    /// more than half of the 65,535 loop iterations after which llvmpipe ends an invocation.
-    fn parts(weight: &Shape, dy: &Shape, target: &Target) -> usize {
+    /// Invocations per block of weights: enough to fill the machine, in at most 32 MiB of partial sums, none with more
+    /// than half of the 65,535 loop iterations after which llvmpipe ends an invocation, and all with about as many.
+    fn parts(&self, weight: &Shape, dy: &Shape, target: &Target) -> usize {
         let wanted = if target.class == AdapterClass::Software { 1024 } else { 16_384 };
         let (n, k, [x, y, z]) = dy.volume().expect("a volume");
-        let rows = n * x * y;
-        let stored = Layout::TapMajor.stored_elements(weight);
-        let (held, quads) = *target.choose(BLOCKS);
-        let blocks = (weight.dims()[1].div_ceil(held) * k.div_ceil(4 * quads) * weight.dims()[2].pow(2)).max(1);
-        let least = (rows * (z.div_ceil(step(z)) + 1)).div_ceil(32_768);
-        (wanted / blocks).min((8 << 20) / stored).max(least).clamp(1, rows)
+        let form = Form::new(self.side, target);
+        let blocks = form.blocks(weight.dims()[1], k, self.side).max(1);
+        // What is divided among the parts, and the iterations that each of it takes.
+        let (items, iterations) = match (form.columns, self.side) {
+            (true, 3) => (n * x * z / column(z), y + 2),
+            (true, _) => (n * values(x * y * z).1, 1),
+            (false, _) => (n * x * y, z.div_ceil(step(z)) + 1),
+        };
+        let most = (8 << 20) / Layout::TapMajor.stored_elements(weight);
+        let least = (items * iterations).div_ceil(32_768);
+        let parts = (wanted / blocks).min(most).max(least).clamp(1, items);
+        items.div_ceil(items.div_ceil(parts))
     }
 }
 
@@ -187,7 +254,7 @@ impl Kernel for Conv3dWeights {
     fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
         let weight = io.output(0);
         let dy = io.input(io.inputs.len() - 1);
-        vec![(Self::parts(weight, dy, target) * Layout::TapMajor.stored_elements(weight)) as u64 * 4]
+        vec![(self.parts(weight, dy, target) * Layout::TapMajor.stored_elements(weight)) as u64 * 4]
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
@@ -195,32 +262,45 @@ impl Kernel for Conv3dWeights {
         let (sources, dy) = self.sources(&shapes);
         let weight = io.output(0);
         let (n, k, [x, y, z]) = io.input(dy).volume().expect("checked by infer");
-        let parts = Self::parts(weight, io.input(dy), target);
+        let parts = self.parts(weight, io.input(dy), target);
         let stored = Layout::TapMajor.stored_elements(weight);
         let cube = self.side == 3;
         let (to, second) = Parts::all(stored, parts).finish(Operand::Scratch(0), Operand::Output(0));
-        let step = step(z);
+        let form = Form::new(self.side, target);
+        // A pointwise convolution does not care for rows.
+        let (step, (wide, _)) = match (form.columns, cube) {
+            (true, true) => (column(z), values(z)),
+            (true, false) => (1, values(x * y * z)),
+            (false, _) => (step(z), values(1)),
+        };
         let (mut work, mut first) = (Vec::new(), 0);
         for (&(at, channels), &norm) in sources.iter().zip(&self.sources) {
-            let (held, quads) = *target.choose(BLOCKS);
-            // Few input channels leave room for more output channels.
-            let wide = quads.max(4 / channels);
-            let (held, quads) = (held.min(channels), wide.min(k.div_ceil(4)));
-            let blocks = channels.div_ceil(held) * k.div_ceil(4 * quads) * if cube { 9 } else { 1 };
+            let form = form.of(channels, k);
+            let blocks = form.blocks(channels, k, self.side);
+            let mut constants = vec![
+                ("CHANNELS", form.held as u32),
+                ("QUADS", form.quads as u32),
+                ("TAPS", self.side.pow(3) as u32),
+                ("CUBE", constant(cube)),
+                ("NORM", constant(norm)),
+            ];
+            constants.push(("STEP", step as u32));
+            if form.columns {
+                let width = if wide { 4 } else { 1 };
+                constants.extend([
+                    ("HELD_TAPS", form.taps as u32),
+                    ("VALUES", (step / width).max(1) as u32),
+                    ("WIDTH", width as u32),
+                    ("WIDE", constant(wide)),
+                ]);
+            }
             let mut bindings = vec![bind_read(at)];
             bindings.extend(norm.then(|| bind_read(at + 1)));
             bindings.extend([bind_read(dy), (to, Access::Write)]);
             work.push(Dispatch {
-                shader: "conv3d_backward",
+                shader: if form.columns { "conv3d_columns" } else { "conv3d_backward" },
                 entry: "forward",
-                constants: vec![
-                    ("CHANNELS", held as u32),
-                    ("QUADS", quads as u32),
-                    ("TAPS", self.side.pow(3) as u32),
-                    ("CUBE", constant(cube)),
-                    ("NORM", constant(norm)),
-                    ("STEP", step as u32),
-                ],
+                constants,
                 params: Params {
                     x: x as u32,
                     y: y as u32,
@@ -358,12 +438,20 @@ pub fn cases() -> Vec<Case> {
         data_case("odd", 2, 5, (0, 3, 3), [3, 5, 7], None, 3),
         data_case("second source", 1, 8, (3, 5, 8), [4, 3, 6], None, 3),
         data_case("shortcut", 2, 6, (1, 17, 20), [4, 3, 5], Some(6), 3),
+        data_case("blocks of four voxels", 2, 6, (1, 9, 11), [3, 5, 8], Some(6), 3),
         data_case("pointwise", 1, 14, (0, 4, 4), [3, 3, 5], None, 1),
         weights_case("one voxel", 1, &[(1, false)], 1, [1, 1, 1], 3),
         weights_case("odd", 2, &[(3, false)], 5, [3, 5, 7], 3),
         weights_case("norm", 1, &[(4, true)], 8, [6, 4, 8], 3),
         weights_case("two sources", 1, &[(3, false), (5, true)], 17, [5, 6, 9], 3),
         weights_case("pointwise, two sources", 2, &[(2, true), (6, false)], 14, [3, 2, 5], 1),
+        weights_case("blocks of four voxels", 2, &[(5, true), (2, false)], 9, [3, 4, 8], 3),
+        weights_case("one row, one channel", 1, &[(1, false)], 17, [2, 1, 4], 3),
+        weights_case("pointwise blocks", 2, &[(9, true)], 10, [3, 2, 4], 1),
+        weights_case("columns of three and five", 1, &[(2, true)], 5, [3, 4, 15], 3),
+        weights_case("columns of two", 2, &[(5, true)], 3, [2, 3, 10], 3),
+        weights_case("pointwise, no blocks", 1, &[(3, true)], 6, [3, 5, 7], 1),
+        weights_case("many columns", 1, &[(6, false)], 4, [40, 36, 20], 3),
         weights_case("many channels", 1, &[(33, false)], 34, [3, 2, 4], 3),
         weights_case("many voxels", 1, &[(1, false)], 1, [64, 64, 300], 1),
     ]

@@ -13,6 +13,8 @@ params!(Params { samples: u32, channels: u32, k: u32, x: u32, y: u32, z: u32 });
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Variant {
+    /// Without workgroup memory, four values per load where rows are whole blocks of four voxels.
+    Wide,
     /// Without workgroup memory.
     Registers,
     /// With workgroup memory, as [`by_shape`] finds best.
@@ -23,12 +25,16 @@ enum Variant {
 
 /// The first suits software adapters, whose barriers are slow.
 const VARIANTS: &[Variant] = &[
-    Variant::Registers,
+    Variant::Wide,
     Variant::ByShape,
     Variant::Tiled { voxels: 4, outputs: 2 },
     Variant::Tiled { voxels: 4, outputs: 1 },
     Variant::Tiled { voxels: 2, outputs: 1 },
+    Variant::Registers,
 ];
+
+/// Blocks of four voxels, and output channels, of an invocation with long loads.
+const WIDE: (usize, usize) = (2, 2);
 
 /// Groups that keep a large GPU busy.
 const ENOUGH_GROUPS: usize = 512;
@@ -73,18 +79,23 @@ impl Kernel for ConvTranspose3d {
         let k = io.input(1).dims()[1];
         let voxels = x * y * z;
         let tile = match *target.choose(VARIANTS) {
-            Variant::Registers => None,
+            Variant::Wide | Variant::Registers => None,
             Variant::ByShape => Some(by_shape(target.class, n, voxels, k)),
             Variant::Tiled { voxels, outputs } => Some((voxels, outputs)),
         };
         let mut constants = vec![("HALF", io.half(1)), ("SCALAR", 0)];
         constants.extend(tile.into_iter().flat_map(|(v, o)| [("VOXELS", v as u32), ("OUTPUTS", o as u32)]));
-        let count = match tile {
-            Some(tile) => tiled_groups(n, voxels, k, tile),
-            None => (n * voxels.div_ceil(4) * k.div_ceil(2)).div_ceil(64),
+        let wide = *target.choose(VARIANTS) == Variant::Wide && z.is_multiple_of(4);
+        let (shader, count) = match tile {
+            Some(tile) => ("conv_transpose3d_tiled", tiled_groups(n, voxels, k, tile)),
+            None if wide => {
+                constants.extend([("FOURS", WIDE.0 as u32), ("OUTPUTS", WIDE.1 as u32)]);
+                ("conv_transpose3d_wide", (n * (voxels / 4).div_ceil(WIDE.0) * k.div_ceil(WIDE.1)).div_ceil(64))
+            }
+            None => ("conv_transpose3d", (n * voxels.div_ceil(4) * k.div_ceil(2)).div_ceil(64)),
         };
         vec![Dispatch {
-            shader: if tile.is_some() { "conv_transpose3d_tiled" } else { "conv_transpose3d" },
+            shader,
             entry: "forward",
             constants,
             params: Params {
@@ -142,12 +153,14 @@ impl Graph {
 /// than one binding holds.)
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes: [(usize, usize, usize, [usize; 3]); 5] = [
+    let sizes: [(usize, usize, usize, [usize; 3]); 7] = [
         (1, 1, 1, [1, 1, 1]),
         (2, 3, 5, [3, 2, 5]),
         (1, 7, 2, [6, 6, 6]),
         (1, 2, 3, [13, 11, 7]),
         (2, 37, 11, [3, 5, 9]),
+        (2, 5, 3, [3, 1, 4]),
+        (1, 6, 4, [2, 5, 12]),
     ];
     for (i, (n, c, k, s)) in sizes.into_iter().enumerate() {
         let x = HostTensor::noise([n, c, s[0], s[1], s[2]], 7 * i as u64);

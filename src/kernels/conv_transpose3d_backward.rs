@@ -35,14 +35,20 @@ fn sizes(weight: bool, dy: &Shape, other: &Shape) -> Option<(usize, usize, usize
     }
 }
 
-/// Input channels per invocation: many on software adapters, whose loads cost more than arithmetic.
-const HELD: &[usize] = &[8, 4];
+/// Input channels per invocation, and whether four values are loaded at a time where rows are whole blocks of four
+/// voxels. The first suits software adapters, whose loads cost more than arithmetic.
+const VARIANTS: &[(usize, bool)] = &[(8, true), (4, false), (8, false)];
+
+/// Whether rows of `z` voxels get long loads on this target.
+fn wide(z: usize, target: &Target) -> bool {
+    target.choose(VARIANTS).1 && z.is_multiple_of(4)
+}
 
 /// Invocations per block of weights; each takes at least 64 voxels, and few enough iterations for llvmpipe.
-fn parts(items: usize, channels: usize, k: usize, target: &Target) -> usize {
+fn parts(voxels: usize, channels: usize, k: usize, target: &Target) -> usize {
     let wanted = if target.class == AdapterClass::Software { 1024 } else { 8192 };
-    let blocks = channels.div_ceil(*target.choose(HELD)) * k.div_ceil(2);
-    (wanted / blocks.max(1)).min(items / 64).max(items.div_ceil(32_768)).max(1)
+    let blocks = channels.div_ceil(target.choose(VARIANTS).0) * k.div_ceil(2);
+    (wanted / blocks.max(1)).min(voxels / 64).max(voxels.div_ceil(32_768)).max(1)
 }
 
 impl Kernel for ConvTranspose3dBackward {
@@ -65,15 +71,15 @@ impl Kernel for ConvTranspose3dBackward {
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (n, c, k, [x, y, z]) = sizes(self.weight, io.input(0), io.input(1)).expect("checked by infer");
         let parts = parts(n * x * y * z, c, k, target);
-        let (partials, held) = (Operand::Scratch(0), *target.choose(HELD));
+        let (partials, held, wide) = (Operand::Scratch(0), target.choose(VARIANTS).0, wide(z, target));
         let (sums, second) = Parts::all(c * k * 8, parts).finish(partials, Operand::Output(0));
         let (to, invocations) = if self.weight {
             ((sums, Access::Write), parts * c.div_ceil(held) * k.div_ceil(2))
         } else {
-            (bind_write(0), n * (x * y * z).div_ceil(4) * c.div_ceil(held))
+            (bind_write(0), n * (x * y * z).div_ceil(if wide { 8 } else { 4 }) * c.div_ceil(held))
         };
         let first = Dispatch {
-            shader: "conv_transpose3d_backward",
+            shader: if wide { "conv_transpose3d_backward_wide" } else { "conv_transpose3d_backward" },
             entry: "forward",
             constants: vec![("WEIGHTS", constant(self.weight)), ("HELD", held as u32)],
             params: Params {
@@ -141,12 +147,14 @@ impl Op for ConvTranspose3d {
 /// Both gradients: channel counts off the block, odd extents, a batch, many voxels.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes: [(usize, usize, usize, [usize; 3]); 5] = [
+    let sizes: [(usize, usize, usize, [usize; 3]); 7] = [
         (1, 1, 1, [1, 1, 1]),
         (2, 3, 5, [3, 2, 5]),
         (1, 7, 2, [6, 6, 6]),
         (1, 2, 3, [13, 11, 7]),
         (1, 1, 1, [40, 40, 41]),
+        (2, 9, 3, [3, 1, 4]),
+        (1, 10, 4, [2, 15, 12]),
     ];
     for (i, (n, c, k, s)) in sizes.into_iter().enumerate() {
         let seed = 7 * i as u64;

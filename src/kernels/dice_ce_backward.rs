@@ -1,6 +1,7 @@
 //! The gradient of Dice and cross entropy with respect to the logits: with `q = dDice/dp = a (1 or 2 p) + b g`,
 //! `dx = p (q - Σ_c p q)` for a softmax, `dx = q p (1 - p)` for sigmoids, and for the cross entropy
-//! `(softmax(x) Σ g - g) / (N V)`, all times the gradient of the loss.
+//! `s (softmax(x) Σ w g - w g)`, or `s (p (1 + (w - 1) g) - w g)` of a single class, all times the gradient of the loss. Slopes
+//! are `(a, b, s, w)`; where the loss is NaN, so is the gradient.
 //!
 //! Shapes as in [`super::dice_ce`].
 
@@ -9,7 +10,7 @@ use super::{bind_read, bind_write, kernel_name};
 use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Target, TensorId, groups};
 use crate::tensor::{HostTensor, Shape};
 
-/// The op; arguments `logits, label, lse, slopes, dloss`.
+/// The op; arguments `logits, label, lse, slopes, dloss`. Weights of classes lie in the slopes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DiceCeBackward {
     /// The loss.
@@ -21,7 +22,8 @@ impl Kernel for DiceCeBackward {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         if let [logits, label, lse, slopes, dloss] = inputs {
-            let made = self.loss.infer(&[logits.clone(), label.clone()])?;
+            let unweighted = DiceCe { weighted: false, ..self.loss };
+            let made = unweighted.infer(&[logits.clone(), label.clone()])?;
             if made[0] == *dloss && made[1] == *lse && made[2] == *slopes {
                 return Ok(vec![logits.clone()]);
             }
@@ -45,28 +47,25 @@ impl Kernel for DiceCeBackward {
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
         let (logits, label, slopes) = (inputs[0], inputs[1], inputs[3]);
-        let (n, c, voxels, _) = sizes(&logits.shape, &label.shape).expect("checked by infer");
+        let (_, c, voxels, _) = sizes(&logits.shape, &label.shape).expect("checked by infer");
         let (p, g, lse) = self.loss.inputs(logits, label);
-        let share = f64::from(self.loss.cross_entropy) / (n * voxels) as f64;
-        let slope = |i: usize| {
-            let s = &slopes.data[i / voxels * 2..][..2];
-            s[0] * if self.loss.squared { 2.0 * p[i] } else { 1.0 } + s[1] * g[i]
-        };
+        let row = |i: usize| &slopes.data[i / voxels * 4..][..4];
+        let slope = |i: usize| row(i)[0] * if self.loss.squared { 2.0 * p[i] } else { 1.0 } + row(i)[1] * g[i];
         let mut dx = logits.clone();
         for (i, d) in dx.data.iter_mut().enumerate() {
             let classes = || (0..c).map(|class| (i / voxels / c * c + class) * voxels + i % voxels);
             let entropy = match c {
-                1 => p[i] - g[i],
+                1 => p[i] * (1.0 + (row(i)[3] - 1.0) * g[i]) - row(i)[3] * g[i],
                 _ => {
                     let softmax = (logits.data[i] - lse[i / voxels / c * voxels + i % voxels]).exp();
-                    softmax * classes().map(|j| g[j]).sum::<f64>() - g[i]
+                    softmax * classes().map(|j| row(j)[3] * g[j]).sum::<f64>() - row(i)[3] * g[i]
                 }
             };
             let dice = match self.loss.sigmoid || c == 1 {
                 true => slope(i) * p[i] * (1.0 - p[i]),
                 false => p[i] * (slope(i) - classes().map(|j| p[j] * slope(j)).sum::<f64>()),
             };
-            *d = (dice + share * entropy) * inputs[4].data[0];
+            *d = (dice + row(i)[2] * entropy) * inputs[4].data[0];
         }
         vec![dx]
     }
@@ -78,14 +77,16 @@ impl Kernel for DiceCeBackward {
 
 impl Op for DiceCe {
     fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
-        if dy[1].is_some() || dy[2].is_some() || node.needs[1] {
+        if dy[1..].iter().any(Option::is_some) || node.needs[1..].contains(&true) {
             return Err(GraphError::new("a loss has a gradient from its value to the logits alone"));
         }
         let Some(dloss) = dy[0] else {
-            return Ok(vec![None; 2]);
+            return Ok(vec![None; node.inputs.len()]);
         };
         let inputs = [node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2], dloss];
-        Ok(vec![Some(g.add_one("", DiceCeBackward { loss: *self }, &inputs)?), None])
+        let mut gradients = vec![None; node.inputs.len()];
+        gradients[0] = Some(g.add_one("", DiceCeBackward { loss: *self }, &inputs)?);
+        Ok(gradients)
     }
 }
 
@@ -93,10 +94,11 @@ impl Op for DiceCe {
 pub fn cases() -> Vec<Case> {
     examples()
         .into_iter()
-        .map(|(name, op, logits, label)| {
-            let made = op.reference(&[&logits, &label]);
-            let dloss = HostTensor::new([1], vec![0.75]);
-            Case::new(name, DiceCeBackward { loss: op }, vec![logits, label, made[1].clone(), made[2].clone(), dloss])
+        .map(|(name, op, arguments)| {
+            let made = op.reference(&arguments.iter().collect::<Vec<_>>());
+            let mut inputs = arguments[..2].to_vec();
+            inputs.extend([made[1].clone(), made[2].clone(), HostTensor::new([1], vec![0.75])]);
+            Case::new(name, DiceCeBackward { loss: op }, inputs)
         })
         .collect()
 }

@@ -1,22 +1,32 @@
-//! Dropout: `y = x / (1 - rate)` with probability `1 - rate`, else 0. What is dropped follows from a hash of the seed, the
-//! step and the element's index, so that a step can be repeated and the gradient drops the same.
+//! Dropout: `y = x / (1 - rate)` with probability `1 - rate`, else 0; then `+ residual`. What is dropped follows from a hash of
+//! the seed, the step and the element's index, so that a step can be repeated and the gradient drops the same.
 //!
-//! Arguments: `x`, and `step (1)`, a whole number below 2²⁴ that the host raises. Source: `torch.nn.Dropout`; the hash is PCG's.
+//! Arguments: `x`, `step (1)`, a whole number below 2²⁴ that the host raises, and a residual of `x`'s shape. Source:
+//! `torch.nn.Dropout`; the hash is PCG's.
 
-use super::{bind_read, bind_write, kernel_name};
-use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Target, TensorId};
+use super::{bind_read, bind_write, constant, kernel_name};
+use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
 params!(Params { count: u32, seed: u32, rate: f32 });
 
-/// The op.
+/// What one place of a network drops.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Dropout {
+pub struct Mask {
     /// Share that is dropped, in [0, 1).
     pub rate: f32,
     /// A number of this place's own.
     pub seed: u32,
+}
+
+/// The op.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// What is dropped.
+    pub mask: Mask,
+    /// Adds a residual last.
+    pub residual: bool,
 }
 
 fn hash(value: u32) -> u32 {
@@ -25,34 +35,56 @@ fn hash(value: u32) -> u32 {
     (word >> 22) ^ word
 }
 
+impl Mask {
+    /// What element `index` is multiplied by at `step`: 0, or `1 / (1 - rate)`.
+    pub(super) fn factors(self, step: &HostTensor) -> impl Fn(usize) -> f64 {
+        let key = hash(self.seed ^ hash(step.data[0] as u32));
+        move |index| {
+            let share = (hash(index as u32 ^ key) >> 8) as f32 / 16_777_216.0;
+            if share >= self.rate { 1.0 / (1.0 - f64::from(self.rate)) } else { 0.0 }
+        }
+    }
+
+    pub(super) fn check(self) -> Result<(), GraphError> {
+        match self.rate {
+            rate if (0.0..1.0).contains(&rate) => Ok(()),
+            rate => Err(GraphError::new(format!("a dropout rate of {rate}: it must be at least 0 and below 1"))),
+        }
+    }
+}
+
 impl Kernel for Dropout {
     kernel_name!("dropout");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        match inputs {
-            [x, step] if step.elements() == 1 && (0.0..1.0).contains(&self.rate) => Ok(vec![x.clone()]),
-            _ => Err(GraphError::new(format!("dropout {} of {inputs:?}", self.rate))),
-        }
+        self.mask.check()?;
+        let fits = match (inputs, self.residual) {
+            ([x, step], false) => Some(x).filter(|_| step.elements() == 1),
+            ([x, step, residual], true) => Some(x).filter(|x| step.elements() == 1 && *x == residual),
+            _ => None,
+        };
+        fits.map(|x| vec![x.clone()]).ok_or_else(|| GraphError::new(format!("x, step and residual do not fit: {inputs:?}")))
     }
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let count = io.input(0).elements();
+        let mut bindings: Vec<_> = (0..io.inputs.len()).map(bind_read).collect();
+        bindings.push(bind_write(0));
         vec![Dispatch {
             shader: "dropout",
             entry: "forward",
-            constants: Vec::new(),
-            params: Params { count: count as u32, seed: self.seed, rate: self.rate }.block(),
-            bindings: vec![bind_read(0), bind_read(1), bind_write(0)],
+            constants: vec![("RESIDUAL", constant(self.residual))],
+            params: Params { count: count as u32, seed: self.mask.seed, rate: self.mask.rate }.block(),
+            bindings,
             groups: groups(count.div_ceil(64)),
         }]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let place = hash(self.seed ^ hash(inputs[1].data[0] as u32));
+        let factor = self.mask.factors(inputs[1]);
         let mut y = inputs[0].clone();
         for (i, v) in y.data.iter_mut().enumerate() {
-            let share = (hash(i as u32 ^ place) >> 8) as f32 / 16_777_216.0;
-            *v = if share >= self.rate { *v / (1.0 - f64::from(self.rate)) } else { 0.0 };
+            *v = *v * factor(i) + inputs.get(2).map_or(0.0, |residual| residual.data[i]);
         }
         vec![y]
     }
@@ -62,32 +94,56 @@ impl Kernel for Dropout {
     }
 }
 
-impl Op for Dropout {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
-        let Some(dy) = dy[0] else {
-            return Ok(vec![None; 2]);
-        };
-        Ok(vec![Some(g.add_one("", *self, &[dy, node.inputs[1]])?), None])
+#[cfg(feature = "train")]
+impl crate::graph::Op for Dropout {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &crate::graph::Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
+        let mut gradients = vec![None; node.inputs.len()];
+        if let Some(dy) = dy[0] {
+            if node.needs[0] {
+                let op = Self { residual: false, ..*self };
+                gradients[0] = Some(g.add_one("", op, &[dy, node.inputs[1]])?);
+            }
+            if self.residual {
+                gradients[2] = Some(dy);
+            }
+        }
+        Ok(gradients)
     }
 }
 
 impl Graph {
-    /// Dropout of `x` at step `step (1)`; nothing is added where the rate is 0.
+    /// Dropout of `x` at step `step (1)`, then `+ residual`.
     ///
     /// # Errors
-    /// [`GraphError`] if the rate is not in [0, 1).
-    pub fn dropout(&mut self, name: &str, x: TensorId, step: TensorId, op: Dropout) -> Result<TensorId, GraphError> {
-        if op.rate == 0.0 { Ok(x) } else { self.add_one_op(name, op, &[x, step]) }
+    /// [`GraphError`] if the rate is not in [0, 1) or the residual does not fit.
+    pub fn dropout(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        step: TensorId,
+        mask: Mask,
+        residual: Option<TensorId>,
+    ) -> Result<TensorId, GraphError> {
+        let mut inputs = vec![x, step];
+        inputs.extend(residual);
+        self.add_one_op(name, Dropout { mask, residual: residual.is_some() }, &inputs)
     }
 }
 
-/// Nothing dropped, some, nearly all; other steps.
+/// Nothing dropped, some, nearly all; other steps; a residual.
 pub fn cases() -> Vec<Case> {
-    let case = |rate, seed, step: f64| {
-        let inputs = vec![HostTensor::noise([50, 61], 3), HostTensor::new([1], vec![step])];
-        Case::new(format!("{rate} of seed {seed} at {step}"), Dropout { rate, seed }, inputs)
+    let case = |rate, seed, step: f64, residual: bool| {
+        let mut inputs = vec![HostTensor::noise([50, 61], 3), HostTensor::new([1], vec![step])];
+        inputs.extend(residual.then(|| HostTensor::noise([50, 61], 4)));
+        let op = Dropout { mask: Mask { rate, seed }, residual };
+        Case::new(format!("{rate} of seed {seed} at {step}, residual {residual}"), op, inputs)
     };
-    vec![case(0.0, 1, 0.0), case(0.1, 2, 5.0), case(0.9, 3, 16_000_000.0)]
+    vec![case(0.0, 1, 0.0, false), case(0.1, 2, 5.0, true), case(0.9, 3, 16_000_000.0, false)]
 }
 
 #[cfg(test)]
@@ -98,7 +154,7 @@ mod tests {
     fn the_share_dropped_is_the_rate() {
         let x = HostTensor::zeros([100_000]).map(|_| 1.0);
         let run = |seed, step: f64| {
-            let op = Dropout { rate: 0.3, seed };
+            let op = Dropout { mask: Mask { rate: 0.3, seed }, residual: false };
             op.reference(&[&x, &HostTensor::new([1], vec![step])]).remove(0)
         };
         let share = |y: &HostTensor| y.data.iter().filter(|v| **v == 0.0).count() as f64 / 1e5;

@@ -50,9 +50,17 @@ impl Graph {
     /// # Errors
     /// As [`Graph::backward`].
     pub fn backward_from(&mut self, loss: TensorId, scale: f32, also: &[TensorId]) -> Result<Gradients, GraphError> {
-        let seed = Fill { shape: self.shape(loss).clone(), value: scale };
-        let seed = self.add_one("loss.seed", seed, &[])?;
+        let seed = self.seed(loss, scale)?;
         self.backward(&[(loss, seed)], also)
+    }
+
+    /// A gradient to begin with: `scale` for every element of a loss.
+    ///
+    /// # Errors
+    /// [`GraphError`] never for a loss that exists.
+    pub fn seed(&mut self, loss: TensorId, scale: f32) -> Result<TensorId, GraphError> {
+        let seed = Fill { shape: self.shape(loss).clone(), value: scale };
+        self.add_one("loss.seed", seed, &[])
     }
 }
 

@@ -10,7 +10,8 @@
 use super::residual::{BlockEnd, Shortcut, example};
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, NodeId, Target, TensorId};
-use crate::graph::{groups, params};
+use crate::graph::{groups, params, values};
+use crate::gpu::AdapterClass;
 use crate::tensor::{HostTensor, Shape};
 
 params!(Params {
@@ -66,10 +67,15 @@ fn check(shortcut: Shortcut, inputs: &[Shape]) -> Result<(usize, usize, usize, [
 }
 
 /// One dispatch per block of classes, from class `first` to `first + classes`.
-fn dispatches(shortcut: Shortcut, io: &Io, place: Option<&Placement>) -> Vec<Dispatch> {
+fn dispatches(shortcut: Shortcut, io: &Io, target: &Target, place: Option<&Placement>) -> Vec<Dispatch> {
     let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
     let (n, c, k, size) = sizes(shortcut, &shapes).expect("checked by infer");
-    let voxels: usize = size.iter().product();
+    let software = target.class == AdapterClass::Software;
+    let (wide, values) = values(size.iter().product());
+    // A volume's rows start anywhere: on GPUs neighbours had better write neighbouring voxels.
+    let wide = wide && (software || place.is_none());
+    let (width, values) = if wide { (4, values) } else { (1, size.iter().product()) };
+    let span = if wide && software { 2 } else { 1 };
     let first = place.map_or(0, |p| p.first_class);
     let ring = io.output(0).dims();
     let classes = if place.is_some() { ring[0] } else { k };
@@ -103,6 +109,10 @@ fn dispatches(shortcut: Shortcut, io: &Io, place: Option<&Placement>) -> Vec<Dis
                 ("HALF", io.half(shortcut.arguments())),
                 ("SCALAR", 0),
                 ("ACCUMULATE", constant(place.is_some())),
+                ("WIDE", constant(wide)),
+                ("WIDTH", width),
+                ("SPAN", span),
+                ("RUN", target.run()),
             ]);
             Dispatch {
                 shader: "head",
@@ -110,7 +120,7 @@ fn dispatches(shortcut: Shortcut, io: &Io, place: Option<&Placement>) -> Vec<Dis
                 constants,
                 params: params.block(),
                 bindings,
-                groups: groups((n * voxels).div_ceil(64)),
+                groups: groups(n * values.div_ceil(64 * span as usize)),
             }
         })
         .collect()
@@ -149,8 +159,8 @@ impl Kernel for Head {
         Ok(vec![Shape::from([n, k, s[0], s[1], s[2]])])
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
-        dispatches(self.shortcut, io, None)
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
+        dispatches(self.shortcut, io, target, None)
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
@@ -176,8 +186,8 @@ impl Kernel for HeadAccumulate {
         }
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
-        dispatches(self.shortcut, io, Some(&self.at))
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
+        dispatches(self.shortcut, io, target, Some(&self.at))
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
@@ -251,10 +261,9 @@ pub fn cases() -> Vec<Case> {
         Case::new(format!("{shortcut:?} {n}x{c}to{k}x{size:?} {dtype:?}"), Head { shortcut }, arguments(shortcut, n, c, k, size))
             .stored(shortcut.arguments(), Layout::TapMajor, dtype)
     };
-    let window = |shortcut: Shortcut, k, part: usize, at: Placement, ring: [usize; 3]| {
-        let size = [4, 3, 5];
+    let window = |shortcut: Shortcut, size: [usize; 3], k, part: usize, at: Placement, ring: [usize; 3]| {
         let mut inputs = arguments(shortcut, 1, 3, k, size);
-        inputs.push(HostTensor::noise([12], 77).map(|v| v.abs()));
+        inputs.push(HostTensor::noise([size.iter().sum()], 77).map(|v| v.abs()));
         inputs.push(HostTensor::noise([part, ring[0], ring[1], ring[2]], 78));
         Case::new(format!("{part} of {k} classes at {:?} in {ring:?}", at.start), HeadAccumulate { shortcut, at }, inputs)
             .stored(shortcut.arguments(), Layout::TapMajor, DType::F32)
@@ -265,9 +274,11 @@ pub fn cases() -> Vec<Case> {
         plain(Shortcut::Identity, 2, 5, 3, [3, 5, 2], DType::F32),
         plain(Shortcut::None, 1, 4, 14, [4, 4, 4], DType::F16),
         plain(Shortcut::Normalised, 1, 3, 37, [2, 3, 4], DType::F32),
+        plain(Shortcut::Normalised, 2, 3, 5, [5, 4, 7], DType::F32),
         plain(Shortcut::None, 1, 1, 2, [163, 161, 161], DType::F32),
-        window(Shortcut::Normalised, 5, 5, Placement { start: [0, 0, 0], floor: 0.3, first_class: 0 }, [6, 4, 7]),
-        window(Shortcut::Identity, 5, 2, Placement { start: [9, 1, 2], floor: 0.0, first_class: 3 }, [5, 4, 7]),
-        window(Shortcut::None, 21, 20, Placement { start: [3, 0, 0], floor: 0.01, first_class: 0 }, [4, 3, 5]),
+        window(Shortcut::Normalised, [4, 3, 5], 5, 5, Placement { start: [0, 0, 0], floor: 0.3, first_class: 0 }, [6, 4, 7]),
+        window(Shortcut::Identity, [4, 3, 5], 5, 2, Placement { start: [9, 1, 2], floor: 0.0, first_class: 3 }, [5, 4, 7]),
+        window(Shortcut::Normalised, [3, 3, 5], 3, 3, Placement { start: [1, 1, 1], floor: 0.1, first_class: 0 }, [6, 4, 6]),
+        window(Shortcut::None, [4, 3, 5], 21, 20, Placement { start: [3, 0, 0], floor: 0.01, first_class: 0 }, [4, 3, 5]),
     ]
 }

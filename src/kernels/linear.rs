@@ -6,6 +6,7 @@
 mod tiled;
 
 use super::{bind_read, bind_write, constant, kernel_name};
+use crate::gpu::AdapterClass;
 use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
@@ -110,6 +111,8 @@ impl Kernel for Linear {
             Ok(choice) => return tiled::dispatches(self, &params, io, choice),
             Err(results) => results,
         };
+        // Small groups, so that a few tokens occupy several cores of a software adapter.
+        let lanes = if target.class == AdapterClass::Software { 8 } else { 64 };
         let tile_rows = tile_rows.min(params.rows.next_power_of_two());
         let tiles = params.rows.div_ceil(tile_rows) as usize * params.columns.div_ceil(tile_columns) as usize;
         let mut bindings = vec![bind_read(0), bind_read(1)];
@@ -121,6 +124,7 @@ impl Kernel for Linear {
             constants: vec![
                 ("ROWS", tile_rows),
                 ("COLUMNS", tile_columns),
+                ("LANES", lanes as u32),
                 ("SCALAR", constant(!params.depth.is_multiple_of(4))),
                 ("HALF", io.half(1)),
                 ("BIAS", constant(self.bias)),
@@ -130,7 +134,7 @@ impl Kernel for Linear {
             ],
             params: params.block(),
             bindings,
-            groups: groups(tiles.div_ceil(64)),
+            groups: groups(tiles.div_ceil(lanes)),
         }]
     }
 

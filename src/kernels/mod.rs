@@ -23,6 +23,7 @@ kernels![
     conv3d,
     conv_transpose3d,
     decide,
+    dropout,
     head,
     layer_norm,
     linear,
@@ -30,6 +31,8 @@ kernels![
     patchify,
     residual,
     transpose,
+    #[cfg(feature = "train")]
+    accumulate,
     #[cfg(feature = "train")]
     add,
     #[cfg(feature = "train")]
@@ -44,8 +47,6 @@ kernels![
     adamw,
     #[cfg(feature = "train")]
     clip,
-    #[cfg(feature = "train")]
-    dropout,
     #[cfg(feature = "train")]
     square_sum,
     #[cfg(feature = "train")]

@@ -3,12 +3,12 @@
 //!
 //! Shapes: `dy, y, dx (N, C, X, Y, Z)`, `moments, dmoments (N, C, 2)`.
 
-use super::{bind_read, bind_write, kernel_name};
+use super::{bind_read, bind_write, constant, kernel_name};
 use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, TensorId};
-use crate::graph::{groups, params};
+use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { channels: u32, voxels: u32 });
+params!(Params { channels: u32, values: u32, share: f32 });
 
 /// The op; arguments `y, moments, dmoments, [dy]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,18 +45,19 @@ impl Kernel for MomentsBackward {
         if fits { Ok(vec![inputs[0].clone()]) } else { Err(GraphError::new(format!("moments do not fit: {inputs:?}"))) }
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (n, c, size) = io.input(0).volume().expect("checked by infer");
         let voxels = size.iter().product::<usize>();
+        let (wide, values) = values(voxels);
         let mut bindings: Vec<_> = (0..io.inputs.len()).map(bind_read).collect();
         bindings.push(bind_write(0));
         vec![Dispatch {
             shader: "moments_backward",
             entry: "forward",
-            constants: vec![("DIRECT", u32::from(self.direct))],
-            params: Params { channels: (n * c) as u32, voxels: voxels as u32 }.block(),
+            constants: vec![("DIRECT", constant(self.direct)), ("WIDE", constant(wide)), ("RUN", target.run())],
+            params: Params { channels: (n * c) as u32, values: values as u32, share: (1.0 / voxels as f64) as f32 }.block(),
             bindings,
-            groups: groups(n * c * voxels.div_ceil(512)),
+            groups: groups(n * c * values.div_ceil(512)),
         }]
     }
 

@@ -25,10 +25,17 @@ impl Patchify {
     /// The shader, from volume `x` to rows or back.
     pub(super) fn dispatch(&self, x: &Shape, backward: bool) -> Dispatch {
         let d = x.dims();
+        let wide = !self.channel_last && self.patch.is_multiple_of(4);
+        let width = if wide { 4 } else { 1 };
         Dispatch {
             shader: "patchify",
             entry: "forward",
-            constants: vec![("CHANNEL_LAST", constant(self.channel_last)), ("BACKWARD", constant(backward))],
+            constants: vec![
+                ("CHANNEL_LAST", constant(self.channel_last)),
+                ("BACKWARD", constant(backward)),
+                ("WIDE", constant(wide)),
+                ("WIDTH", width as u32),
+            ],
             params: Params {
                 samples: d[0] as u32,
                 channels: d[1] as u32,
@@ -39,7 +46,7 @@ impl Patchify {
             }
             .block(),
             bindings: vec![bind_read(0), bind_write(0)],
-            groups: groups(x.elements().div_ceil(64)),
+            groups: groups((x.elements() / width).div_ceil(64)),
         }
     }
 }

@@ -51,10 +51,11 @@ impl Op for Patchify {
 
 /// Both orders, unequal axes, a batch.
 pub fn cases() -> Vec<Case> {
-    let case = |channel_last| {
-        let forward = Patchify { patch: 2, channel_last };
-        let rows = HostTensor::noise([2, 30, 24], 1);
-        Case::new(format!("channel last {channel_last}"), PatchifyBackward { forward, volume: Shape::from([2, 3, 4, 6, 10]) }, vec![rows])
+    let case = |channel_last, patch: usize| {
+        let forward = Patchify { patch, channel_last };
+        let rows = HostTensor::noise([2, 30, 3 * patch.pow(3)], 1);
+        let volume = Shape::from([2, 3, 2 * patch, 3 * patch, 5 * patch]);
+        Case::new(format!("by {patch}, channel last {channel_last}"), PatchifyBackward { forward, volume }, vec![rows])
     };
-    vec![case(false), case(true)]
+    vec![case(false, 2), case(true, 2), case(false, 4)]
 }

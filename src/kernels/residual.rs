@@ -5,10 +5,10 @@
 
 use super::{bind_read, bind_write, constant, kernel_name, leaky_relu};
 use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, TensorId};
-use crate::graph::{groups, params};
+use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { channels: u32, voxels: u32 });
+params!(Params { channels: u32, values: u32 });
 
 /// What is added to the normalised branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,17 +107,20 @@ impl Kernel for Residual {
         Ok(vec![inputs[0].clone()])
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (n, c, size) = io.input(0).volume().expect("checked by infer");
+        let (wide, values) = values(size.iter().product());
         let mut bindings: Vec<_> = (0..io.inputs.len()).map(bind_read).collect();
         bindings.push(bind_write(0));
+        let mut constants = self.shortcut.constants().to_vec();
+        constants.extend([("WIDE", constant(wide)), ("RUN", target.run())]);
         vec![Dispatch {
             shader: "residual",
             entry: "forward",
-            constants: self.shortcut.constants().to_vec(),
-            params: Params { channels: (n * c) as u32, voxels: size.iter().product::<usize>() as u32 }.block(),
+            constants,
+            params: Params { channels: (n * c) as u32, values: values as u32 }.block(),
             bindings,
-            groups: groups(io.input(0).elements().div_ceil(64)),
+            groups: groups(n * c * values.div_ceil(512)),
         }]
     }
 
@@ -159,5 +162,7 @@ pub fn cases() -> Vec<Case> {
         case(Shortcut::Identity, 2, 3, [3, 5, 7], 2),
         case(Shortcut::Normalised, 2, 5, [4, 3, 2], 3),
         case(Shortcut::Normalised, 1, 17, [64, 64, 64], 4),
+        case(Shortcut::Identity, 1, 2, [31, 37, 41], 6),
+        case(Shortcut::Normalised, 1, 66_000, [1, 1, 3], 5),
     ]
 }

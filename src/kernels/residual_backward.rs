@@ -8,10 +8,10 @@ use super::residual::{Residual, Shortcut, example};
 use super::{bind_read, bind_write, constant, kernel_name, leaky_relu};
 use crate::gpu::Access;
 use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Operand, Target, TensorId};
-use crate::graph::{groups, params};
+use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { channels: u32, voxels: u32, parts: u32 });
+params!(Params { channels: u32, values: u32, parts: u32 });
 
 /// The op; arguments `dy, u, norm_u, [r, [norm_r]]`, results `du, sums_u, [dr, [sums_r]]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,9 +25,9 @@ fn sizes(u: &Shape) -> (usize, usize) {
     (n * c, size.iter().product())
 }
 
-/// Invocations per channel, as for moments: no loop may be long.
+/// Invocations per channel, in whole groups: no loop may be long, neither theirs nor that over their sums.
 fn parts(voxels: usize) -> usize {
-    (voxels / 4096).next_power_of_two().clamp(16, 8192)
+    values(voxels).1.div_ceil(256).next_multiple_of(64).min(8192)
 }
 
 impl Kernel for ResidualBackward {
@@ -51,9 +51,10 @@ impl Kernel for ResidualBackward {
         vec![(channels * parts(voxels)) as u64 * 16]
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (channels, voxels) = sizes(io.input(0));
         let parts = parts(voxels);
+        let (wide, values) = values(voxels);
         let partials = Operand::Scratch(0);
         let mut first: Vec<_> = (0..io.inputs.len()).map(bind_read).collect();
         first.extend([(partials, Access::Write), bind_write(0)]);
@@ -62,12 +63,12 @@ impl Kernel for ResidualBackward {
         second.extend((self.shortcut == Shortcut::Normalised).then(|| bind_write(3)));
         let stage = |merge: bool, bindings, invocations: usize| {
             let mut constants = self.shortcut.constants().to_vec();
-            constants.push(("MERGE", constant(merge)));
+            constants.extend([("MERGE", constant(merge)), ("WIDE", constant(wide)), ("RUN", target.run())]);
             Dispatch {
                 shader: "residual_backward",
                 entry: "forward",
                 constants,
-                params: Params { channels: channels as u32, voxels: voxels as u32, parts: parts as u32 }.block(),
+                params: Params { channels: channels as u32, values: values as u32, parts: parts as u32 }.block(),
                 bindings,
                 groups: groups(invocations.div_ceil(64)),
             }
@@ -134,5 +135,6 @@ pub fn cases() -> Vec<Case> {
         case(Shortcut::Identity, 2, 3, [3, 5, 7], 2),
         case(Shortcut::Normalised, 2, 5, [4, 3, 2], 3),
         case(Shortcut::Normalised, 1, 2, [64, 64, 64], 4),
+        case(Shortcut::Identity, 1, 1, [31, 37, 41], 6),
     ]
 }

@@ -1,9 +1,10 @@
-//! `sums[slot] = Σ x²`: a gradient's part of the length of all gradients. Two stages of fixed order; the other slots stay.
+//! `sums[slot] = Σ x²`: a gradient's part of the length of all gradients. Two stages of fixed order; the other slots stay. A
+//! value that is NaN or infinite, by its bits, makes the slot NaN; squares that overflow make it infinite.
 
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::gpu::Access;
 use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Operand, Target};
-use crate::graph::{groups, params};
+use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
 params!(Params { count: u32, parts: u32, slot: u32 });
@@ -15,9 +16,9 @@ pub struct SquareSum {
     pub slot: usize,
 }
 
-/// Invocations of the first stage; enough that no loop is long for a whole binding.
+/// Invocations of the first stage, in whole groups; enough that no loop is long for a whole binding.
 fn parts(count: usize) -> usize {
-    count.div_ceil(256).clamp(1, 8192)
+    values(count).1.div_ceil(128).next_multiple_of(64).min(8192)
 }
 
 impl Kernel for SquareSum {
@@ -31,16 +32,17 @@ impl Kernel for SquareSum {
     }
 
     fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
-        vec![parts(io.inputs[0].stored()) as u64 * 4]
+        vec![parts(io.inputs[0].written()) as u64 * 4]
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
-        let count = io.inputs[0].stored();
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
+        let count = io.inputs[0].written();
         let parts = parts(count);
+        let (wide, count) = values(count);
         let stage = |merge: bool, bindings, invocations: usize| Dispatch {
             shader: "square_sum",
             entry: "forward",
-            constants: vec![("MERGE", constant(merge))],
+            constants: vec![("MERGE", constant(merge)), ("WIDE", constant(wide)), ("RUN", target.run())],
             params: Params { count: count as u32, parts: parts as u32, slot: self.slot as u32 }.block(),
             bindings,
             groups: groups(invocations.div_ceil(64)),
@@ -69,5 +71,5 @@ pub fn cases() -> Vec<Case> {
         let inputs = vec![HostTensor::noise([count], 1), HostTensor::noise([3], 2)];
         Case::new(format!("{count} to {slot}"), SquareSum { slot }, inputs).updating()
     };
-    vec![case(1, 0), case(257, 2), case(300_001, 1)]
+    vec![case(1, 0), case(257, 2), case(2 * 64 * 128, 0), case(300_001, 1), case(4_000_004, 2)]
 }

@@ -1,7 +1,7 @@
 //! `y[i] = Σ_part x[part, i]`: the second stage of reductions, and the gradient of a tensor that was repeated over the
 //! leading axes.
 
-use super::kernel_name;
+use super::{constant, kernel_name};
 use crate::gpu::Access;
 use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Operand, Target};
 use crate::graph::{groups, params};
@@ -29,19 +29,21 @@ impl Parts {
     }
 
     pub(super) fn dispatch(&self, from: Operand, to: Operand) -> Dispatch {
+        let wide = [self.count, self.stride, self.offset].iter().all(|n| n.is_multiple_of(4));
+        let [count, stride, offset] = [self.count, self.stride, self.offset].map(|n| if wide { n / 4 } else { n });
         Dispatch {
             shader: "sum_parts",
             entry: "forward",
-            constants: Vec::new(),
+            constants: vec![("WIDE", constant(wide))],
             params: Params {
-                count: self.count as u32,
+                count: count as u32,
                 parts: self.parts as u32,
-                stride: self.stride as u32,
-                offset: self.offset as u32,
+                stride: stride as u32,
+                offset: offset as u32,
             }
             .block(),
             bindings: vec![(from, Access::Read), (to, Access::Write)],
-            groups: groups(self.count.div_ceil(64)),
+            groups: groups(count.div_ceil(64)),
         }
     }
 }
