@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::pipeline::{Access, PipelineKey};
-use super::{Gpu, GpuError};
+use super::{Buffer, Gpu, GpuError};
 
 /// The counter and its bind group, made at the first submission.
 pub(super) struct Canary {
-    buffer: wgpu::Buffer,
+    buffer: Buffer,
+    _uniform: Buffer,
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     submitted: AtomicU32,
@@ -31,12 +32,13 @@ impl Gpu {
             bindings: vec![Access::Write],
         })?;
         let buffer = self.buffer("canary", 4);
-        let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
+        let descriptor = wgpu::BufferDescriptor {
             label: Some("canary"),
             size: 16,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        });
+        };
+        let uniform = Buffer::new(&self.device, &descriptor);
         self.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&[1u32, 0, 0, 0]));
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("canary"),
@@ -46,8 +48,13 @@ impl Gpu {
                 wgpu::BindGroupEntry { binding: 1, resource: buffer.as_entire_binding() },
             ],
         });
-        let canary =
-            Arc::new(Canary { buffer, pipeline: pipeline.pipeline.clone(), bind_group, submitted: AtomicU32::new(0) });
+        let canary = Arc::new(Canary {
+            buffer,
+            _uniform: uniform,
+            pipeline: pipeline.pipeline.clone(),
+            bind_group,
+            submitted: AtomicU32::new(0),
+        });
         *slot = Some(Arc::clone(&canary));
         Ok(canary)
     }
@@ -70,7 +77,7 @@ impl Gpu {
     }
 
     /// The counter's buffer and what it should hold, once something was submitted.
-    pub(super) fn canary_state(&self) -> Option<(wgpu::Buffer, u32)> {
+    pub(super) fn canary_state(&self) -> Option<(Buffer, u32)> {
         let slot = self.canary.lock().ok()?;
         slot.as_ref().map(|c| (c.buffer.clone(), c.submitted.load(Ordering::Relaxed)))
     }

@@ -1,6 +1,7 @@
 //! The device: adapters, shaders, pipelines, buffers, readback. The only modules that speak to wgpu are here and the plan.
 
 mod adapter;
+mod buffer;
 mod canary;
 mod context;
 mod error;
@@ -8,6 +9,8 @@ mod pipeline;
 mod profile;
 mod shader;
 mod transfer;
+
+pub(crate) use buffer::Buffer;
 
 pub use adapter::{AdapterClass, AdapterReport, list_adapters};
 pub use context::{Gpu, GpuOptions};

@@ -1,7 +1,7 @@
 //! Time per kernel from GPU timestamps: one pass per dispatch while profiling, because pass boundaries are the only
 //! place where every backend can take a timestamp.
 
-use super::{Gpu, GpuError};
+use super::{Buffer, Gpu, GpuError};
 
 /// How long one kernel took.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,11 +14,13 @@ pub struct KernelTime {
 
 /// Timestamps of the passes of one run.
 pub struct Profiler {
-    queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
-    capacity: u32,
+    /// Queries of [`PASSES`] passes each, and what they resolve to.
+    sets: Vec<(wgpu::QuerySet, Buffer)>,
     labels: Vec<String>,
 }
+
+/// WebGPU allows 4096 queries in a set, two for each pass.
+const PASSES: usize = 2048;
 
 impl Profiler {
     /// Room for `passes` passes; `None` where the device has no timestamps.
@@ -26,42 +28,45 @@ impl Profiler {
         if !gpu.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return None;
         }
-        // WebGPU allows 4096 queries in a set.
-        let capacity = (passes as u32).min(2048);
-        Some(Self {
-            queries: gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+        let set = |_| {
+            let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("profile"),
                 ty: wgpu::QueryType::Timestamp,
-                count: capacity * 2,
-            }),
-            resolved: gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                count: 2 * PASSES as u32,
+            });
+            let resolved = wgpu::BufferDescriptor {
                 label: Some("profile"),
-                size: u64::from(capacity) * 16,
+                size: 16 * PASSES as u64,
                 usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
                 mapped_at_creation: false,
-            }),
-            capacity,
-            labels: Vec::new(),
-        })
+            };
+            (queries, Buffer::new(&gpu.device, &resolved))
+        };
+        Some(Self { sets: (0..passes.div_ceil(PASSES)).map(set).collect(), labels: Vec::new() })
     }
 
     /// The timestamps of the next pass; `None` once the room is used up.
     pub(crate) fn next(&mut self, label: &str) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
-        let index = self.labels.len() as u32;
-        if index >= self.capacity {
-            return None;
-        }
+        let (set, index) = (self.labels.len() / PASSES, (self.labels.len() % PASSES) as u32);
+        let (queries, _) = self.sets.get(set)?;
         self.labels.push(label.to_owned());
         Some(wgpu::ComputePassTimestampWrites {
-            query_set: &self.queries,
+            query_set: queries,
             beginning_of_pass_write_index: Some(index * 2),
             end_of_pass_write_index: Some(index * 2 + 1),
         })
     }
 
+    /// The sets in use and how many passes each holds.
+    fn used(&self) -> impl Iterator<Item = (&(wgpu::QuerySet, Buffer), usize)> {
+        let passes = self.labels.len();
+        self.sets.iter().enumerate().map(move |(i, set)| (set, passes.saturating_sub(i * PASSES).min(PASSES)))
+    }
+
     pub(crate) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        let count = self.labels.len() as u32 * 2;
-        encoder.resolve_query_set(&self.queries, 0..count, &self.resolved, 0);
+        for ((queries, resolved), passes) in self.used().filter(|(_, passes)| *passes > 0) {
+            encoder.resolve_query_set(queries, 0..2 * passes as u32, resolved, 0);
+        }
     }
 
     /// The times, in order of execution.
@@ -69,9 +74,11 @@ impl Profiler {
     /// # Errors
     /// [`GpuError`] if the timestamps cannot be read back.
     pub async fn times(self, gpu: &Gpu) -> Result<Vec<KernelTime>, GpuError> {
-        let bytes = self.labels.len() as u64 * 16;
-        let raw = gpu.read(&self.resolved, 0, bytes, "timestamps").await?;
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&raw);
+        let mut ticks: Vec<u64> = Vec::new();
+        for ((_, resolved), passes) in self.used() {
+            let raw = gpu.read(resolved, 0, 16 * passes as u64, "timestamps").await?;
+            ticks.extend(bytemuck::pod_collect_to_vec::<u8, u64>(&raw));
+        }
         let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-6;
         Ok(self
             .labels

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `#import name` | inserts `shaders/common/name.wgsl`, once per shader |
 //! | `#if NAME` / `#if !NAME` ... `#else` ... `#end` | keeps a part if the constant is (not) zero |
-//! | `#unroll i in 0..N` ... `#end` | repeats a part with `$i`, and `$(i+1)`, replaced; `N` is a number or a constant |
+//! | `#unroll i in 0..N` ... `#end` | repeats a part with `$i` replaced; `N` is a number or a constant |
+//! | `$(i*4+j)` | a number made of such names, numbers and constants by `+ * / %`, from left to right |
 //! | `@binding(#)` | the next binding number, counted from 0 |
 //!
 //! Constants given by the kernel become `const NAME: u32 = value;` at the head. Inner loops are unrolled here because
@@ -22,8 +23,15 @@ macro_rules! shaders {
 
 shaders![
     "common/activation",
+    #[cfg(feature = "train")]
+    "common/finite",
     "common/index",
     "common/linear_end",
+    "common/mask",
+    "common/runs",
+    "common/values",
+    #[cfg(feature = "train")]
+    "common/weight_partials",
     "common/weights",
     "attention",
     "attention_tiled",
@@ -35,9 +43,12 @@ shaders![
     "clear_planes",
     "conv3d",
     "conv3d_tiled",
+    "conv3d_wide",
     "conv_transpose3d",
     "conv_transpose3d_tiled",
+    "conv_transpose3d_wide",
     "decide",
+    "dropout",
     "head",
     "layer_norm",
     "linear",
@@ -50,6 +61,8 @@ shaders![
     "residual",
     "transpose",
     #[cfg(feature = "train")]
+    "accumulate",
+    #[cfg(feature = "train")]
     "add",
     #[cfg(feature = "train")]
     "attention_backward",
@@ -58,15 +71,17 @@ shaders![
     #[cfg(feature = "train")]
     "conv3d_backward",
     #[cfg(feature = "train")]
+    "conv3d_columns",
+    #[cfg(feature = "train")]
     "conv3d_flip",
     #[cfg(feature = "train")]
     "conv_transpose3d_backward",
     #[cfg(feature = "train")]
+    "conv_transpose3d_backward_wide",
+    #[cfg(feature = "train")]
     "adamw",
     #[cfg(feature = "train")]
     "clip",
-    #[cfg(feature = "train")]
-    "dropout",
     #[cfg(feature = "train")]
     "square_sum",
     #[cfg(feature = "train")]
@@ -81,6 +96,8 @@ shaders![
     "layer_norm_backward",
     #[cfg(feature = "train")]
     "linear_backward",
+    #[cfg(feature = "train")]
+    "linear_backward_wide",
     #[cfg(feature = "train")]
     "moments_backward",
     #[cfg(feature = "train")]
@@ -124,23 +141,29 @@ fn find(name: &str) -> Option<&'static str> {
     SHADERS.iter().find(|(n, _)| *n == name).map(|(_, s)| *s)
 }
 
-/// `line` with every `$(name+k)` replaced by `i + k`.
-fn shifted(line: &str, name: &str, i: u32) -> String {
-    let head = format!("$({name}+");
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once(&head) {
-        let Some((k, tail)) = after.split_once(')') else {
-            break;
-        };
-        out += before;
-        match k.parse::<u32>() {
-            Ok(k) => out += &(i + k).to_string(),
-            Err(_) => out = out + &head + k + ")",
+/// Names, numbers and operators.
+fn terms(text: &str) -> impl Iterator<Item = &str> {
+    let operator = |c: char| "+*/%".contains(c);
+    text.split_inclusive(operator).flat_map(move |part| {
+        let (term, end) = part.split_at(part.len() - usize::from(part.ends_with(operator)));
+        [term, end].into_iter().filter(|t| !t.is_empty())
+    })
+}
+
+/// The value of `1 + 2 * 3 ...`, from left to right; `None` unless every operand is a number.
+fn calculate(terms: &[String]) -> Option<u32> {
+    let (first, rest) = terms.split_first()?;
+    rest.chunks(2).try_fold(first.parse().ok()?, |value: u32, step| {
+        let [operator, operand] = step else { return None };
+        let operand = operand.parse().ok()?;
+        match operator.as_str() {
+            "+" => value.checked_add(operand),
+            "*" => value.checked_mul(operand),
+            "/" => value.checked_div(operand),
+            "%" => value.checked_rem(operand),
+            _ => None,
         }
-        rest = tail;
-    }
-    out + rest
+    })
 }
 
 struct Expander<'a> {
@@ -232,11 +255,39 @@ impl Expander<'_> {
         };
         let placeholder = format!("${name}");
         for i in 0..self.value(line, bound)? {
-            let copy: Vec<Line> =
-                body.iter().map(|(n, l)| (*n, shifted(l, name, i).replace(&placeholder, &i.to_string()))).collect();
+            let number = i.to_string();
+            let copy: Vec<Line> = body
+                .iter()
+                .map(|(n, l)| (*n, self.calculated(l, name, &number).replace(&placeholder, &number)))
+                .collect();
             self.block(&copy)?;
         }
         Ok(())
+    }
+
+    /// `line` with `number` for `name` in every `$(...)`, and those that hold numbers alone by then calculated.
+    fn calculated(&self, line: &str, name: &str, number: &str) -> String {
+        let mut out = String::new();
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once("$(") {
+            let Some((inside, tail)) = after.split_once(')') else {
+                break;
+            };
+            let terms: Vec<String> = terms(inside)
+                .map(|term| match self.constants.get(term) {
+                    _ if term == name => number.to_owned(),
+                    Some(value) => value.to_string(),
+                    None => term.to_owned(),
+                })
+                .collect();
+            out += before;
+            match calculate(&terms) {
+                Some(value) => out += &value.to_string(),
+                None => out = out + "$(" + &terms.concat() + ")",
+            }
+            rest = tail;
+        }
+        out + rest
     }
 
     /// The `#end` of the directive at `start`, and its own `#else` if it has one.

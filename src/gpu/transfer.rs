@@ -5,17 +5,18 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::{Gpu, GpuError};
+use super::{Buffer, Gpu, GpuError};
 
 impl Gpu {
     /// A buffer that kernels can use, zero-filled.
-    pub(crate) fn buffer(&self, label: &str, bytes: u64) -> wgpu::Buffer {
-        self.device.create_buffer(&wgpu::BufferDescriptor {
+    pub(crate) fn buffer(&self, label: &str, bytes: u64) -> Buffer {
+        let descriptor = wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes.max(4).next_multiple_of(4),
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        })
+        };
+        Buffer::new(&self.device, &descriptor)
     }
 
     /// Reads a range of a buffer back. Bytes are copied once on the GPU and once here.
@@ -30,12 +31,13 @@ impl Gpu {
         what: &str,
     ) -> Result<Vec<u8>, GpuError> {
         let padded = bytes.next_multiple_of(4);
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+        let descriptor = wgpu::BufferDescriptor {
             label: Some("readback"),
             size: padded + 4,
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        });
+        };
+        let staging = Buffer::new(&self.device, &descriptor);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, padded);
         let canary = self.canary_state();

@@ -56,10 +56,14 @@ pub struct TensorKind {
 }
 
 impl TensorKind {
-    /// Elements stored, padding included.
+    /// Elements that elementwise work has to touch. The padding within a layout is among them, and zero; the one at the end
+    /// of a natural tensor is not: nobody writes it.
     #[cfg(feature = "train")]
-    pub fn stored(&self) -> usize {
-        self.layout.stored_elements(&self.shape)
+    pub fn written(&self) -> usize {
+        match self.layout {
+            Layout::Natural => self.shape.elements(),
+            Layout::TapMajor => self.layout.stored_elements(&self.shape),
+        }
     }
 }
 
@@ -119,6 +123,14 @@ impl Target {
     /// This target for one op of one shape: with the variant that measurement chose for it.
     pub(super) fn for_op(&self, op: &str, io: &Io) -> Self {
         Self { variant: self.variant.or_else(|| self.choices.get(op, io)), choices: Choices::default(), ..*self }
+    }
+
+    /// For shaders that import `common/runs`: how many neighbouring invocations share a run of values.
+    pub(crate) fn run(&self) -> u32 {
+        match self.class {
+            AdapterClass::Software => 8,
+            AdapterClass::Integrated | AdapterClass::Discrete => 64,
+        }
     }
 
     /// `choices[variant]` where a variant is forced, else the default for the class: `choices[0]` on software
@@ -231,6 +243,12 @@ macro_rules! params {
     };
 }
 pub(crate) use params;
+
+/// For shaders that import `common/values`: whether so many elements are whole blocks of four (`WIDE`), and how many
+/// values they count then.
+pub(crate) fn values(elements: usize) -> (bool, usize) {
+    if elements.is_multiple_of(4) { (true, elements / 4) } else { (false, elements) }
+}
 
 /// `count` workgroups as a grid within 65,535 per axis; shaders get the flat number back by `flat_group` and drop the
 /// overhang.

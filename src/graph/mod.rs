@@ -8,28 +8,34 @@ pub(crate) mod add;
 #[cfg(feature = "train")]
 mod autodiff;
 mod check;
+mod diagnose;
 mod interpret;
 mod kernel;
+mod layouted;
 mod memory;
 mod op;
 mod parameter;
 mod plan;
+#[cfg(feature = "train")]
+mod recompute;
 mod tune;
 
 use crate::tensor::Shape;
 
 #[cfg(feature = "train")]
-pub use autodiff::Gradients;
+pub use autodiff::{EachGradient, Gradients};
 pub use check::{CheckError, check_webgpu};
+pub use diagnose::NotFinite;
 pub use interpret::interpret;
 pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind, VARIANTS};
-pub(crate) use kernel::{groups, params};
+pub(crate) use kernel::{groups, params, values};
+pub use layouted::{Layouted, MemoryReport, NodeReport};
 pub use memory::{Assignment, Lifetime, assign_slots};
 #[cfg(feature = "train")]
 pub use op::Applied;
 pub use op::{Op, Work};
 pub use parameter::{DType, Layout};
-pub use plan::{Layouted, MemoryReport, NodeReport, Plan, PlanError, PlanOptions, Residents};
+pub use plan::{Plan, PlanError, PlanOptions, Residents};
 pub use tune::{Choices, TunedOp, choices, tune};
 
 /// A tensor of a [`Graph`].
@@ -74,8 +80,15 @@ pub struct TensorInfo {
     pub dtype: DType,
 }
 
+impl TensorInfo {
+    /// Bytes of its elements as they are stored, in whole words.
+    pub fn bytes(&self) -> u64 {
+        layouted::stored_bytes(&self.shape, self.dtype, self.layout)
+    }
+}
+
 /// An op applied to tensors.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     /// Path, `vit.blocks.3.attn.qkv`.
     pub name: String,
@@ -113,6 +126,13 @@ pub struct Graph {
     scope: Vec<String>,
     half_weights: bool,
     training: bool,
+    /// Parameters without gradients.
+    #[cfg(feature = "train")]
+    frozen: std::collections::HashSet<TensorId>,
+    #[cfg(feature = "train")]
+    recompute: bool,
+    #[cfg(feature = "train")]
+    segments: Vec<std::ops::Range<usize>>,
 }
 
 impl Graph {
@@ -154,6 +174,23 @@ impl Graph {
         result
     }
 
+    /// Runs `build`; in a graph that is [`Graph::recomputing`], what its nodes leave behind is not kept for the gradients
+    /// but computed again, except what later nodes use. A segment within another is part of it.
+    ///
+    /// # Errors
+    /// What `build` returns.
+    pub fn segment<T>(&mut self, build: impl FnOnce(&mut Self) -> Result<T, GraphError>) -> Result<T, GraphError> {
+        #[cfg(feature = "train")]
+        let first = self.nodes.len();
+        let result = build(self);
+        #[cfg(feature = "train")]
+        if self.recompute {
+            self.segments.retain(|s| s.start < first);
+            self.segments.push(first..self.nodes.len());
+        }
+        result
+    }
+
     /// `name` within the current scopes.
     pub fn path(&self, name: &str) -> String {
         let mut path = self.scope.join(".");
@@ -178,6 +215,12 @@ impl Graph {
     pub fn state_like(&mut self, prefix: &str, tensor: TensorId) -> TensorId {
         let like = self.tensor(tensor).clone();
         self.add_tensor(format!("{prefix}.{}", like.name), like.shape, Role::State, like.layout, like.dtype)
+    }
+
+    /// The parameter of another graph in this one: the same name, shape, layout and storage.
+    #[cfg(feature = "train")]
+    pub fn same_parameter(&mut self, like: &TensorInfo) -> TensorId {
+        self.add_tensor(like.name.clone(), like.shape.clone(), Role::Parameter, like.layout, like.dtype)
     }
 
     /// A weight, by its key within the current scopes.

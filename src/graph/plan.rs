@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::check::{CheckError, check_webgpu};
-use super::kernel::{Cost, Dispatch, Io, Kernel, Operand, Target, TensorKind};
-use super::memory::{Lifetime, assign_slots};
+use super::check::CheckError;
+use super::kernel::{Dispatch, Io, Kernel, Target};
+use super::layouted::{Layouted, MemoryReport, NodeReport, Place, Work, stored_bytes, uniform_bytes};
 use super::{Choices, DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
-use crate::gpu::{AdapterClass, Gpu, GpuError, PipelineKey, Profiler};
+use crate::gpu::{AdapterClass, Buffer, Gpu, GpuError, PipelineKey, Profiler};
 use crate::tensor::Shape;
 
 /// Why a graph could not be made ready or run.
@@ -64,7 +64,7 @@ pub struct PlanOptions {
 
 /// Buffers that outlive a plan and that several plans share, by tensor name: weights and states.
 #[derive(Clone, Default)]
-pub struct Residents(HashMap<String, wgpu::Buffer>);
+pub struct Residents(HashMap<String, Buffer>);
 
 impl Residents {
     /// Uploads a weight and waits for it: the host never holds more than one of them twice.
@@ -103,229 +103,6 @@ fn encode(name: &str, shape: &Shape, dtype: DType, layout: Layout, values: &[f32
     })
 }
 
-/// GPU memory by purpose, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemoryReport {
-    /// Parameters.
-    pub weights: u64,
-    /// States that outlive a run.
-    pub states: u64,
-    /// Inputs.
-    pub inputs: u64,
-    /// Slots shared by intermediates and temporaries.
-    pub activations: u64,
-    /// Uniform blocks.
-    pub uniforms: u64,
-    /// What the intermediates would need without sharing.
-    pub activations_unshared: u64,
-    /// The largest buffer.
-    pub largest: u64,
-}
-
-impl MemoryReport {
-    /// All of it.
-    pub fn total(&self) -> u64 {
-        self.weights + self.states + self.inputs + self.activations + self.uniforms
-    }
-}
-
-/// A node's name, op, arithmetic and traffic.
-#[derive(Clone, Debug)]
-pub struct NodeReport {
-    /// Path.
-    pub name: String,
-    /// Op.
-    pub op: &'static str,
-    /// Cost.
-    pub cost: Cost,
-}
-
-/// Where a tensor or temporary lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    Slot(usize),
-    Own(TensorId),
-}
-
-struct Work {
-    node: usize,
-    dispatch: Dispatch,
-    places: Vec<Place>,
-}
-
-/// A graph placed in memory for a target, without a device: what reports and checks need.
-pub struct Layouted {
-    work: Vec<Work>,
-    slots: Vec<u64>,
-    places: HashMap<TensorId, Place>,
-    report: MemoryReport,
-    nodes: Vec<NodeReport>,
-    kinds: Vec<(String, Shape, DType, Layout, Role)>,
-    ios: Vec<Io>,
-    target: Target,
-}
-
-fn stored_bytes(shape: &Shape, dtype: DType, layout: Layout) -> u64 {
-    (layout.stored_elements(shape) as u64).saturating_mul(dtype.bytes() as u64).next_multiple_of(4)
-}
-
-impl Layouted {
-    /// Places a graph in memory and checks every dispatch against WebGPU's rules within `limits`.
-    ///
-    /// # Errors
-    /// [`PlanError::TooLarge`] or [`PlanError::Check`].
-    pub fn new(graph: &Graph, target: &Target, limits: &wgpu::Limits, keep_all: bool) -> Result<Self, PlanError> {
-        let kinds: Vec<_> =
-            graph.tensors().map(|(_, t)| (t.name.clone(), t.shape.clone(), t.dtype, t.layout, t.role)).collect();
-        let bytes: Vec<u64> = kinds.iter().map(|k| stored_bytes(&k.1, k.2, k.3)).collect();
-        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        if let Some(i) = bytes.iter().position(|&b| b > limit) {
-            return Err(PlanError::TooLarge {
-                tensor: kinds[i].0.clone(),
-                shape: kinds[i].1.clone(),
-                bytes: bytes[i],
-                limit,
-            });
-        }
-        let kind = |id: &TensorId| TensorKind {
-            shape: kinds[id.index()].1.clone(),
-            dtype: kinds[id.index()].2,
-            layout: kinds[id.index()].3,
-        };
-        let ios: Vec<Io> = graph
-            .nodes()
-            .iter()
-            .map(|n| Io { inputs: n.inputs.iter().map(kind).collect(), outputs: n.outputs.iter().map(kind).collect() })
-            .collect();
-        let scratch: Vec<Vec<u64>> = graph
-            .nodes()
-            .iter()
-            .zip(&ios)
-            .map(|(n, io)| n.kernel.scratch(io, &target.for_op(n.kernel.name(), io)))
-            .collect();
-        let mut layouted = Self {
-            work: Vec::new(),
-            slots: Vec::new(),
-            places: HashMap::new(),
-            report: MemoryReport::default(),
-            nodes: graph
-                .nodes()
-                .iter()
-                .zip(&ios)
-                .map(|(n, io)| NodeReport { name: n.name.clone(), op: n.kernel.name(), cost: n.kernel.cost(io) })
-                .collect(),
-            kinds,
-            ios,
-            target: target.clone(),
-        };
-        let scratch_places = layouted.place(graph, &bytes, &scratch, keep_all);
-        layouted.dispatch(graph, &bytes, &scratch, &scratch_places, limits)?;
-        Ok(layouted)
-    }
-
-    fn place(&mut self, graph: &Graph, bytes: &[u64], scratch: &[Vec<u64>], keep_all: bool) -> Vec<Vec<Place>> {
-        let mut lifetimes: Vec<(Option<TensorId>, Lifetime)> = Vec::new();
-        for (id, info) in graph.tensors() {
-            if info.role != Role::Intermediate {
-                self.places.insert(id, Place::Own(id));
-                continue;
-            }
-            let first = graph.nodes().iter().position(|n| n.outputs.contains(&id));
-            let last = graph.nodes().iter().rposition(|n| n.inputs.contains(&id));
-            let Some(first) = first else { continue };
-            let kept = keep_all || graph.outputs().contains(&id);
-            let last = if kept { usize::MAX } else { last.unwrap_or(first) };
-            lifetimes.push((Some(id), Lifetime { bytes: bytes[id.index()], first, last }));
-        }
-        for (node, sizes) in scratch.iter().enumerate() {
-            let life = |&bytes| (None, Lifetime { bytes, first: node, last: node });
-            lifetimes.extend(sizes.iter().map(life));
-        }
-        let plain: Vec<Lifetime> = lifetimes.iter().map(|(_, l)| *l).collect();
-        let assignment = assign_slots(&plain);
-        let mut scratch_places: Vec<Vec<Place>> = vec![Vec::new(); scratch.len()];
-        for ((id, life), &slot) in lifetimes.iter().zip(&assignment.of) {
-            match id {
-                Some(id) => {
-                    self.places.insert(*id, Place::Slot(slot));
-                }
-                None => scratch_places[life.first].push(Place::Slot(slot)),
-            }
-        }
-        self.report = report(graph, bytes, &assignment.slots, &plain);
-        self.slots = assignment.slots;
-        scratch_places
-    }
-
-    fn dispatch(
-        &mut self,
-        graph: &Graph,
-        bytes: &[u64],
-        scratch: &[Vec<u64>],
-        scratch_places: &[Vec<Place>],
-        limits: &wgpu::Limits,
-    ) -> Result<(), PlanError> {
-        for (index, node) in graph.nodes().iter().enumerate() {
-            let target = self.target.for_op(node.kernel.name(), &self.ios[index]);
-            for dispatch in node.kernel.dispatches(&self.ios[index], &target) {
-                let resolve = |operand: Operand| match operand {
-                    Operand::Input(i) => (self.places[&node.inputs[i]], bytes[node.inputs[i].index()]),
-                    Operand::Output(i) => (self.places[&node.outputs[i]], bytes[node.outputs[i].index()]),
-                    Operand::Scratch(i) => (scratch_places[index][i], scratch[index][i]),
-                };
-                let resolved: Vec<(Place, u64)> = dispatch.bindings.iter().map(|b| resolve(b.0)).collect();
-                let ids: Vec<(u64, u64)> = resolved
-                    .iter()
-                    .map(|(place, bytes)| match place {
-                        Place::Slot(s) => ((*s as u64) << 1, *bytes),
-                        Place::Own(id) => ((u64::from(id.0) << 1) | 1, *bytes),
-                    })
-                    .collect();
-                check_webgpu(&node.name, &dispatch, &ids, limits)?;
-                let places = resolved.into_iter().map(|(p, _)| p).collect();
-                self.work.push(Work { node: index, dispatch, places });
-            }
-        }
-        let alignment = u64::from(limits.min_uniform_buffer_offset_alignment);
-        self.report.uniforms = self.work.iter().map(|w| uniform_bytes(w, alignment)).sum();
-        Ok(())
-    }
-
-    /// GPU memory by purpose.
-    pub fn memory(&self) -> &MemoryReport {
-        &self.report
-    }
-
-    /// Cost of each node.
-    pub fn nodes(&self) -> &[NodeReport] {
-        &self.nodes
-    }
-
-    /// The dispatches in order, with their node's path.
-    pub fn dispatches(&self) -> impl Iterator<Item = (&str, &Dispatch)> {
-        self.work.iter().map(|w| (self.nodes[w.node].name.as_str(), &w.dispatch))
-    }
-}
-
-fn report(graph: &Graph, bytes: &[u64], slots: &[u64], lifetimes: &[Lifetime]) -> MemoryReport {
-    let sum =
-        |role: Role| -> u64 { graph.tensors().filter(|(_, t)| t.role == role).map(|(id, _)| bytes[id.index()]).sum() };
-    let own = graph.tensors().filter(|(_, t)| t.role != Role::Intermediate).map(|(id, _)| bytes[id.index()]);
-    MemoryReport {
-        weights: sum(Role::Parameter),
-        states: sum(Role::State),
-        inputs: sum(Role::Input),
-        activations: slots.iter().sum(),
-        uniforms: 0,
-        activations_unshared: lifetimes.iter().map(|l| l.bytes).sum(),
-        largest: own.chain(slots.iter().copied()).max().unwrap_or(0),
-    }
-}
-
-fn uniform_bytes(work: &Work, alignment: u64) -> u64 {
-    (work.dispatch.params.bytes.len() as u64).max(16).next_multiple_of(alignment)
-}
-
 struct Step {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
@@ -338,9 +115,9 @@ struct Step {
 pub struct Plan {
     gpu: Gpu,
     layouted: Layouted,
-    slots: Vec<wgpu::Buffer>,
-    own: HashMap<TensorId, wgpu::Buffer>,
-    uniforms: wgpu::Buffer,
+    slots: Vec<Buffer>,
+    own: HashMap<TensorId, Buffer>,
+    uniforms: Buffer,
     steps: Vec<Step>,
 }
 
@@ -383,14 +160,15 @@ impl Plan {
                 }
             };
         }
-        let slots: Vec<wgpu::Buffer> = layouted.slots.iter().map(|&bytes| gpu.buffer("activations", bytes)).collect();
+        let slots: Vec<Buffer> = layouted.slots.iter().map(|&bytes| gpu.buffer("activations", bytes)).collect();
         let alignment = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
-        let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        let descriptor = wgpu::BufferDescriptor {
             label: Some("parameters"),
             size: layouted.report.uniforms.max(16),
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        });
+        };
+        let uniforms = Buffer::new(&gpu.device, &descriptor);
         let mut steps = Vec::with_capacity(layouted.work.len());
         let mut offset = 0;
         for work in &layouted.work {
@@ -398,8 +176,8 @@ impl Plan {
                 .places
                 .iter()
                 .map(|place| match place {
-                    Place::Slot(s) => &slots[*s],
-                    Place::Own(id) => &own[id],
+                    Place::Slot(s) => &*slots[*s],
+                    Place::Own(id) => &*own[id],
                 })
                 .collect();
             steps.push(step(gpu, work, &layouted.nodes[work.node].name, &buffers, &uniforms, offset)?);
@@ -542,6 +320,16 @@ impl Plan {
             from = to;
         }
         Ok(())
+    }
+
+    /// Submits one node alone.
+    pub(super) fn run_node(&self, node: usize) -> Result<(), PlanError> {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            self.steps.iter().filter(|s| s.node == node).for_each(|s| s.encode(&mut pass));
+        }
+        Ok(self.gpu.submit(encoder)?)
     }
 
     /// The end of a job that starts at step `from` and holds at most `most` operations, and at least one step.

@@ -88,7 +88,7 @@ pub async fn tune(gpu: &Gpu, graph: &Graph, residents: &mut Residents) -> Result
     let mut default: Vec<(Vec<Dispatch>, f64)> = Vec::new();
     for variant in std::iter::once(None).chain((0..VARIANTS).map(Some)) {
         let plan = Plan::new(gpu, graph, &PlanOptions { variant, ..PlanOptions::default() }, residents).await?;
-        let Some(times) = node_times(&plan).await? else {
+        let Some(times) = plan.node_times(3).await? else {
             return Ok(Vec::new());
         };
         for (index, ((node, io), ms)) in plan.nodes().iter().zip(plan.ios()).zip(times).enumerate() {
@@ -116,22 +116,28 @@ pub async fn tune(gpu: &Gpu, graph: &Graph, residents: &mut Residents) -> Result
     Ok(measured)
 }
 
-/// Milliseconds of each node, the best of three runs after one that compiles and allocates.
-async fn node_times(plan: &Plan) -> Result<Option<Vec<f64>>, PlanError> {
-    let mut best = vec![f64::INFINITY; plan.nodes().len()];
-    for run in 0..4 {
-        let Some(times) = plan.profile().await? else {
-            return Ok(None);
-        };
-        let mut own = vec![0.0; best.len()];
-        for (node, time) in plan.step_nodes().zip(&times) {
-            own[node] += time.milliseconds;
+impl Plan {
+    /// Milliseconds of each node, the best of `runs` runs after one that compiles and allocates; `None` where the device has
+    /// no timestamps.
+    ///
+    /// # Errors
+    /// What [`Plan::profile`] says.
+    pub async fn node_times(&self, runs: usize) -> Result<Option<Vec<f64>>, PlanError> {
+        let mut best = vec![f64::INFINITY; self.nodes().len()];
+        for run in 0..=runs.max(1) {
+            let Some(times) = self.profile().await? else {
+                return Ok(None);
+            };
+            let mut own = vec![0.0; best.len()];
+            for (node, time) in self.step_nodes().zip(&times) {
+                own[node] += time.milliseconds;
+            }
+            if run > 0 {
+                best.iter_mut().zip(own).for_each(|(best, ms)| *best = best.min(ms));
+            }
         }
-        if run > 0 {
-            best.iter_mut().zip(own).for_each(|(best, ms)| *best = best.min(ms));
-        }
+        Ok(Some(best))
     }
-    Ok(Some(best))
 }
 
 #[cfg(test)]

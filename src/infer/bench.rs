@@ -1,10 +1,8 @@
 //! How fast a network runs on this device, kernel by kernel, against what the device can do at best.
 
-use std::time::Instant;
-
 use super::InferError;
 use crate::gpu::Gpu;
-use crate::graph::{Graph, MemoryReport, Plan, PlanOptions, Residents};
+use crate::graph::{Graph, MemoryReport, Plan, PlanError, PlanOptions, Residents};
 use crate::kernels::ceiling::Ceiling;
 use crate::model::{UnetrConfig, unetr};
 use crate::tensor::HostTensor;
@@ -41,7 +39,8 @@ pub struct BenchReport {
     pub fma_gflops: f64,
 }
 
-/// Times windows of this network with noise as weights and input; the device should do nothing else meanwhile.
+/// Times windows of this network with noise as weights and input; the device should do nothing else meanwhile. `now` is
+/// the host's clock in milliseconds: a browser's is not the standard library's.
 ///
 /// # Errors
 /// [`InferError`] if the network cannot run.
@@ -50,12 +49,35 @@ pub async fn bench(
     config: &UnetrConfig,
     half_weights: bool,
     repeats: usize,
+    now: &dyn Fn() -> f64,
 ) -> Result<BenchReport, InferError> {
     config.validate()?;
     let mut graph = Graph::new().with_half_weights(half_weights);
     let network = unetr(&mut graph, config, 1)?;
     let logits = graph.head("out", &network.end, network.out.0, network.out.1)?;
     graph.output(logits);
+    let mut residents = noise_weights(gpu, &graph).await?;
+    let plan = Plan::new(gpu, &graph, &PlanOptions::default(), &mut residents).await?;
+    plan.write(network.input, &HostTensor::noise(graph.shape(network.input).clone(), 1).to_f32())?;
+    // Also the runs at whose first pipelines and buffers are made.
+    let nodes = timed_nodes(&plan).await?;
+    let mut repeats_ms = Vec::with_capacity(repeats.max(1));
+    for _ in 0..repeats.max(1) {
+        repeats_ms.push(timed_run(&plan, now).await?);
+    }
+    let (fma_gflops, copy_gbs) = ceilings(gpu, now).await?;
+    Ok(BenchReport {
+        window_ms: lower_median(&repeats_ms),
+        repeats_ms,
+        nodes,
+        memory: plan.memory().clone(),
+        copy_gbs,
+        fma_gflops,
+    })
+}
+
+/// Weights that stand for trained ones.
+pub(crate) async fn noise_weights(gpu: &Gpu, graph: &Graph) -> Result<Residents, PlanError> {
     let mut residents = Residents::default();
     for (i, (_, info)) in graph.parameters().enumerate() {
         // Scaled by the fan-in as trained weights are, so that no value leaves the range of floats.
@@ -63,43 +85,37 @@ pub async fn bench(
         let noise = HostTensor::noise(info.shape.clone(), i as u64).map(|v| v / fan_in.sqrt());
         residents.load(gpu, info, &noise.to_f32()).await?;
     }
-    let plan = Plan::new(gpu, &graph, &PlanOptions::default(), &mut residents).await?;
-    plan.write(network.input, &HostTensor::noise(graph.shape(network.input).clone(), 1).to_f32())?;
-    // Twice unmeasured: pipelines and buffers are made at first use.
-    let profile = [plan.profile().await?, plan.profile().await?].into_iter().next_back().flatten();
-    let mut repeats_ms = Vec::with_capacity(repeats.max(1));
-    for _ in 0..repeats.max(1) {
-        let start = Instant::now();
-        plan.run()?;
-        plan.finish().await?;
-        repeats_ms.push(start.elapsed().as_secs_f64() * 1e3);
-    }
-    let nodes = plan
-        .nodes()
-        .iter()
-        .map(|n| NodeTime {
-            name: n.name.clone(),
-            op: n.op,
-            milliseconds: profile.as_ref().map(|times| {
-                let own = times.iter().filter(|t| t.label.rsplit_once('/').is_some_and(|(node, _)| node == n.name));
-                own.map(|t| t.milliseconds).sum()
-            }),
-            gflop: n.cost.flops * 1e-9,
-            gigabytes: n.cost.bytes * 1e-9,
-        })
-        .collect();
-    Ok(BenchReport {
-        window_ms: lower_median(&repeats_ms),
-        repeats_ms,
-        nodes,
-        memory: plan.memory().clone(),
-        copy_gbs: ceiling(gpu, None).await?.1,
-        fma_gflops: ceiling(gpu, Some(512)).await?.0,
-    })
+    Ok(residents)
+}
+
+/// Milliseconds of one run by the host's clock `now`.
+pub(crate) async fn timed_run(plan: &Plan, now: &dyn Fn() -> f64) -> Result<f64, PlanError> {
+    let start = now();
+    plan.run()?;
+    plan.finish().await?;
+    Ok(now() - start)
+}
+
+/// The nodes in order, timed in the second of two runs.
+pub(crate) async fn timed_nodes(plan: &Plan) -> Result<Vec<NodeTime>, PlanError> {
+    let times = plan.node_times(1).await?;
+    let node = |(i, n): (usize, &crate::graph::NodeReport)| NodeTime {
+        name: n.name.clone(),
+        op: n.op,
+        milliseconds: times.as_ref().map(|t| t[i]),
+        gflop: n.cost.flops * 1e-9,
+        gigabytes: n.cost.bytes * 1e-9,
+    };
+    Ok(plan.nodes().iter().enumerate().map(node).collect())
+}
+
+/// GFLOP/s of multiply-adds in registers and GB/s of copying.
+pub(crate) async fn ceilings(gpu: &Gpu, now: &dyn Fn() -> f64) -> Result<(f64, f64), PlanError> {
+    Ok((ceiling(gpu, Some(512), now).await?.0, ceiling(gpu, None, now).await?.1))
 }
 
 /// (GFLOP/s, GB/s) of a ceiling kernel, the best of five.
-async fn ceiling(gpu: &Gpu, rounds: Option<u32>) -> Result<(f64, f64), InferError> {
+async fn ceiling(gpu: &Gpu, rounds: Option<u32>, now: &dyn Fn() -> f64) -> Result<(f64, f64), PlanError> {
     let elements = if rounds.is_some() { 1 << 18 } else { 1 << 24 };
     let mut graph = Graph::new();
     let x = graph.input("x", [elements / 4, 4]);
@@ -109,15 +125,13 @@ async fn ceiling(gpu: &Gpu, rounds: Option<u32>) -> Result<(f64, f64), InferErro
     let cost = plan.nodes()[0].cost;
     let mut best = f64::INFINITY;
     for _ in 0..6 {
-        let start = Instant::now();
-        plan.run()?;
-        plan.finish().await?;
-        best = best.min(start.elapsed().as_secs_f64());
+        best = best.min(timed_run(&plan, now).await? * 1e-3);
     }
     Ok((cost.flops * 1e-9 / best, cost.bytes * 1e-9 / best))
 }
 
-fn lower_median(values: &[f64]) -> f64 {
+/// The middle value, the lower of two.
+pub(crate) fn lower_median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[(sorted.len() - 1) / 2]

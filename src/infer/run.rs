@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::InferError;
 use super::decision::Decision;
 use super::job::{ClearGraph, DecideGraph, FinishGraph, Job, WindowGraph};
+use super::observer::{Finished, LabelBox, Observer, RunState, Saved};
 use super::segmenter::{Prepared, Progress};
 use super::windows::Importance;
 use crate::gpu::Gpu;
@@ -14,7 +15,7 @@ use crate::kernels::decide::{Decide, NOT_FINITE, PackLabels};
 use crate::kernels::head::HeadAccumulate;
 use crate::volume::Volume;
 
-/// The plans of one scan and what they have given so far.
+/// The plans of one scan on one device.
 pub(super) struct Run {
     job: Job,
     importance: Importance,
@@ -25,15 +26,6 @@ pub(super) struct Run {
     sums: Vec<TensorId>,
     count: TensorId,
     keep: (bool, bool),
-    result: Finished,
-}
-
-/// Labels in the decision's grid, logits and probabilities on the model's grid, the latter two if kept.
-#[derive(Default)]
-pub(super) struct Finished {
-    pub labels: Vec<u16>,
-    pub logits: Vec<f32>,
-    pub probabilities: Vec<f32>,
 }
 
 impl Run {
@@ -69,9 +61,6 @@ impl Run {
         window.write(w.axes, &importance.axes)?;
         let sums = (0..job.parts.len()).filter_map(|p| w.graph.named(&format!("sums.{p}"))).collect();
         let count = w.graph.named("weights").ok_or_else(|| InferError::Reference("no window weights".to_owned()))?;
-        let voxels = job.grid.image.iter().product::<usize>() * table.len();
-        let room = |keep: bool| vec![0.0; if keep { voxels } else { 0 }];
-        let labels = prepared.decision.map_or(0, |d| d.dims.iter().product());
         Ok(Self {
             importance,
             window: (window, w),
@@ -80,40 +69,97 @@ impl Run {
             decide,
             sums,
             count,
-            result: Finished { labels: vec![0; labels], logits: room(keep.0), probabilities: room(keep.1) },
             keep,
             job,
         })
     }
 
-    /// All windows, in MONAI's order.
+    /// All windows that `state` does not have yet, in MONAI's order.
     pub async fn windows(
         &mut self,
         prepared: &Prepared,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        state: &mut RunState,
+        observer: &mut dyn Observer,
     ) -> Result<(), InferError> {
-        let [xs, ys, zs] = self.job.grid.starts.clone();
-        let total = self.job.grid.count();
-        let mut done = 0;
-        let mut finished = 0;
-        for (i, &x) in xs.iter().enumerate() {
-            for start in ys.iter().flat_map(|&y| zs.iter().map(move |&z| [x, y, z])) {
-                let input = gather(&prepared.volume, &self.job, start);
-                self.window(&input, start)?;
-                self.window.0.finish().await?;
-                done += 1;
-                if progress(Progress { done, total }).is_break() {
-                    return Err(InferError::Cancelled { done, total });
-                }
+        self.make_room(&mut state.result);
+        let (total, mut planes) = (self.job.grid.count(), 0);
+        if let Some(saved) = &state.saved {
+            planes = self.restore(saved)?;
+        }
+        for done in state.windows()..total {
+            let start = self.job.grid.start(done);
+            self.window(prepared, start).await?;
+            let done = done + 1;
+            if observer.window(Progress { done, total }).is_break() {
+                return Err(InferError::Cancelled { done, total });
             }
-            let next = xs.get(i + 1).copied().unwrap_or(self.job.grid.padded[0]);
-            self.planes(finished, next).await?;
-            finished = next;
+            let next = if done < total { self.job.grid.start(done)[0] } else { self.job.grid.padded[0] };
+            if next > start[0] {
+                self.planes(planes, next, &mut state.result, observer).await?;
+                planes = next;
+            }
+            if done < total && observer.save() {
+                state.saved = Some(self.save(done, planes).await?);
+                observer.saved();
+            }
         }
         Ok(())
     }
 
-    fn window(&mut self, input: &[f32], start: [usize; 3]) -> Result<(), InferError> {
+    /// The first window `times` over, for its time alone: the sums are of no use afterwards.
+    pub async fn rehearse(
+        &mut self,
+        prepared: &Prepared,
+        times: usize,
+        tick: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(), InferError> {
+        for _ in 0..times {
+            self.window(prepared, self.job.grid.start(0)).await?;
+            if tick().is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_room(&self, result: &mut Finished) {
+        let voxels = self.job.grid.image.iter().product::<usize>() * self.job.config.out_channels;
+        let room = |keep: bool| if keep { voxels } else { 0 };
+        result.logits.resize(room(self.keep.0), 0.0);
+        result.probabilities.resize(room(self.keep.1), 0.0);
+        let labels = self.decide.as_ref().map_or(0, |(.., d)| d.dims.iter().product());
+        result.labels.resize(labels, 0);
+    }
+
+    async fn save(&self, done: usize, planes: usize) -> Result<Saved, InferError> {
+        let mut sums = Vec::with_capacity(self.sums.len());
+        for &part in &self.sums {
+            sums.push(self.window.0.read(part).await?);
+        }
+        let weights = self.window.0.read(self.count).await?;
+        let decision = self.decide.as_ref().map(|(.., decision)| *decision);
+        Ok(Saved { done, planes, decision, sums, weights })
+    }
+
+    /// Takes up what another device has reached; gives the number of finished planes.
+    fn restore(&mut self, saved: &Saved) -> Result<usize, InferError> {
+        for (&id, values) in self.sums.iter().zip(&saved.sums) {
+            self.window.0.write(id, values)?;
+        }
+        self.window.0.write(self.count, &saved.weights)?;
+        if let (Some((.., decision)), Some(reached)) = (&mut self.decide, saved.decision) {
+            *decision = reached;
+        }
+        Ok(saved.planes)
+    }
+
+    async fn window(&mut self, prepared: &Prepared, start: [usize; 3]) -> Result<(), InferError> {
+        let input = gather(&prepared.volume, &self.job, start);
+        self.submit(&input, start)?;
+        Ok(self.window.0.finish().await?)
+    }
+
+    fn submit(&mut self, input: &[f32], start: [usize; 3]) -> Result<(), InferError> {
         let (plan, graph) = &mut self.window;
         plan.write(graph.input, input)?;
         for (part, &node) in graph.heads.iter().enumerate() {
@@ -127,11 +173,17 @@ impl Run {
 
     /// Planes `from..to` get no more windows: probabilities, labels, and room for the planes to come. The last plane is
     /// kept, because the first scan voxels of the next planes may lie between the two.
-    async fn planes(&mut self, from: usize, to: usize) -> Result<(), InferError> {
+    async fn planes(
+        &mut self,
+        from: usize,
+        to: usize,
+        result: &mut Finished,
+        observer: &mut dyn Observer,
+    ) -> Result<(), InferError> {
         let planes = Planes { start: from, count: to - from };
         if self.keep.0 {
             let means = self.read(planes, true).await?;
-            scatter(&self.job, planes, &means, &mut self.result.logits);
+            scatter(&self.job, planes, &means, &mut result.logits);
         }
         let (plan, graph) = &mut self.finish;
         for (i, &node) in graph.denominator.iter().enumerate() {
@@ -143,9 +195,9 @@ impl Run {
         plan.run()?;
         if self.keep.1 {
             let probabilities = self.read(planes, false).await?;
-            scatter(&self.job, planes, &probabilities, &mut self.result.probabilities);
+            scatter(&self.job, planes, &probabilities, &mut result.probabilities);
         }
-        self.decide(to).await?;
+        self.decide(to, &mut result.labels, observer).await?;
         let old = Planes { start: from.saturating_sub(1), count: to - 1 - from.saturating_sub(1) };
         let (plan, graph) = &mut self.clear;
         for &node in &graph.nodes {
@@ -154,7 +206,7 @@ impl Run {
         Ok(plan.run()?)
     }
 
-    async fn decide(&mut self, planes: usize) -> Result<(), InferError> {
+    async fn decide(&mut self, planes: usize, out: &mut [u16], observer: &mut dyn Observer) -> Result<(), InferError> {
         let Some((plan, graph, decision)) = &mut self.decide else {
             return Ok(());
         };
@@ -174,8 +226,9 @@ impl Run {
             let d = decision.dims;
             for (row, values) in labels.chunks_exact(extent[2]).enumerate() {
                 let (x, y) = (begin[0] + row / extent[1], begin[1] + row % extent[1]);
-                self.result.labels[(x * d[1] + y) * d[2] + begin[2]..][..extent[2]].copy_from_slice(values);
+                out[(x * d[1] + y) * d[2] + begin[2]..][..extent[2]].copy_from_slice(values);
             }
+            observer.labels(&LabelBox { begin, extent, labels: &labels });
         }
         Ok(())
     }
@@ -201,14 +254,6 @@ impl Run {
             }
         }
         Ok(values)
-    }
-
-    pub fn into_result(self) -> Result<Finished, InferError> {
-        let kept = self.result.logits.iter().chain(&self.result.probabilities);
-        match kept.filter(|v| !v.is_finite()).count() {
-            0 => Ok(self.result),
-            count => Err(InferError::NotFinite { count }),
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::InferError;
 use super::decision::{Decision, channel_table, label};
 use super::job::{Job, Memory};
+use super::observer::{Finished, Observer, RunState, Windows};
 use super::run::Run;
 use super::windows::{WindowGrid, importance};
 use crate::gpu::{AdapterClass, Gpu, Limits};
@@ -196,14 +197,50 @@ impl Segmenter {
         prepared: &Prepared,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Segmentation, InferError> {
+        self.run_observed(prepared, &mut RunState::default(), &mut Windows(progress)).await
+    }
+
+    /// Runs what `state` has not reached yet. If the device is lost, `state` keeps what the observer had saved: a segmenter
+    /// of the same package and options on a new device goes on from there, and on the same adapter gives the same bits.
+    ///
+    /// # Errors
+    /// [`InferError`].
+    pub async fn run_observed(
+        &self,
+        prepared: &Prepared,
+        state: &mut RunState,
+        observer: &mut dyn Observer,
+    ) -> Result<Segmentation, InferError> {
+        self.plans(prepared).await?.windows(prepared, state, observer).await?;
+        self.bring_back(prepared, finite(std::mem::take(&mut state.result))?)
+    }
+
+    /// Runs the first window `times` over and forgets it: compiles what a run needs, and lets the caller, who hears of
+    /// each by `tick` and may stop there, time a window.
+    ///
+    /// # Errors
+    /// [`InferError`].
+    pub async fn rehearse(
+        &self,
+        prepared: &Prepared,
+        times: usize,
+        tick: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(), InferError> {
+        self.plans(prepared).await?.rehearse(prepared, times, tick).await
+    }
+
+    async fn plans(&self, prepared: &Prepared) -> Result<Run, InferError> {
         let blend = self.options.blend.unwrap_or(self.metadata.inference.blend);
         let importance = importance(prepared.job.grid.roi, blend, self.metadata.inference.sigma_scale);
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels);
         let on_host = prepared.decision.is_none();
         let keep = (self.options.keep_logits, self.options.keep_probabilities || on_host);
-        let mut run = Run::new(&self.gpu, prepared, &self.weights, &table, importance, keep).await?;
-        run.windows(prepared, progress).await?;
-        let result = run.into_result()?;
+        Run::new(&self.gpu, prepared, &self.weights, &table, importance, keep).await
+    }
+
+    /// What lies on the model's grid, on the scan's.
+    fn bring_back(&self, prepared: &Prepared, result: Finished) -> Result<Segmentation, InferError> {
+        let table = channel_table(&self.metadata.output, self.metadata.network.out_channels);
         let geometry = &prepared.geometry;
         let regions = prepared.job.activation == Activation::Sigmoid;
         let labels = match (prepared.decision, self.options.resample) {
@@ -248,6 +285,15 @@ pub fn plan_memory(
     let job = Job::new(network, grid, half_weights, Activation::Softmax, slice, limit)?;
     let target = Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(class) };
     job.memory(Some(&decision.op), &target, limits)
+}
+
+/// Logits and probabilities that are kept must be finite; labels were checked as they were decided.
+fn finite(result: Finished) -> Result<Finished, InferError> {
+    let kept = result.logits.iter().chain(&result.probabilities);
+    match kept.filter(|v| !v.is_finite()).count() {
+        0 => Ok(result),
+        count => Err(InferError::NotFinite { count }),
+    }
 }
 
 /// Class probabilities of the model's grid on the scan's, class by class.

@@ -47,6 +47,12 @@ impl WindowGrid {
         })
     }
 
+    /// First voxel of the window number `index < count()`, in MONAI's order: Z fastest.
+    pub(super) fn start(&self, index: usize) -> [usize; 3] {
+        let [x, y, z] = &self.starts;
+        [x[index / z.len() / y.len()], y[index / z.len() % y.len()], z[index % z.len()]]
+    }
+
     /// Number of windows.
     pub fn count(&self) -> usize {
         self.starts.iter().map(Vec::len).product()

@@ -4,6 +4,7 @@
 //! the raw outputs of blocks 3, 6 and 9 counted from 0. Source: MONAI `ViT`, `TransformerBlock`; paper section 3.1.
 
 use super::config::{NUM_LAYERS, PATCH_SIZE, ProjType, UnetrConfig};
+use super::dropout::Sites;
 use crate::graph::{Graph, GraphError, Layout, TensorId};
 
 /// Token tensors `(N, L, H)` of the encoder.
@@ -16,13 +17,13 @@ pub(super) struct Encoded {
     pub normed: TensorId,
 }
 
-pub(super) fn vit(g: &mut Graph, config: &UnetrConfig, x: TensorId) -> Result<Encoded, GraphError> {
+pub(super) fn vit(g: &mut Graph, config: &UnetrConfig, x: TensorId, sites: &mut Sites) -> Result<Encoded, GraphError> {
     g.scope("vit", |g| {
-        let embedded = patch_embedding(g, config, x)?;
+        let embedded = patch_embedding(g, config, x, sites)?;
         let mut hidden = Vec::with_capacity(NUM_LAYERS);
         let mut z = embedded;
         for block in 0..NUM_LAYERS {
-            z = g.scope(&format!("blocks.{block}"), |g| transformer_block(g, config, z))?;
+            z = g.segment(|g| g.scope(&format!("blocks.{block}"), |g| transformer_block(g, config, z, sites)))?;
             hidden.push(z);
         }
         let normed = layer_norm(g, config, "norm", z)?;
@@ -30,7 +31,12 @@ pub(super) fn vit(g: &mut Graph, config: &UnetrConfig, x: TensorId) -> Result<En
     })
 }
 
-fn patch_embedding(g: &mut Graph, config: &UnetrConfig, x: TensorId) -> Result<TensorId, GraphError> {
+fn patch_embedding(
+    g: &mut Graph,
+    config: &UnetrConfig,
+    x: TensorId,
+    sites: &mut Sites,
+) -> Result<TensorId, GraphError> {
     g.scope("patch_embedding", |g| {
         let (h, c, p) = (config.hidden_size, config.in_channels, PATCH_SIZE);
         let position = g.parameter("position_embeddings", [1, config.tokens(), h]);
@@ -43,25 +49,48 @@ fn patch_embedding(g: &mut Graph, config: &UnetrConfig, x: TensorId) -> Result<T
             (w, g.parameter("patch_embeddings.bias", [h]))
         };
         let patches = g.patchify("patches", x, PATCH_SIZE, perceptron)?;
-        g.linear("", patches, w, Some(b), false, Some(position))
+        let embedded = g.linear("", patches, w, Some(b), false, Some(position))?;
+        sites.drop(g, "dropout", embedded)
     })
 }
 
-fn transformer_block(g: &mut Graph, config: &UnetrConfig, z: TensorId) -> Result<TensorId, GraphError> {
+fn transformer_block(
+    g: &mut Graph,
+    config: &UnetrConfig,
+    z: TensorId,
+    sites: &mut Sites,
+) -> Result<TensorId, GraphError> {
     let (h, mlp) = (config.hidden_size, config.mlp_dim);
     let normed = layer_norm(g, config, "norm1", z)?;
     let z = g.scope("attn", |g| {
         let w = g.matrix_parameter("qkv.weight", [3 * h, h], Layout::Natural);
         let b = config.qkv_bias.then(|| g.parameter("qkv.bias", [3 * h]));
         let qkv = g.linear("qkv", normed, w, b, false, None)?;
-        let (o, _) = g.attention("attention", qkv, config.num_heads)?;
-        linear(g, "out_proj", o, (h, h), false, Some(z))
+        let (o, _) = g.attention("attention", qkv, config.num_heads, sites.next())?;
+        last(g, "out_proj", o, (h, h), z, ("drop_output", sites))
     })?;
     let normed = layer_norm(g, config, "norm2", z)?;
     g.scope("mlp", |g| {
         let inner = linear(g, "linear1", normed, (mlp, h), true, None)?;
-        linear(g, "linear2", inner, (h, mlp), false, Some(z))
+        let inner = sites.drop(g, "drop1", inner)?;
+        last(g, "linear2", inner, (h, mlp), z, ("drop2", sites))
     })
+}
+
+/// The linear layer before a residual, which it adds itself unless its own result is dropped first.
+fn last(
+    g: &mut Graph,
+    name: &str,
+    x: TensorId,
+    shape: (usize, usize),
+    residual: TensorId,
+    (drop, sites): (&str, &mut Sites),
+) -> Result<TensorId, GraphError> {
+    let Some((mask, step)) = sites.next() else {
+        return linear(g, name, x, shape, false, Some(residual));
+    };
+    let y = linear(g, name, x, shape, false, None)?;
+    g.dropout(drop, y, step, mask, Some(residual))
 }
 
 /// A linear layer with bias, weight of `shape` (out, in).

@@ -1,0 +1,72 @@
+//! Where a network in training drops values, as MONAI's `UNETR(dropout_rate=...)`: after the position table, on the attention
+//! weights, after the attention's projection, after GELU and after the MLP's second layer. A network that segments has none.
+
+use crate::graph::{Graph, GraphError, TensorId};
+use crate::kernels::dropout::Mask;
+
+/// How much is dropped, and by which random numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropoutOptions {
+    /// Share of the values at each place, in [0, 1).
+    pub rate: f32,
+    /// Another seed, other values.
+    pub seed: u64,
+}
+
+/// The places of a network in the order they run; each has random numbers of its own.
+pub(super) struct Sites {
+    options: Option<DropoutOptions>,
+    step: Option<TensorId>,
+    count: u64,
+}
+
+impl Sites {
+    /// `step` is an input `(1)`; it is added only where something is dropped.
+    pub fn new(g: &mut Graph, options: Option<DropoutOptions>) -> Self {
+        let options = options.filter(|o| o.rate != 0.0);
+        let step = options.map(|_| g.input("dropout.step", [1]));
+        Self { options, step, count: 0 }
+    }
+
+    pub fn step(&self) -> Option<TensorId> {
+        self.step
+    }
+
+    /// What the next place drops.
+    pub fn next(&mut self) -> Option<(Mask, TensorId)> {
+        let (options, step) = self.options.zip(self.step)?;
+        self.count += 1;
+        Some((Mask { rate: options.rate, seed: mixed(options.seed, self.count) }, step))
+    }
+
+    /// `x` with some values dropped.
+    pub fn drop(&mut self, g: &mut Graph, name: &str, x: TensorId) -> Result<TensorId, GraphError> {
+        match self.next() {
+            Some((mask, step)) => g.dropout(name, x, step, mask, None),
+            None => Ok(x),
+        }
+    }
+}
+
+/// The upper half of the `count`-th number of splitmix64 (Steele et al., OOPSLA 2014).
+fn mixed(seed: u64, count: u64) -> u32 {
+    let mut z = seed.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_place_and_run_has_a_seed_of_its_own() {
+        // splitmix64's first number for seed 0 is e220a8397b1dcdaf.
+        assert_eq!(mixed(0, 1), 0xe220_a839);
+        let seeds: BTreeSet<u32> = (0..20).flat_map(|run| (1..50).map(move |place| mixed(run, place))).collect();
+        assert_eq!(seeds.len(), 20 * 49);
+    }
+}
