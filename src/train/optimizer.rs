@@ -19,6 +19,12 @@ pub struct OptimizerOptions {
     pub average: bool,
 }
 
+/// Matrices and convolutions decay; norms, biases and the position table do not.
+pub fn decays_matrices(name: &str) -> bool {
+    let norm = name.rsplit('.').nth(1).is_some_and(|module| module.starts_with("norm"));
+    !(norm || name.ends_with(".bias") || name.ends_with("position_embeddings"))
+}
+
 impl Default for OptimizerOptions {
     /// As the research code: everything decays, nothing is clipped or averaged.
     fn default() -> Self {
@@ -46,6 +52,8 @@ pub struct Optimizer {
     pub rates: TensorId,
     /// Output `(4)`: length of all gradients, the factor they were scaled by, 1 if they were finite (0: no update), 0.
     pub clip: TensorId,
+    /// State: the sum of the squares of each parameter's gradient, in the order of [`Optimizer::parameters`].
+    pub square_sums: TensorId,
     /// In the order of the parameters.
     pub parameters: Vec<Updated>,
 }
@@ -78,6 +86,13 @@ impl Optimizer {
             graph.update_many(&format!("{name}.adamw"), op, &[gradient, rates, clip], &targets)?;
             parameters.push(Updated { parameter, m, v, average });
         }
-        Ok(Self { rates, clip, parameters })
+        Ok(Self { rates, clip, square_sums: sums, parameters })
+    }
+
+    /// The parameters whose gradients a step could not use, by what it left in [`Optimizer::square_sums`]: with a value that
+    /// is NaN or infinite, or with squares beyond single precision.
+    pub fn not_finite<'a>(&self, graph: &'a Graph, square_sums: &[f32]) -> Vec<&'a str> {
+        let bad = self.parameters.iter().zip(square_sums).filter(|(_, sum)| !sum.is_finite());
+        bad.map(|(p, _)| graph.tensor(p.parameter).name.as_str()).collect()
     }
 }

@@ -1,8 +1,10 @@
 //! One training step as a graph: forward, loss, backward.
 
+use super::{Optimizer, OptimizerOptions};
 use crate::graph::{Gradients, Graph, GraphError, TensorId};
+use crate::kernels::accumulate::Accumulate;
 use crate::kernels::dice_ce::DiceCe;
-use crate::model::{UnetrConfig, unetr};
+use crate::model::{DropoutOptions, UnetrConfig, unetr_with_dropout};
 
 /// What is minimised, and on how many windows at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,6 +13,28 @@ pub struct Objective {
     pub batch: usize,
     /// The loss.
     pub loss: DiceCe,
+    /// Values dropped in the transformer.
+    pub dropout: Option<DropoutOptions>,
+}
+
+/// How gradients are made.
+#[derive(Clone, Copy)]
+pub struct StepOptions<'a> {
+    /// Parameters that get none: what would only serve theirs is not computed.
+    pub frozen: &'a dyn Fn(&str) -> bool,
+    /// Compute activations again where the backward pass needs them, block by block, instead of keeping them: slower, in
+    /// less memory, with the same bits.
+    pub recompute: bool,
+    /// Batches whose gradients are averaged for [`UpdateGraph`]; 1 leaves them as they are.
+    pub accumulate: usize,
+    /// A gradient of the windows, too.
+    pub input: bool,
+}
+
+impl Default for StepOptions<'_> {
+    fn default() -> Self {
+        Self { frozen: &|_| false, recompute: false, accumulate: 1, input: false }
+    }
 }
 
 /// A network with its loss and gradients.
@@ -23,28 +47,98 @@ pub struct TrainingGraph {
     pub label: TensorId,
     /// `(N, K, X, Y, Z)`.
     pub logits: TensorId,
+    /// Weights of the classes `(K)`, where the loss has them: written by the host once.
+    pub class_weights: Option<TensorId>,
+    /// Number of the step `(1)`, where values are dropped: to be raised by the host before each run, below 2²⁴.
+    pub dropout_step: Option<TensorId>,
     /// `(1)`; an output.
     pub loss: TensorId,
-    /// Of every parameter, and of the input if it was asked for.
+    /// Dice and cross entropy without their factors `(2)`; an output.
+    pub loss_parts: TensorId,
+    /// Of every parameter that is not frozen, and of the input if it was asked for.
     pub gradients: Gradients,
+    /// `(1)`, where gradients of several batches are added up: 1 for the first batch, else 0.
+    pub first: Option<TensorId>,
 }
 
 impl TrainingGraph {
-    /// The graph for a network in batches; `input_gradient` asks for the gradient of the windows too.
+    /// The graph for a network in batches.
     ///
     /// # Errors
     /// [`GraphError`] if the configuration asks for what is not built.
-    pub fn new(config: &UnetrConfig, objective: &Objective, input_gradient: bool) -> Result<Self, GraphError> {
-        let mut graph = Graph::new().for_training();
-        let network = unetr(&mut graph, config, objective.batch)?;
+    pub fn new(config: &UnetrConfig, objective: &Objective, options: &StepOptions<'_>) -> Result<Self, GraphError> {
+        let mut graph = Graph::new().for_training().recomputing(options.recompute);
+        let network = unetr_with_dropout(&mut graph, config, objective.batch, objective.dropout)?;
+        graph.freeze(options.frozen);
         let logits = graph.head("out", &network.end, network.out.0, network.out.1)?;
         let channels = if objective.loss.sigmoid { config.out_channels } else { 1 };
         let [x, y, z] = config.img_size;
         let label = graph.input("label", [objective.batch, channels, x, y, z]);
-        let loss = graph.dice_ce("loss", logits, label, objective.loss)?;
+        let class_weights = objective.loss.weighted.then(|| graph.input("class_weights", [config.out_channels]));
+        let (loss, loss_parts) = graph.dice_ce("loss", logits, label, class_weights, objective.loss)?;
         graph.output(loss);
+        graph.output(loss_parts);
+        let seed = graph.seed(loss, 1.0)?;
         let inputs = [network.input];
-        let gradients = graph.backward_from(loss, 1.0, if input_gradient { &inputs } else { &[] })?;
-        Ok(Self { graph, input: network.input, label, logits, loss, gradients })
+        let also: &[TensorId] = if options.input { &inputs } else { &[] };
+        let first = (options.accumulate > 1).then(|| graph.input("accumulate.first", [1]));
+        let gradients = graph.backward_each(&[(loss, seed)], also, &mut |graph, parameter, gradient| match first {
+            Some(first) => accumulate(graph, parameter, gradient, first, options.accumulate),
+            None => Ok(()),
+        })?;
+        Ok(Self {
+            graph,
+            input: network.input,
+            label,
+            logits,
+            class_weights,
+            dropout_step: network.dropout_step,
+            loss,
+            loss_parts,
+            gradients,
+            first,
+        })
+    }
+}
+
+/// Adds a gradient's share up in a state that [`UpdateGraph`] works on: it leaves its memory to the next.
+fn accumulate(
+    graph: &mut Graph,
+    parameter: TensorId,
+    gradient: TensorId,
+    first: TensorId,
+    batches: usize,
+) -> Result<(), GraphError> {
+    let sum = graph.state_like(SUM, parameter);
+    let name = format!("{}.accumulate", graph.tensor(parameter).name);
+    graph.update(&name, Accumulate { scale: 1.0 / batches as f32 }, &[gradient, first, sum])?;
+    Ok(())
+}
+
+/// Prefix of the states in which gradients of several batches meet.
+const SUM: &str = "gradient";
+
+/// The optimiser alone, on the gradients that a [`TrainingGraph`] of several batches has added up.
+pub struct UpdateGraph {
+    /// The nodes.
+    pub graph: Graph,
+    /// Its optimiser.
+    pub optimizer: Optimizer,
+}
+
+impl UpdateGraph {
+    /// The update for every parameter of `step` that has a gradient.
+    ///
+    /// # Errors
+    /// As [`Optimizer::new`].
+    pub fn new(step: &TrainingGraph, options: &OptimizerOptions) -> Result<Self, GraphError> {
+        let mut graph = Graph::new();
+        let mut pairs = Vec::new();
+        for (parameter, _) in step.gradients.pairs() {
+            let here = graph.same_parameter(step.graph.tensor(parameter));
+            pairs.push((here, graph.state_like(SUM, here)));
+        }
+        let optimizer = Optimizer::new(&mut graph, &Gradients::from_pairs(pairs), options)?;
+        Ok(Self { graph, optimizer })
     }
 }

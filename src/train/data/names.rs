@@ -1,0 +1,51 @@
+//! Whether the names that a dataset gives its channels and label values contradict the recipe's.
+
+use std::collections::BTreeSet;
+
+use super::error::DataError;
+use super::recipe::DataRecipe;
+use crate::dataset::Dataset;
+use crate::weights::package::{Activation, InputSection, OutputSection};
+
+/// Names as people vary them: letters and digits alone, small.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Channels of the same names in another order, and labels of the same name and another value, are mistakes that nobody
+/// would see. Names that only one side knows say nothing.
+///
+/// # Errors
+/// [`DataError::Recipe`] with what contradicts.
+pub fn check_names(
+    dataset: &Dataset,
+    data: &DataRecipe,
+    input: &InputSection,
+    output: &OutputSection,
+) -> Result<(), DataError> {
+    let [theirs, ours] = [&dataset.channels, &input.channels].map(|names| names.iter().map(|n| plain(n)).collect());
+    let (theirs, ours): (Vec<String>, Vec<String>) = (theirs, ours);
+    let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+    if theirs != ours && theirs.len() == ours.len() && set(&theirs) == set(&ours) {
+        let problem = format!("dataset.json has the channels {:?}: give both the same order", dataset.channels);
+        return Err(DataError::recipe("input.channels", format!("{:?}", input.channels), problem));
+    }
+    if output.activation == Activation::Sigmoid {
+        // Values and channels are told apart by data.regions.
+        return Ok(());
+    }
+    for label in &output.labels {
+        for (value, name) in dataset.labels.iter().filter(|(_, name)| plain(name) == plain(&label.name)) {
+            let becomes = data.relabel.get(value).copied().unwrap_or(*value);
+            if becomes != u16::from(label.value) {
+                let problem = format!(
+                    "dataset.json calls the value {value} '{name}', which is {} here: correct output.labels, or map it \
+                     with data.relabel",
+                    label.value
+                );
+                return Err(DataError::recipe("output.labels", format!("'{}' = {}", label.name, label.value), problem));
+            }
+        }
+    }
+    Ok(())
+}

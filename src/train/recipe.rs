@@ -1,0 +1,458 @@
+//! `recipe.toml`: everything that a run follows from, besides its data.
+//!
+//! The tables `network`, `input`, `output` and `inference` and the keys `name`, `version`, `licence`, `citation` are those of
+//! the model package that the run makes; the others are below. Absent keys have the defaults of the structs, unknown keys
+//! are errors.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::data::{AugmentRecipe, DataError, DataRecipe};
+use super::schedule::{Decay, Schedule};
+use crate::kernels::dice_ce::DiceCe;
+use crate::model::DropoutOptions;
+use crate::weights::package::{Activation, Metadata};
+use crate::weights::{FloatType, WeightsError};
+
+/// Tables and keys that belong to the package.
+const PACKAGE: [&str; 8] = ["name", "version", "licence", "citation", "network", "input", "output", "inference"];
+
+/// Why a recipe cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// It is no TOML.
+    #[error("not valid TOML: {0}")]
+    Syntax(#[from] toml::de::Error),
+    /// A table holds an unknown key or a value of a wrong type.
+    #[error("[{table}]: {problem}")]
+    Table {
+        /// Its name.
+        table: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A value is out of range.
+    #[error("{field} is {value}: {rule}")]
+    Value {
+        /// Its path, `optimizer.learning_rate`.
+        field: &'static str,
+        /// What it is.
+        value: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// The part that becomes the package.
+    #[error(transparent)]
+    Package(#[from] WeightsError),
+    /// `[data]` or `[augment]`.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+/// A whole recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// The package to be, without what training will say of itself.
+    pub metadata: Metadata,
+    /// Length, batch and seed.
+    pub run: RunRecipe,
+    /// Where windows come from.
+    pub data: DataRecipe,
+    /// How they are varied.
+    pub augment: AugmentRecipe,
+    /// What is minimised.
+    pub loss: LossRecipe,
+    /// How.
+    pub optimizer: OptimizerRecipe,
+    /// How often and how the result is judged.
+    pub validation: ValidationRecipe,
+}
+
+/// `[run]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunRecipe {
+    /// Every random number follows from it.
+    pub seed: u64,
+    /// Steps of the optimiser.
+    pub steps: u64,
+    /// Batches whose gradients are averaged before a step.
+    pub accumulate: usize,
+    /// Compute activations again in the backward pass instead of keeping them: slower, in less memory, the same bits.
+    pub recompute: bool,
+    /// Share of activations dropped while training, at the five places where MONAI's `dropout_rate` acts.
+    pub dropout_rate: f32,
+    /// Steps between two checkpoints.
+    pub checkpoint_every: u64,
+    /// Patterns of parameters that stay as they are, `vit.*`.
+    pub freeze: Vec<String>,
+    /// How the package stores its weights; it is judged as it is stored.
+    pub dtype: StoredType,
+}
+
+/// Type of the weights in a package.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoredType {
+    /// Single precision, as trained.
+    #[default]
+    F32,
+    /// Half precision: half the bytes.
+    F16,
+}
+
+impl StoredType {
+    /// The same for the writer of packages.
+    pub fn float_type(self) -> FloatType {
+        match self {
+            Self::F32 => FloatType::F32,
+            Self::F16 => FloatType::F16,
+        }
+    }
+}
+
+impl Default for RunRecipe {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            steps: 10_000,
+            accumulate: 1,
+            recompute: false,
+            dropout_rate: 0.0,
+            checkpoint_every: 250,
+            freeze: Vec::new(),
+            dtype: StoredType::F32,
+        }
+    }
+}
+
+/// `[loss]`: MONAI's `DiceCELoss`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossRecipe {
+    /// Factor of the Dice term, `lambda_dice`.
+    pub dice: f32,
+    /// Factor of the cross entropy, `lambda_ce`.
+    pub cross_entropy: f32,
+    /// Squares in the denominator, `squared_pred`.
+    pub squared: bool,
+    /// Sums over the batch before the quotient.
+    pub batch: bool,
+    /// Whether the background counts in the Dice term, `include_background`.
+    pub background: bool,
+    /// Added to the numerator.
+    pub smooth_nr: f32,
+    /// Added to the denominator.
+    pub smooth_dr: f32,
+    /// One factor per class; empty: all 1.
+    pub class_weights: Vec<f32>,
+}
+
+impl Default for LossRecipe {
+    fn default() -> Self {
+        let d = DiceCe::default();
+        Self {
+            dice: d.dice,
+            cross_entropy: d.cross_entropy,
+            squared: d.squared,
+            batch: d.batch,
+            background: d.background,
+            smooth_nr: d.smooth_nr,
+            smooth_dr: d.smooth_dr,
+            class_weights: Vec::new(),
+        }
+    }
+}
+
+/// What one step of the schedule is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interval {
+    /// The rate changes with every step.
+    #[default]
+    Step,
+    /// The rate changes with every pass over the training cases.
+    Epoch,
+}
+
+/// `[optimizer]`: AdamW and its learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerRecipe {
+    /// The largest learning rate.
+    pub learning_rate: f64,
+    /// Decoupled decay of the weights.
+    pub weight_decay: f64,
+    /// Whether norms, biases and the position table decay too, as in the paper's code.
+    pub decay_all: bool,
+    /// Decays of the gradients' moments.
+    pub betas: (f64, f64),
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Length that all gradients together are cut to; 0: never.
+    pub clip: f64,
+    /// Steps during which the rate rises.
+    pub warmup: u64,
+    /// After the warm-up.
+    pub decay: Decay,
+    /// The last rate as a fraction of the largest.
+    pub floor: f64,
+    /// What the schedule counts.
+    pub interval: Interval,
+    /// Decay of the weights' moving average, which is what is judged and shipped; 0: none is kept.
+    pub average: f64,
+}
+
+impl Default for OptimizerRecipe {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-4,
+            weight_decay: 1e-5,
+            decay_all: true,
+            betas: (0.9, 0.999),
+            epsilon: 1e-8,
+            clip: 0.0,
+            warmup: 0,
+            decay: Decay::Cosine,
+            floor: 0.0,
+            interval: Interval::Step,
+            average: 0.0,
+        }
+    }
+}
+
+/// `[validation]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValidationRecipe {
+    /// Steps between two validations; 0: only at the end.
+    pub every: u64,
+    /// Fraction of a window shared with the next while validating; absent: the package's.
+    pub overlap: Option<f64>,
+    /// Also measure surface distances; the last validation does in any case.
+    pub surface_distance: bool,
+}
+
+impl Default for ValidationRecipe {
+    fn default() -> Self {
+        Self { every: 500, overlap: None, surface_distance: true }
+    }
+}
+
+impl Recipe {
+    /// Reads and validates a recipe.
+    ///
+    /// # Errors
+    /// The first key that is unknown, missing, of a wrong type or out of range.
+    pub fn read(text: &str) -> Result<Self, RecipeError> {
+        let mut root: toml::Table = toml::from_str(text)?;
+        let mut package = Map::new();
+        package.insert("format".to_owned(), json!(crate::weights::package::FORMAT));
+        package.insert("version".to_owned(), json!("1.0.0"));
+        package.insert("licence".to_owned(), json!(""));
+        for key in PACKAGE {
+            if let Some(value) = root.remove(key) {
+                package.insert(key.to_owned(), to_json(key, value)?);
+            }
+        }
+        // TOML has no null: an absent step of the preprocessing is not done.
+        if let Some(Value::Object(input)) = package.get_mut("input") {
+            for step in ["orientation", "spacing", "intensity"] {
+                input.entry(step).or_insert(Value::Null);
+            }
+            input.entry("crop_foreground").or_insert(json!(false));
+        }
+        let metadata = Metadata::from_object(package)?;
+        if let Some(key) = metadata.unknown_keys().first() {
+            return Err(RecipeError::Table { table: key.clone(), problem: "no such key".to_owned() });
+        }
+        let recipe = Self {
+            metadata,
+            run: table(&mut root, "run")?,
+            data: table(&mut root, "data")?,
+            augment: table(&mut root, "augment")?,
+            loss: table(&mut root, "loss")?,
+            optimizer: table(&mut root, "optimizer")?,
+            validation: table(&mut root, "validation")?,
+        };
+        if let Some(key) = root.keys().next() {
+            let known = "name, version, licence, citation, network, input, output, inference, run, data, augment, loss, \
+                         optimizer, validation";
+            return Err(RecipeError::Table { table: key.clone(), problem: format!("no such key; there are {known}") });
+        }
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`RecipeError::Value`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        let (r, o, l) = (&self.run, &self.optimizer, &self.loss);
+        // In single precision, as the kernels take them.
+        let positive = |v: f64| (v as f32).is_normal() && v > 0.0;
+        let finite = |v: f64| v >= 0.0 && (v as f32).is_finite();
+        let share = |v: f64| (0.0..1.0).contains(&v);
+        let classes = self.metadata.network.out_channels;
+        let weights_fit = l.class_weights.is_empty() || l.class_weights.len() == classes;
+        let rules: [(&'static str, String, bool, &'static str); 20] = [
+            ("run.steps", r.steps.to_string(), r.steps > 0 && r.steps < 1 << 24, "1 to 16,777,215 steps are possible"),
+            ("run.accumulate", r.accumulate.to_string(), (1..=4096).contains(&r.accumulate), "1 to 4096 are possible"),
+            ("run.dropout_rate", r.dropout_rate.to_string(), share(r.dropout_rate.into()), "it must be in [0, 1)"),
+            (
+                "run.accumulate",
+                r.accumulate.to_string(),
+                r.steps.saturating_mul(r.accumulate as u64) < 1 << 24,
+                "times run.steps it must be below 16,777,216",
+            ),
+            (
+                "run.seed",
+                r.seed.to_string(),
+                r.seed <= i64::MAX as u64,
+                "at most 9,223,372,036,854,775,807 is possible",
+            ),
+            (
+                "validation.overlap",
+                format!("{:?}", self.validation.overlap),
+                self.validation.overlap.is_none_or(share),
+                "it must be in [0, 1)",
+            ),
+            ("run.checkpoint_every", r.checkpoint_every.to_string(), r.checkpoint_every > 0, "at least 1 is needed"),
+            ("optimizer.learning_rate", o.learning_rate.to_string(), positive(o.learning_rate), "it must be above 0"),
+            ("optimizer.weight_decay", o.weight_decay.to_string(), finite(o.weight_decay), "it must not be negative"),
+            ("optimizer.betas", format!("{:?}", o.betas), share(o.betas.0) && share(o.betas.1), "both lie in [0, 1)"),
+            ("optimizer.epsilon", o.epsilon.to_string(), positive(o.epsilon), "it must be above 0"),
+            ("optimizer.clip", o.clip.to_string(), finite(o.clip), "it must not be negative"),
+            ("optimizer.warmup", o.warmup.to_string(), o.warmup <= r.steps, "it must not be longer than run.steps"),
+            ("optimizer.floor", o.floor.to_string(), (0.0..=1.0).contains(&o.floor), "it must be in [0, 1]"),
+            ("optimizer.average", o.average.to_string(), share(o.average), "it must be in [0, 1)"),
+            ("loss.dice", l.dice.to_string(), l.dice.is_finite() && l.dice >= 0.0, "it must not be negative"),
+            (
+                "loss.cross_entropy",
+                l.cross_entropy.to_string(),
+                l.cross_entropy.is_finite() && l.cross_entropy >= 0.0 && l.cross_entropy + l.dice > 0.0,
+                "it must not be negative, nor 0 beside a Dice factor of 0",
+            ),
+            ("loss.smooth_nr", l.smooth_nr.to_string(), finite(l.smooth_nr.into()), "it must not be negative"),
+            ("loss.smooth_dr", l.smooth_dr.to_string(), finite(l.smooth_dr.into()), "it must not be negative"),
+            (
+                "loss.class_weights",
+                format!("{:?}", l.class_weights),
+                weights_fit,
+                "one weight per class is needed, or none",
+            ),
+        ];
+        if let Some((field, value, _, rule)) = rules.into_iter().find(|(_, _, ok, _)| !ok) {
+            return Err(RecipeError::Value { field, value, rule });
+        }
+        if l.class_weights.iter().any(|w| !w.is_finite() || *w < 0.0)
+            || l.class_weights.iter().all(|w| *w == 0.0) != l.class_weights.is_empty()
+        {
+            let value = format!("{:?}", l.class_weights);
+            let rule = "weights must not be negative, and one at least must be above 0";
+            return Err(RecipeError::Value { field: "loss.class_weights", value, rule });
+        }
+        let m = &self.metadata;
+        self.data.validate(&m.network, &m.input, &m.output)?;
+        self.augment.validate(&self.data, &m.network, &m.input, &m.output)?;
+        Ok(())
+    }
+
+    /// The loss as its kernel takes it.
+    pub fn dice_ce(&self) -> DiceCe {
+        let l = &self.loss;
+        DiceCe {
+            sigmoid: self.metadata.output.activation == Activation::Sigmoid,
+            dice: l.dice,
+            cross_entropy: l.cross_entropy,
+            squared: l.squared,
+            batch: l.batch,
+            background: l.background,
+            smooth_nr: l.smooth_nr,
+            smooth_dr: l.smooth_dr,
+            weighted: !l.class_weights.is_empty(),
+        }
+    }
+
+    /// Dropout as the network takes it.
+    pub fn dropout(&self) -> Option<DropoutOptions> {
+        let r = &self.run;
+        (r.dropout_rate > 0.0).then_some(DropoutOptions { rate: r.dropout_rate, seed: r.seed })
+    }
+
+    /// The learning rate of each step, where an epoch has `epoch_steps` of them.
+    pub fn schedule(&self, epoch_steps: u64) -> Schedule {
+        let o = &self.optimizer;
+        Schedule {
+            base: o.learning_rate,
+            warmup: o.warmup,
+            total: self.run.steps,
+            floor: o.floor,
+            decay: o.decay,
+            interval: if o.interval == Interval::Epoch { epoch_steps.max(1) } else { 1 },
+        }
+    }
+
+    /// All of it, defaults included, as JSON.
+    pub fn to_json(&self) -> Value {
+        let mut object = self.metadata.to_object();
+        ["format", "training"].into_iter().for_each(|key| {
+            object.remove(key);
+        });
+        let tables = [
+            ("run", json!(self.run)),
+            ("data", json!(self.data)),
+            ("augment", json!(self.augment)),
+            ("loss", json!(self.loss)),
+            ("optimizer", json!(self.optimizer)),
+            ("validation", json!(self.validation)),
+        ];
+        object.extend(tables.map(|(key, value)| (key.to_owned(), value)));
+        Value::Object(object)
+    }
+
+    /// All of it, defaults included, as TOML that [`Recipe::read`] reads back.
+    pub fn to_toml(&self) -> String {
+        // Every value came from TOML or has a form in it.
+        toml::to_string(&without_nulls(self.to_json())).unwrap_or_default()
+    }
+
+    /// SHA-256 of all that the result follows from, defaults included: threads and memory may change between stops.
+    pub fn sha256(&self) -> String {
+        let mut value = self.to_json();
+        if let Some(data) = value.get_mut("data").and_then(Value::as_object_mut) {
+            ["threads", "prefetch", "memory"].into_iter().for_each(|key| {
+                data.remove(key);
+            });
+        }
+        crate::report::sha256(value.to_string().as_bytes())
+    }
+}
+
+/// JSON without its nulls, which TOML does not have: what is null is absent.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            Value::Object(map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}
+
+fn to_json(key: &str, value: toml::Value) -> Result<Value, RecipeError> {
+    serde_json::to_value(value).map_err(|e| RecipeError::Table { table: key.to_owned(), problem: e.to_string() })
+}
+
+fn table<T: DeserializeOwned + Default>(root: &mut toml::Table, name: &str) -> Result<T, RecipeError> {
+    match root.remove(name) {
+        None => Ok(T::default()),
+        Some(value) => value.try_into().map_err(|e| RecipeError::Table {
+            table: name.to_owned(),
+            problem: e.to_string().trim().replace('\n', " "),
+        }),
+    }
+}
