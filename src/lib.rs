@@ -26,6 +26,7 @@
 //! | [`infer`] | windows, stitching, the way back to the scan |
 //! | [`kernels`], [`graph`], [`gpu`] | ops with their WGSL and f64 twins; plans; the device |
 //! | [`report`] | statistics, preview, provenance |
+//! | `dataset` | `dataset.json`, natively |
 //! | `web` | the same for JavaScript, on wasm32 only |
 //!
 //! Research use only. Not a medical device.
@@ -35,6 +36,8 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod dataset;
 pub mod gpu;
 pub mod graph;
 pub mod infer;

@@ -1,6 +1,8 @@
-//! `unetr bench`: how fast one window runs here, node by node.
+//! `unetr bench`: how fast one window runs here, node by node, or a step of training.
 
 use std::path::PathBuf;
+
+use std::time::Instant;
 
 use clap::Args;
 use serde_json::json;
@@ -14,18 +16,27 @@ use crate::gpu::AdapterClass;
 use crate::infer::{BenchReport, NodeTime, bench};
 use crate::model::UnetrConfig;
 
-/// Time a window of a model (without one, the paper's standard network) on this adapter. Nothing else should run meanwhile.
+/// Time a window of a model (without one, the paper's standard network), or a step of its training, on this adapter. Nothing
+/// else should run meanwhile.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
     /// Model package; only its network matters.
     #[arg(short, long)]
     model: Option<PathBuf>,
-    /// Windows to time.
+    /// Windows or steps to time.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     repeats: u16,
     /// Storage of the weights on the device; arithmetic is f32.
     #[arg(long, default_value = "f32")]
     precision: Precision,
+    /// Time steps of training, taking turns with forward passes of the same batch.
+    #[cfg(feature = "train")]
+    #[arg(long, conflicts_with = "precision")]
+    train: bool,
+    /// Windows in a step's batch.
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "train", value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
     /// Show every node instead of one row per op.
     #[arg(long)]
     nodes: bool,
@@ -44,15 +55,22 @@ impl Bench {
         };
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
+        #[cfg(feature = "train")]
+        if self.train {
+            let options = super::bench_train::Options {
+                batch: usize::from(self.batch),
+                repeats: usize::from(self.repeats),
+                nodes: self.nodes,
+                json: self.json,
+            };
+            return super::bench_train::run(&gpu, &network, &options);
+        }
         let half = self.precision == Precision::F16;
         fact("window", format!("{}, weights as {}", sizes(network.img_size), self.precision.name()));
-        let report = pollster::block_on(bench(&gpu, &network, half, usize::from(self.repeats)))?;
-        let rows = if self.nodes { report.nodes.clone() } else { by_op(&report.nodes) };
+        let clock = Instant::now();
+        let now = || clock.elapsed().as_secs_f64() * 1e3;
+        let report = pollster::block_on(bench(&gpu, &network, half, usize::from(self.repeats), &now))?;
         if self.json {
-            let nodes = |list: &[NodeTime]| -> Vec<serde_json::Value> {
-                let row = |n: &NodeTime| json!({"name": n.name, "op": n.op, "ms": n.milliseconds, "gflop": n.gflop, "gb": n.gigabytes});
-                list.iter().map(row).collect()
-            };
             let adapter = gpu.adapter();
             return print_json(&json!({
                 "adapter": adapter.to_string(), "software": adapter.class == AdapterClass::Software,
@@ -60,23 +78,30 @@ impl Bench {
                 "window_ms": report.window_ms, "repeats_ms": report.repeats_ms,
                 "gflops": gflop(&report.nodes) / report.window_ms * 1e3, "gbs": gigabytes(&report.nodes) / report.window_ms * 1e3,
                 "peak_bytes": report.memory.total(), "copy_gbs": report.copy_gbs, "fma_gflops": report.fma_gflops,
-                "ops": nodes(&by_op(&report.nodes)), "nodes": nodes(&report.nodes),
+                "ops": to_json(&by_op(&report.nodes)), "nodes": to_json(&report.nodes),
             }));
         }
-        print(&text(&report, &rows))
+        print(&text(&report, self.nodes))
     }
 }
 
-fn gflop(nodes: &[NodeTime]) -> f64 {
+/// Rows as JSON.
+pub(super) fn to_json(list: &[NodeTime]) -> Vec<serde_json::Value> {
+    let row =
+        |n: &NodeTime| json!({"name": n.name, "op": n.op, "ms": n.milliseconds, "gflop": n.gflop, "gb": n.gigabytes});
+    list.iter().map(row).collect()
+}
+
+pub(super) fn gflop(nodes: &[NodeTime]) -> f64 {
     nodes.iter().map(|n| n.gflop).sum()
 }
 
-fn gigabytes(nodes: &[NodeTime]) -> f64 {
+pub(super) fn gigabytes(nodes: &[NodeTime]) -> f64 {
     nodes.iter().map(|n| n.gigabytes).sum()
 }
 
 /// Nodes summed by op, the slowest first.
-fn by_op(nodes: &[NodeTime]) -> Vec<NodeTime> {
+pub(super) fn by_op(nodes: &[NodeTime]) -> Vec<NodeTime> {
     let mut ops: Vec<NodeTime> = Vec::new();
     for n in nodes {
         match ops.iter_mut().find(|o| o.op == n.op) {
@@ -92,7 +117,8 @@ fn by_op(nodes: &[NodeTime]) -> Vec<NodeTime> {
     ops
 }
 
-fn text(report: &BenchReport, rows: &[NodeTime]) -> String {
+/// The rows with their rates, against this adapter's best: GFLOP/s of multiply-adds, GB/s of copying.
+pub(super) fn table(rows: &[NodeTime], (fma_gflops, copy_gbs): (f64, f64)) -> String {
     let mut table = Table::new(&["kernel", "ms", "GFLOP/s", "of best", "GB/s", "of copy"]);
     for n in rows {
         let rate = |amount: f64| n.milliseconds.filter(|&ms| ms > 0.0).map(|ms| amount / ms * 1e3);
@@ -100,25 +126,23 @@ fn text(report: &BenchReport, rows: &[NodeTime]) -> String {
         let share = |v: Option<f64>, of: f64| v.map_or_else(|| "-".to_owned(), |v| format!("{:.0} %", 100.0 * v / of));
         let (flops, traffic) = (rate(n.gflop), rate(n.gigabytes));
         let ms = n.milliseconds.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
-        table.row([
-            n.name.clone(),
-            ms,
-            show(flops),
-            share(flops, report.fma_gflops),
-            show(traffic),
-            share(traffic, report.copy_gbs),
-        ]);
+        table.row([n.name.clone(), ms, show(flops), share(flops, fma_gflops), show(traffic), share(traffic, copy_gbs)]);
     }
     let untimed = if rows.iter().all(|n| n.milliseconds.is_none()) {
-        "This adapter has no timestamps: only the whole window is timed.\n"
+        "This adapter has no timestamps: only the whole is timed.\n"
     } else {
         ""
     };
+    table.render() + untimed
+}
+
+fn text(report: &BenchReport, all: bool) -> String {
+    let rows = if all { report.nodes.clone() } else { by_op(&report.nodes) };
     let seconds = report.window_ms * 1e-3;
     format!(
-        "{}{untimed}\nwhole window {:.2} ms (lower median of {}), {:.1} GFLOP/s, {:.1} GB/s, peak device memory {}\n\
+        "{}\nwhole window {:.2} ms (lower median of {}), {:.1} GFLOP/s, {:.1} GB/s, peak device memory {}\n\
          this adapter's best: {:.1} GFLOP/s of multiply-adds, {:.1} GB/s of copying\n",
-        table.render(),
+        table(&rows, (report.fma_gflops, report.copy_gbs)),
         report.window_ms,
         report.repeats_ms.len(),
         gflop(&report.nodes) / seconds,

@@ -29,6 +29,14 @@ impl CliError {
         Self::Failed { context: None, cause: message.into().into() }
     }
 
+    /// This failure, told of a file.
+    pub fn at(self, path: &Path) -> Self {
+        match self {
+            Self::Failed { context: None, cause } => Self::Failed { context: Some(path.display().to_string()), cause },
+            other => other,
+        }
+    }
+
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,

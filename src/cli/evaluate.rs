@@ -6,14 +6,14 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::console::{fact, note, print, print_json};
-use super::dataset::{self, Case};
 use super::error::{CliError, Context};
 use super::files;
 use super::options::{DeviceArgs, FormArg, InferenceArgs};
 use super::output::Outputs;
-use super::scans::{self, Scans};
+use super::scans::{self, ScanOptions, Scans};
 use super::scores::{Score, Scores};
 use super::segment::run_windows;
+use crate::dataset::{self, Case, Dataset, DatasetError};
 use crate::infer::Segmenter;
 use crate::metrics;
 use crate::report::label_names;
@@ -145,11 +145,7 @@ impl Evaluate {
     /// Runs the model on every case; a case that fails is told and does not stop the others.
     fn over_dataset(&self, path: &Path, model: &Path) -> Result<(Scores, Vec<String>), CliError> {
         self.outputs(&[path, model])?;
-        let wanted = self.split.map(|s| match s {
-            Split::Training => "training",
-            Split::Validation => "validation",
-        });
-        let (list, cases) = dataset::read(path, wanted)?;
+        let (list, cases) = self.cases(path)?;
         let package = files::model(model)?;
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
@@ -169,6 +165,20 @@ impl Evaluate {
         Ok((scores, failures))
     }
 
+    /// The cases asked for and the name of their list.
+    fn cases(&self, path: &Path) -> Result<(&'static str, Vec<Case>), CliError> {
+        let Dataset { training, validation, .. } = Dataset::read(path)?;
+        let (list, cases) = match self.split {
+            Some(Split::Training) => ("training", training),
+            None if validation.is_empty() => ("training", training),
+            Some(Split::Validation) | None => ("validation", validation),
+        };
+        match cases.is_empty() {
+            true => Err(DatasetError::NoCases { path: path.into(), list: list.into() }.into()),
+            false => Ok((list, cases)),
+        }
+    }
+
     fn case(
         &self,
         segmenter: &mut Segmenter,
@@ -176,10 +186,11 @@ impl Evaluate {
         names: &[LabelName],
         scores: &mut Scores,
     ) -> Result<(), CliError> {
-        let options = self.form.read_options();
-        let scans = Scans::read(&case.images, &options)?;
+        let options = ScanOptions { nifti: self.form.read_options(), series: Vec::new() };
+        let mut scans = Scans::read(&case.images, &options)?;
         scans.check_channels(segmenter.metadata())?;
-        let truth = scans::labels(&case.label, &options)?;
+        scans.arrange(segmenter.metadata());
+        let truth = scans::labels(&case.label, &options.nifti)?;
         let image = case.images.first().map_or(Path::new(""), PathBuf::as_path);
         let grids = [(&scans.volume.dims, &scans.volume.affine), (&truth.dims, &truth.affine)];
         scans::same_grid(image, &case.label, grids)?;

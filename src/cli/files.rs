@@ -6,6 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::error::{CliError, Context};
+use crate::report::hex;
 use crate::report::provenance::FileRecord;
 use crate::weights::Package;
 
@@ -30,7 +31,7 @@ pub(super) fn record(path: &Path) -> Result<FileRecord, CliError> {
             n => hash.update(&piece[..n]),
         }
     }
-    Ok(FileRecord { file: file_name(path), sha256: hash.finalize().iter().map(|b| format!("{b:02x}")).collect() })
+    Ok(FileRecord { file: file_name(path), sha256: hex(hash.finalize()) })
 }
 
 /// The last part of a path.

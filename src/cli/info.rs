@@ -15,6 +15,8 @@ use crate::gpu::{AdapterClass, Limits};
 use crate::graph::{Layouted, MemoryReport};
 use crate::infer::{InferError, Memory, plan_memory};
 use crate::model::{UnetrConfig, parameter_count};
+#[cfg(feature = "train")]
+use crate::weights::package::Activation;
 use crate::weights::{Metadata, Package};
 
 /// Show what a model expects, means and costs; without a model, the paper's standard network.
@@ -31,6 +33,9 @@ pub(super) struct Info {
     /// Show every node instead of one row per module.
     #[arg(long)]
     nodes: bool,
+    #[cfg(feature = "train")]
+    #[command(flatten)]
+    training: super::training_plan::TrainingPlanArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -50,13 +55,24 @@ impl Info {
         };
         let limits = Limits::default();
         let memory = plan_memory(&network, self.size, half, AdapterClass::Discrete, &limits);
+        #[cfg(feature = "train")]
+        let training = self.training.train.then(|| {
+            let sigmoid = metadata.is_some_and(|m| m.output.activation == Activation::Sigmoid);
+            self.training.memory(&network, sigmoid)
+        });
         if self.json {
             let package = package.as_ref().map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
-            return print_json(&json!({
+            #[cfg_attr(not(feature = "train"), expect(unused_mut, reason = "nothing is added then"))]
+            let mut all = json!({
                 "model": package, "network": network, "complexity": complexity, "layers": layers,
                 "window_memory": memory_json(window.memory()),
                 "volume_memory": volume_json(self.size, &memory),
-            }));
+            });
+            #[cfg(feature = "train")]
+            if let Some(training) = &training {
+                all["training_memory"] = self.training.json(training);
+            }
+            return print_json(&all);
         }
         let mut text = String::new();
         if let (Some(p), Some(m)) = (&package, metadata) {
@@ -68,6 +84,10 @@ impl Info {
         text.push_str(&layer_table(&layers));
         text.push_str(&complexity_text(&network, &complexity));
         text.push_str(&memory_text(self, &window, &memory));
+        #[cfg(feature = "train")]
+        if let Some(training) = &training {
+            text.push_str(&self.training.text(training));
+        }
         print(&text)
     }
 }

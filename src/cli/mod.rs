@@ -5,9 +5,10 @@
 //! none replaces a file without `--force`.
 
 mod bench;
+#[cfg(feature = "train")]
+mod bench_train;
 mod complexity;
 mod console;
-mod dataset;
 mod devices;
 mod error;
 mod evaluate;
@@ -23,7 +24,15 @@ mod scores;
 mod segment;
 mod segment_files;
 mod segment_plan;
+#[cfg(feature = "serve")]
+mod serve;
 mod table;
+#[cfg(feature = "train")]
+mod train;
+#[cfg(feature = "train")]
+mod train_progress;
+#[cfg(feature = "train")]
+mod training_plan;
 mod verify;
 
 use std::process::ExitCode;
@@ -43,6 +52,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Segment(segment::Segment),
+    #[cfg(feature = "train")]
+    Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Import(import::Import),
     Export(export::Export),
@@ -50,12 +61,16 @@ enum Command {
     Verify(verify::Verify),
     Bench(bench::Bench),
     Devices(devices::Devices),
+    #[cfg(feature = "serve")]
+    Serve(serve::Serve),
 }
 
 impl Command {
     fn run(&self) -> Result<(), CliError> {
         match self {
             Self::Segment(c) => c.run(),
+            #[cfg(feature = "train")]
+            Self::Train(c) => c.run(),
             Self::Evaluate(c) => c.run(),
             Self::Import(c) => c.run(),
             Self::Export(c) => c.run(),
@@ -63,6 +78,8 @@ impl Command {
             Self::Verify(c) => c.run(),
             Self::Bench(c) => c.run(),
             Self::Devices(c) => c.run(),
+            #[cfg(feature = "serve")]
+            Self::Serve(c) => c.run(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::files;
 use super::options::{DeviceArgs, FormArg, InferenceArgs};
 use super::output::Outputs;
 use super::progress::WindowProgress;
-use super::scans::Scans;
+use super::scans::{ScanOptions, Scans};
 use super::segment_files::{self, Paths};
 use super::segment_plan::{SegmentPlan, label_table};
 use crate::gpu::AdapterClass;
@@ -22,14 +22,16 @@ use crate::report::provenance::{
     self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord, ToolRecord,
 };
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
-use crate::volume::nifti::{AffineFrom, LabelName};
+use crate::volume::nifti::LabelName;
 use crate::weights::Metadata;
 use crate::weights::package::Blend;
 
 /// Segment a scan: labels on its own grid, and a JSON record of their origin beside them.
 #[derive(Debug, Args)]
 pub(super) struct Segment {
-    /// NIfTI files (.nii, .nii.gz, .hdr/.img): one per channel in the model's order, or one 4-D file.
+    /// NIfTI files (.nii, .nii.gz, .hdr/.img): one per channel, or one 4-D file. Or DICOM: the folder of a series or its
+    /// files; several folders for several channels. Files whose names each hold one channel's name (T1w, FLAIR, ...) are
+    /// put into the model's order; others are taken in the order given.
     #[arg(required = true, value_name = "SCAN")]
     scans: Vec<PathBuf>,
     /// Model package.
@@ -52,7 +54,10 @@ pub(super) struct Segment {
     /// Logits [K, X, Y, Z] before the activation, and the affine of the model's grid.
     #[arg(long, value_name = "L.safetensors")]
     save_logits: Option<PathBuf>,
-    /// Which affine of the file to use where its two disagree.
+    /// The DICOM series to take where a folder holds several, by its Series Instance UID; once for each channel.
+    #[arg(long, value_name = "UID")]
+    series: Vec<String>,
+    /// Which affine of a NIfTI file to use where its two disagree.
     #[arg(long, default_value = "auto")]
     form: FormArg,
     #[command(flatten)]
@@ -87,8 +92,10 @@ impl Segment {
 
         let package = files::model(&self.model)?;
         let metadata = package.metadata();
-        let scans = Scans::read(&self.scans, &self.form.read_options())?;
+        let options = ScanOptions { nifti: self.form.read_options(), series: self.series.clone() };
+        let mut scans = Scans::read(&self.scans, &options)?;
         scans.check_channels(metadata)?;
+        scans.arrange(metadata);
         let gpu = self.device.open()?;
         let mut options = self.inference.segment_options();
         options.keep_probabilities = self.save_probabilities.is_some();
@@ -168,12 +175,7 @@ impl Segment {
                 spacing_mm: volume.affine.spacing(),
                 axis_codes: volume.affine.axis_codes(),
                 affine: volume.affine.0,
-                affine_source: match scans.affine_from {
-                    AffineFrom::Sform => "sform",
-                    AffineFrom::Qform => "qform",
-                    AffineFrom::Pixdim => "pixdim",
-                }
-                .to_owned(),
+                affine_source: scans.affine_source.to_owned(),
                 model_dims: prepared.volume.dims,
                 warnings,
             },

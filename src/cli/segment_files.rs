@@ -86,7 +86,7 @@ pub(super) fn write(
     let mut bytes = Vec::new();
     let options = WriteOptions {
         gzip: nifti::is_gzip_name(&file_name(paths.output)),
-        like: Some(&made.scans.header),
+        like: made.scans.header.as_ref(),
         label_names: made.names,
         comment: Some(&comment),
     };

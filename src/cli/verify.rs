@@ -14,11 +14,15 @@ use super::table::Table;
 use crate::gpu::Gpu;
 use crate::infer::verify_reference;
 use crate::kernels::{all_cases, selftest};
+#[cfg(feature = "train")]
+use crate::train::{GradientError, verify_gradients};
+#[cfg(feature = "train")]
+use crate::weights::safetensors::{TensorView, Tensors};
 
 /// Check the arithmetic of this adapter; exit 1 if anything is over its tolerance.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// Also run the network of a reference file (safetensors with weights, input and values of each stage).
+    /// Also run the network of a reference file (safetensors with weights, input, values of each stage, loss, gradients).
     #[arg(long, value_name = "FILE")]
     reference: Vec<PathBuf>,
     #[command(flatten)]
@@ -48,10 +52,23 @@ struct StageRow {
     ok: bool,
 }
 
+/// Lengths of the difference and of the reference.
+#[derive(Serialize)]
+struct GradientRow {
+    name: String,
+    error: Option<f64>,
+    length: f64,
+    tolerance: f64,
+    ok: bool,
+}
+
 #[derive(Serialize)]
 struct ReferenceRows {
     file: String,
     rows: Vec<StageRow>,
+    /// The loss, then every gradient.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gradients: Vec<GradientRow>,
     ok: bool,
 }
 
@@ -75,8 +92,9 @@ impl Verify {
         let kernels: Vec<KernelRow> = all_cases().into_iter().map(|(name, cases)| kernel(&gpu, name, cases)).collect();
         let mut references = Vec::new();
         for (path, bytes) in inputs {
+            let gradients = gradients(&gpu, &bytes).map_err(|e| e.at(path))?;
             let report = pollster::block_on(verify_reference(&gpu, bytes)).at(path)?;
-            let ok = report.ok();
+            let ok = report.ok() && gradients.iter().all(|g| g.ok);
             let rows = report.rows.into_iter().map(|r| StageRow {
                 stage: r.name,
                 max_abs_error: r.max_abs.is_finite().then_some(r.max_abs),
@@ -84,7 +102,7 @@ impl Verify {
                 tolerance: r.tolerance,
                 ok: r.ok,
             });
-            references.push(ReferenceRows { file: path.display().to_string(), rows: rows.collect(), ok });
+            references.push(ReferenceRows { file: path.display().to_string(), rows: rows.collect(), gradients, ok });
         }
         let ok = kernels.iter().all(|k| k.ok) && references.iter().all(|r| r.ok);
         let report = Report { adapter: gpu.adapter().to_string(), kernels, references, ok };
@@ -98,6 +116,30 @@ impl Verify {
             false => Err(CliError::failed(report.failures().join("; "))),
         }
     }
+}
+
+/// Loss and gradients, if the file holds them.
+#[cfg(feature = "train")]
+fn gradients(gpu: &Gpu, file: &[u8]) -> Result<Vec<GradientRow>, CliError> {
+    let held = |t: TensorView<'_>| t.name == "loss" || t.name.starts_with("grad.");
+    if !Tensors::read(file.to_vec())?.iter().any(held) {
+        return Ok(Vec::new());
+    }
+    let rows = pollster::block_on(verify_gradients(gpu, file.to_vec()))?;
+    let row = |r: GradientError| GradientRow {
+        name: r.name,
+        error: r.error.is_finite().then_some(r.error),
+        length: r.length,
+        tolerance: r.tolerance,
+        ok: r.ok,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// A program without training has no gradients.
+#[cfg(not(feature = "train"))]
+fn gradients(_gpu: &Gpu, _file: &[u8]) -> Result<Vec<GradientRow>, CliError> {
+    Ok(Vec::new())
 }
 
 fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<crate::graph::Case>) -> KernelRow {
@@ -162,6 +204,15 @@ impl Report {
                 ]);
             }
             text.push_str(&format!("\n{}\n{}", reference.file, table.render()));
+            if reference.gradients.is_empty() {
+                continue;
+            }
+            let mut table = Table::new(&["loss and gradients", "error", "length", "allowed", "verdict"]);
+            for g in &reference.gradients {
+                let (length, allowed) = (format!("{:.2e}", g.length), format!("{:.1e}", g.tolerance));
+                table.row([g.name.clone(), error(g.error), length, allowed, verdict(g.ok)]);
+            }
+            text.push_str(&format!("\n{}", table.render()));
         }
         text
     }
@@ -171,8 +222,14 @@ impl Report {
         let mut failures: Vec<String> =
             kernels.map(|k| format!("kernel {} is over its tolerance on this adapter", k.kernel)).collect();
         for r in self.references.iter().filter(|r| !r.ok) {
-            let stage = r.rows.iter().find(|s| !s.ok).map_or("", |s| s.stage.as_str());
-            failures.push(format!("{} differs from {stage} on", r.file));
+            if let Some(stage) = r.rows.iter().find(|s| !s.ok) {
+                failures.push(format!("{} differs from {} on", r.file, stage.stage));
+            }
+            let bad: Vec<&str> = r.gradients.iter().filter(|g| !g.ok).map(|g| g.name.as_str()).collect();
+            if let [first, rest @ ..] = bad.as_slice() {
+                let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+                failures.push(format!("{}: {first}{others} over tolerance", r.file));
+            }
         }
         failures
     }

@@ -3,12 +3,12 @@
 //! | module | makes |
 //! | --- | --- |
 //! | [`mod@statistics`] | volume, place and intensity of each label; JSON and CSV |
-//! | [`preview`] | a PNG of three planes with the labels over the scan (feature `cli`) |
+//! | [`preview`] | a PNG of three planes with the labels over the scan (features `cli` and `train`) |
 //! | [`provenance`] | the record of model, inputs, geometry, settings and device |
 //!
 //! Everything is made in memory; nothing here prints or writes files.
 
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "train"))]
 pub mod preview;
 pub mod provenance;
 pub mod statistics;
@@ -78,10 +78,15 @@ pub fn distinct_color(value: u16) -> [u8; 3] {
     [channel(0.0), channel(4.0), channel(2.0)]
 }
 
+/// Lower-case hexadecimal digits, two a byte.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// Lower-case hexadecimal digits of the SHA-256 of some bytes.
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::NOTICE;
 pub struct FileRecord {
     /// Name without folders.
     pub file: String,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of its bytes; of a DICOM series, of the sorted list of its files' SHA-256, a line each.
     pub sha256: String,
 }
 
@@ -43,7 +43,7 @@ pub struct GeometryRecord {
     pub axis_codes: String,
     /// Voxel index to mm, RAS+.
     pub affine: [[f64; 4]; 4],
-    /// `sform`, `qform` or `pixdim`.
+    /// `sform`, `qform`, `pixdim`, `dicom`, or `given` by the caller.
     pub affine_source: String,
     /// Voxels of the model's grid, on which the network ran.
     pub model_dims: [usize; 3],

@@ -21,6 +21,6 @@ pub mod safetensors;
 pub use dtype::{Dtype, FloatType};
 pub use error::{Undetermined, WeightsError};
 pub use export::{MonaiVersion, export};
-pub use import::{ImportOptions, Imported, import};
+pub use import::{ImportOptions, Imported, import, needs_import};
 pub use package::{Metadata, Package};
 pub use safetensors::{TensorView, Tensors, TensorsBuilder};

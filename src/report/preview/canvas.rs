@@ -113,10 +113,27 @@ impl Canvas {
         let _ = Text::with_text_style(&shown, Point::new(at[0], at[1]), style, place).draw(self);
     }
 
+    /// Leaves the upper six bits of each value, rounded: noise that nobody sees takes most of a file.
+    pub fn coarsen(&mut self) {
+        for value in &mut self.pixels {
+            *value = value.saturating_add(2) & 0xfc;
+        }
+    }
+
     pub fn to_png(&self) -> Result<Vec<u8>, ReportError> {
+        self.encode(png::Compression::default())
+    }
+
+    /// The same, slower and smaller.
+    pub fn to_small_png(&self) -> Result<Vec<u8>, ReportError> {
+        self.encode(png::Compression::High)
+    }
+
+    fn encode(&self, compression: png::Compression) -> Result<Vec<u8>, ReportError> {
         let failed = |e: png::EncodingError| ReportError::Picture(e.to_string());
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, self.width.unsigned_abs(), self.height.unsigned_abs());
+        encoder.set_compression(compression);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         let mut writer = encoder.write_header().map_err(failed)?;

@@ -6,6 +6,7 @@
 //! that the front is on the left. The letters at the edges are computed from the affine.
 
 mod canvas;
+mod comparison;
 mod plane;
 mod window;
 
@@ -16,6 +17,7 @@ use super::{NOTICE, ReportError};
 use crate::volume::nifti::LabelName;
 use crate::volume::{LabelMap, Volume};
 
+pub use comparison::comparison;
 pub use window::Window;
 
 /// What the picture says beside the planes.

@@ -73,6 +73,11 @@ impl<'a> Section<'a> {
         Ok(Self { labels, channel: scan.channel(channel), dims: scan.dims, inverse, frame, range, center })
     }
 
+    /// Cuts where another section of the same scan does.
+    pub fn cut_as(&mut self, other: &Section<'_>) {
+        self.center = other.center;
+    }
+
     /// Size of the scan along right, front and up.
     pub fn extent_mm(&self) -> [f64; 3] {
         self.range.map(|[low, high]| high - low)

@@ -71,21 +71,59 @@ fn oblique_scans_say_so_at_their_edges() {
     }
 }
 
+fn decoded(png: &[u8]) -> (i32, i32, Vec<u8>) {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    let info = reader.next_frame(&mut pixels).expect("pixels");
+    (info.width as i32, info.height as i32, pixels)
+}
+
+#[test]
+fn truth_and_prediction_are_cut_at_the_same_point() {
+    let (truth, scan) = scan([0, 1, 2], [true, false, false], 0.0);
+    let names = [LabelName { value: 1, name: "corner".into(), color: [200, 80, 60] }];
+    let options = PreviewOptions { title: "a case", names: &names, ..PreviewOptions::default() };
+    let empty = LabelMap::new(vec![0; truth.data.len()], truth.dims, truth.affine).expect("labels");
+    // 40 mm are 240 pixels, so 24 are 144 and 32 are 192, the width of a column.
+    let least = 2 * MARGIN + 9 * NOTICE.len() as i32;
+    for (truth, prediction) in [(&truth, &empty), (&empty, &truth), (&truth, &truth), (&empty, &empty)] {
+        let bytes = comparison(truth, prediction, &scan, &options).expect("a picture");
+        let (width, _, pixels) = decoded(&bytes);
+        assert_eq!(width, (2 * 192 + 3 * MARGIN).max(least));
+        // The label is at the right, front and top: at the upper left of each image, 24 pixels from its column's edge.
+        for (i, labels) in [truth, prediction].into_iter().enumerate() {
+            let [x, y] = [MARGIN + i as i32 * (192 + MARGIN) + 24 + 12, 36 + LINE + 28];
+            let at = 3 * (y * width + x) as usize;
+            let [r, g, b] = [pixels[at], pixels[at + 1], pixels[at + 2]];
+            assert_eq!(r > g && g > b, labels.data.iter().any(|v| *v != 0), "{r} {g} {b}");
+        }
+    }
+    // Only labels that are there are named, and a hundred of them do not make the picture endless.
+    let count = truth.data.len();
+    let many = LabelMap::new((0..count).map(|i| (i % 200) as u16).collect(), truth.dims, truth.affine).expect("labels");
+    let name = |value: u16| LabelName { value, name: format!("structure {value}"), color: [9; 3] };
+    let names: Vec<LabelName> = (1..400).map(name).collect();
+    let options = PreviewOptions { names: &names, ..options };
+    let heights = [&empty, &truth, &many].map(|l| decoded(&comparison(l, l, &scan, &options).expect("a picture")).1);
+    assert_eq!([heights[1] - heights[0], heights[2] - heights[0]], [LINE, 7 * LINE]);
+    let small = LabelMap::new(vec![0], [1; 3], Affine::IDENTITY).expect("labels");
+    for (truth, prediction) in [(&small, &truth), (&truth, &small)] {
+        assert!(matches!(comparison(truth, prediction, &scan, &options), Err(ReportError::Grid { .. })));
+    }
+}
+
 #[test]
 fn the_picture_has_the_scans_proportions() {
     let (labels, scan) = scan([0, 1, 2], [true, false, false], 0.0);
     let names = [LabelName { value: 1, name: "corner".into(), color: [200, 80, 60] }];
     let options = PreviewOptions { title: "a scan", channel_name: "CT", names: &names, ..PreviewOptions::default() };
     let bytes = preview(&labels, &scan, &options).expect("a picture");
-    let decoder = png::Decoder::new(std::io::Cursor::new(&bytes));
-    let mut reader = decoder.read_info().expect("a PNG");
-    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
-    let info = reader.next_frame(&mut pixels).expect("pixels");
+    let (width, height, pixels) = decoded(&bytes);
     // 40 mm are 540 pixels, so 24 are 324 and 32 are 432.
-    assert_eq!(info.width as i32, 324 + 432 + 3 * MARGIN);
-    assert_eq!(info.height as i32, HEADER + 432 + 540 + 2 * MARGIN + FOOTER);
+    assert_eq!(width, 324 + 432 + 3 * MARGIN);
+    assert_eq!(height, HEADER + 432 + 540 + 2 * MARGIN + FOOTER);
     // The label's corner in the axial panel is drawn in its colour.
-    let at = 3 * ((HEADER + 30) as usize * info.width as usize + MARGIN as usize + 40);
+    let at = 3 * ((HEADER + 30) as usize * width as usize + MARGIN as usize + 40);
     let [r, g, b] = [pixels[at], pixels[at + 1], pixels[at + 2]];
     assert!(r > g && r > b, "{r} {g} {b}");
 }
@@ -101,6 +139,7 @@ fn awkward_scans_make_pictures_too() {
             let labels = LabelMap::new(vec![value; count], dims, Affine::IDENTITY).expect("labels");
             let options = PreviewOptions { title: "näme \u{4e00}\n", ..PreviewOptions::default() };
             assert!(preview(&labels, &scan, &options).is_ok(), "{dims:?}");
+            assert!(comparison(&labels, &labels, &scan, &options).is_ok(), "{dims:?}");
         }
     }
 }

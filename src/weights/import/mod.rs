@@ -13,16 +13,16 @@
 
 mod architecture;
 mod fields;
-#[cfg(not(target_arch = "wasm32"))]
 mod pickle;
 mod source;
-#[cfg(not(target_arch = "wasm32"))]
 mod torch;
 
 use std::collections::HashSet;
 
 use super::dtype::{Dtype, FloatType};
 use super::error::WeightsError;
+use super::header;
+use super::package;
 use super::package::json::parse_object;
 use super::package::{Metadata, Package, check_shape, refuse_unexpected};
 use super::safetensors::{Tensors, TensorsBuilder};
@@ -62,25 +62,14 @@ pub fn import(bytes: Vec<u8>, options: &ImportOptions<'_>) -> Result<Imported, W
         let tensors = Tensors::read(bytes)?;
         return convert(StateDict::from_tensors(&tensors), given, options);
     }
-    from_pytorch(bytes, given, options)
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn from_pytorch(
-    bytes: Vec<u8>,
-    given: serde_json::Map<String, serde_json::Value>,
-    options: &ImportOptions<'_>,
-) -> Result<Imported, WeightsError> {
     convert(torch::read(bytes)?, given, options)
 }
 
-#[cfg(target_arch = "wasm32")]
-fn from_pytorch(
-    _: Vec<u8>,
-    _: serde_json::Map<String, serde_json::Value>,
-    _: &ImportOptions<'_>,
-) -> Result<Imported, WeightsError> {
-    Err(WeightsError::checkpoint("PyTorch files are not read in the browser; import them on the command line"))
+/// Whether a file must pass [`import`] before it is a package: anything but a safetensors file that has package metadata.
+/// A broken safetensors file needs none: its reader names the fault.
+pub fn needs_import(bytes: &[u8]) -> bool {
+    !looks_like_safetensors(bytes)
+        || header::read(bytes).is_ok_and(|header| !header.metadata.contains_key(package::KEY))
 }
 
 /// A safetensors file starts with a header length whose upper half is 0, then `{`.

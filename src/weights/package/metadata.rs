@@ -127,6 +127,22 @@ impl Metadata {
         object
     }
 
+    /// Paths of the keys that this version does not know.
+    pub fn unknown_keys(&self) -> Vec<String> {
+        fn walk(path: &str, map: &Map<String, Value>, out: &mut Vec<String>) {
+            for (key, value) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                match value {
+                    Value::Object(inner) => walk(&path, inner, out),
+                    _ => out.push(path),
+                }
+            }
+        }
+        let mut out = Vec::new();
+        walk("", &self.other, &mut out);
+        out
+    }
+
     /// The JSON text to store.
     pub fn to_json(&self) -> String {
         Value::Object(self.to_object()).to_string()

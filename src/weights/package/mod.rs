@@ -32,7 +32,7 @@ use crate::model::config::UnetrConfig;
 use crate::model::names;
 
 /// Key of the package's JSON in the header's `__metadata__`.
-const KEY: &str = "unetr";
+pub(super) const KEY: &str = "unetr";
 
 /// A model that passed every check.
 #[derive(Debug)]
@@ -80,6 +80,11 @@ impl Package {
     /// The file, as read or built.
     pub fn file_bytes(&self) -> &[u8] {
         self.tensors.file_bytes()
+    }
+
+    /// The file itself.
+    pub fn into_file_bytes(self) -> Vec<u8> {
+        self.tensors.into_bytes()
     }
 
     /// SHA-256 of the file, 64 hexadecimal digits.
