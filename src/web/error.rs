@@ -10,6 +10,8 @@
 //! | `aborted` | the caller stopped the run |
 //! | `internal` | a fault of this program or of the driver |
 //!
+//! A checkpoint that does not tell all has `fields` too: `[{field, hint}]`, what the caller must give.
+//!
 //! The package adds `checksum` and `network` for what happens before the model gets here.
 
 use wasm_bindgen::JsValue;
@@ -17,20 +19,22 @@ use wasm_bindgen::JsValue;
 use crate::gpu::GpuError;
 use crate::graph::PlanError;
 use crate::infer::InferError;
+use crate::metrics::MetricsError;
 use crate::report::ReportError;
 use crate::volume::VolumeError;
-use crate::weights::WeightsError;
+use crate::weights::{Undetermined, WeightsError};
 
 /// An error on its way to JavaScript.
 #[derive(Debug)]
 pub struct WebError {
     code: &'static str,
     message: String,
+    fields: Vec<Undetermined>,
 }
 
 impl WebError {
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), fields: Vec::new() }
     }
 
     /// The same error with the file it is about in front.
@@ -43,7 +47,20 @@ impl From<WebError> for JsValue {
     fn from(error: WebError) -> Self {
         let made = js_sys::Error::new(&error.message);
         // Setting a property of an object just made cannot fail.
-        let _ = js_sys::Reflect::set(&made, &"code".into(), &error.code.into());
+        let set = |on: &JsValue, key: &str, value: &JsValue| {
+            let _ = js_sys::Reflect::set(on, &key.into(), value);
+        };
+        set(&made, "code", &error.code.into());
+        if !error.fields.is_empty() {
+            let fields = js_sys::Array::new();
+            for Undetermined { field, hint } in &error.fields {
+                let row = js_sys::Object::new();
+                set(&row, "field", &field.into());
+                set(&row, "hint", &hint.into());
+                fields.push(&row);
+            }
+            set(&made, "fields", &fields);
+        }
         made.into()
     }
 }
@@ -119,7 +136,12 @@ impl From<InferError> for WebError {
 
 impl From<WeightsError> for WebError {
     fn from(error: WeightsError) -> Self {
-        Self::new("bad-model", error.to_string())
+        let text = error.to_string();
+        let fields = match error {
+            WeightsError::Undetermined { fields } => fields,
+            _ => Vec::new(),
+        };
+        Self { fields, ..Self::new("bad-model", text) }
     }
 }
 
@@ -130,6 +152,12 @@ impl From<VolumeError> for WebError {
             _ => "bad-input",
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<MetricsError> for WebError {
+    fn from(error: MetricsError) -> Self {
+        Self::new("bad-input", error.to_string())
     }
 }
 

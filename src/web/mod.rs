@@ -3,19 +3,28 @@
 //! | module | gives |
 //! | --- | --- |
 //! | [`device`] | the adapter and its self-test |
-//! | [`model`] | a model file that arrives in chunks, hashed on the way |
-//! | [`scan`] | NIfTI files or plain voxels as a scan |
-//! | [`segmenter`] | plan, run and result |
+//! | [`model`] | a model file that arrives in chunks, hashed on the way; checkpoints as packages |
+//! | [`scan`] | NIfTI files, a DICOM series or plain voxels as a scan |
+//! | [`segmenter`] | a model on the device |
+//! | [`plan`], [`watch`] | a scan made ready, its run, and what is told and saved on the way |
+//! | [`outcome`] | labels, statistics, files, provenance |
+//! | [`bench`] | the benchmark |
+//! | [`compare`] | labels against an expert's |
 //! | [`error`] | errors with the codes that the npm package promises |
 //!
 //! Everything that waits is a promise: a blocked worker would stop the very callbacks it waits for. Arrays cross the
 //! border once, as typed arrays; everything else crosses as plain objects with camelCase keys.
 
+mod bench;
+mod compare;
 mod device;
 mod error;
 mod model;
+mod outcome;
+mod plan;
 mod scan;
 mod segmenter;
+mod watch;
 
 use std::cell::RefCell;
 

@@ -1,10 +1,12 @@
 //! A model file on its way into the tab.
 
+use js_sys::Uint8Array;
 use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
 use super::error::WebError;
-use crate::weights::Package;
+use crate::report::hex;
+use crate::weights::{ImportOptions, Package, import, needs_import};
 
 /// Collects a model package chunk by chunk, so that the file never lies twice in memory, and hashes it on the way.
 #[wasm_bindgen]
@@ -40,12 +42,59 @@ impl ModelFile {
 
     /// SHA-256 of the bytes so far, 64 hexadecimal digits.
     pub fn sha256(&self) -> String {
-        self.hasher.clone().finalize().iter().map(|b| format!("{b:02x}")).collect()
+        hex(self.hasher.clone().finalize())
+    }
+
+    /// All bytes that were pushed.
+    pub fn bytes(&self) -> Uint8Array {
+        Uint8Array::from(self.bytes.as_slice())
+    }
+
+    /// Whether it is a checkpoint that [`ModelFile::import`] must make a package of.
+    #[wasm_bindgen(js_name = needsImport)]
+    pub fn needs_import(&self) -> bool {
+        needs_import(&self.bytes)
+    }
+
+    /// A PyTorch checkpoint or a state dict as a package; no code in a pickle ever runs. `package`: JSON text with any
+    /// subset of the package's fields; `prefix`: of the network's names, where a file holds several.
+    pub fn import(self, package: Option<String>, prefix: Option<String>) -> Result<ImportedModel, JsValue> {
+        let options = ImportOptions { package: package.as_deref(), prefix: prefix.as_deref(), dtype: None };
+        let made = import(self.bytes, &options).map_err(WebError::from)?;
+        let hasher = Sha256::new_with_prefix(made.package.file_bytes());
+        Ok(ImportedModel { package: made.package, hasher, warnings: made.warnings })
     }
 
     pub(super) fn into_package(self) -> Result<(Package, String), WebError> {
         let sha256 = self.sha256();
         Ok((Package::read(self.bytes)?, sha256))
+    }
+}
+
+/// A package made of a checkpoint.
+#[wasm_bindgen]
+pub struct ImportedModel {
+    package: Package,
+    hasher: Sha256,
+    warnings: Vec<String>,
+}
+
+#[wasm_bindgen]
+impl ImportedModel {
+    /// One sentence per field that was not given and per part of the checkpoint that was left out.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    /// The package as a file, to be kept.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.package.file_bytes().to_vec()
+    }
+
+    /// The package as if it had been read.
+    #[wasm_bindgen(js_name = intoFile)]
+    pub fn into_file(self) -> ModelFile {
+        ModelFile { bytes: self.package.into_file_bytes(), hasher: self.hasher }
     }
 }
 

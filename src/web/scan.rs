@@ -6,14 +6,16 @@ use wasm_bindgen::prelude::*;
 use super::error::WebError;
 use crate::report::provenance::FileRecord;
 use crate::report::sha256;
-use crate::volume::nifti::{self, AffineFrom, Header, ReadOptions};
+#[cfg(feature = "dicom")]
+use crate::volume::dicom;
+use crate::volume::nifti::{self, AffineFrom, Header, ReadOptions, WriteOptions};
 use crate::volume::{Affine, Volume};
 
 /// A scan with all channels, as read.
 #[wasm_bindgen]
 pub struct Scan {
     pub(super) volume: Volume,
-    /// Of the first file: the output follows it.
+    /// Of the first file, if it is NIfTI: the output follows it.
     pub(super) header: Option<Header>,
     pub(super) affine_source: &'static str,
     pub(super) warnings: Vec<String>,
@@ -22,11 +24,33 @@ pub struct Scan {
 
 #[wasm_bindgen]
 impl Scan {
-    /// Reads NIfTI files, one per channel in the model's order. A `.hdr` may be followed by its `.img`.
+    /// Reads NIfTI files, one per channel; a `.hdr` may be followed by its `.img`. Or the files of a
+    /// DICOM series; `series` chooses series by their UIDs, one per channel.
     #[wasm_bindgen(js_name = fromFiles)]
-    pub fn from_files(files: &Array, names: Vec<String>) -> Result<Scan, JsValue> {
+    pub fn from_files(files: &Array, names: Vec<String>, series: Vec<String>) -> Result<Scan, JsValue> {
         let bytes: Vec<Vec<u8>> = files.iter().map(|f| Uint8Array::new(&f).to_vec()).collect();
+        #[cfg(feature = "dicom")]
+        if bytes.iter().any(|b| dicom::is_dicom(b)) {
+            return Ok(Self::series(&bytes, &names, series)?);
+        }
+        if !series.is_empty() {
+            return Err(WebError::new("bad-input", "series is for DICOM files, and these are none").into());
+        }
         Ok(Self::read(&bytes, &names)?)
+    }
+
+    /// The scan as an unpacked NIfTI file in 32 bits, as viewers read it; channels become its fourth dimension.
+    #[wasm_bindgen(js_name = toNifti)]
+    pub fn to_nifti(&self) -> Result<Vec<u8>, JsValue> {
+        let options = WriteOptions { like: self.header.as_ref(), ..WriteOptions::default() };
+        let mut bytes = Vec::new();
+        nifti::write_volume(&mut bytes, &self.volume, &options).map_err(WebError::from)?;
+        Ok(bytes)
+    }
+
+    /// What is doubtful about it.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     /// Voxels `(C, X, Y, Z)`, Z contiguous, and the affine, row by row (voxel index to mm, RAS+).
@@ -60,6 +84,32 @@ impl Scan {
             AffineFrom::Pixdim => "pixdim",
         };
         Ok(Self { volume: Volume::stack(volumes)?, header: Some(header), affine_source, warnings, files: records })
+    }
+
+    #[cfg(feature = "dicom")]
+    fn series(files: &[Vec<u8>], names: &[String], series: Vec<String>) -> Result<Self, WebError> {
+        if let Some(at) = files.iter().position(|b| nifti::is_nifti(b)) {
+            let name = names.get(at).map_or("a file", String::as_str);
+            return Err(WebError::new(
+                "bad-input",
+                format!("{name} is NIfTI and others are DICOM: give one kind alone"),
+            ));
+        }
+        let options = dicom::ReadOptions { series, ..dicom::ReadOptions::default() };
+        let all = dicom::read(&dicom::InMemory { files, names }, &options)?;
+        let (mut volumes, mut warnings, mut records) = (Vec::new(), Vec::new(), Vec::new());
+        for one in all {
+            let first = one.files.first().and_then(|&at| names.get(at)).map_or("DICOM", String::as_str);
+            let file = match one.files.len() {
+                1 => first.to_owned(),
+                n => format!("{first} and {} more", n - 1),
+            };
+            records.push(FileRecord { file, sha256: one.sha256 });
+            warnings.extend(one.warnings);
+            volumes.push(one.volume);
+        }
+        let volume = Volume::stack(volumes)?;
+        Ok(Self { volume, header: None, affine_source: "dicom", warnings, files: records })
     }
 
     fn voxels(data: Vec<f32>, channels: usize, dims: &[usize], affine: &[f64]) -> Result<Self, WebError> {

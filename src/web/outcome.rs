@@ -1,0 +1,149 @@
+//! A segmented scan: labels, numbers, files, and where they come from.
+
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use super::error::WebError;
+use super::object;
+use super::plan::Plan;
+use super::segmenter::WebSegmenter;
+use crate::gpu::{AdapterClass, AdapterReport};
+use crate::infer::Segmentation;
+use crate::report::provenance::{DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, ToolRecord};
+use crate::report::{NOTICE, Provenance, Statistics, statistics};
+use crate::volume::nifti::{self, Header, LabelName, WriteOptions};
+use crate::weights::Metadata;
+use crate::weights::package::Blend;
+
+/// A segmented scan.
+#[wasm_bindgen]
+pub struct Outcome {
+    segmentation: Segmentation,
+    header: Option<Header>,
+    names: Vec<LabelName>,
+    statistics: Statistics,
+    provenance: Provenance,
+}
+
+#[wasm_bindgen]
+impl Outcome {
+    /// One byte per voxel on the scan's grid, `(X, Y, Z)`, Z contiguous.
+    pub fn labels(&self) -> Vec<u8> {
+        self.segmentation.labels.data.iter().map(|&l| l as u8).collect()
+    }
+
+    /// Voxels along X, Y, Z.
+    pub fn dims(&self) -> Vec<usize> {
+        self.segmentation.labels.dims.to_vec()
+    }
+
+    /// Four rows of four: voxel index to mm, RAS+.
+    pub fn affine(&self) -> Vec<f64> {
+        self.segmentation.labels.affine.0.as_flattened().to_vec()
+    }
+
+    /// One object per label, in ascending order of the value.
+    pub fn statistics(&self) -> Result<JsValue, JsValue> {
+        object(&self.statistics.labels)
+    }
+
+    /// The statistics as a CSV file.
+    #[wasm_bindgen(js_name = statisticsCsv)]
+    pub fn statistics_csv(&self) -> String {
+        self.statistics.to_csv()
+    }
+
+    /// The statistics as a JSON file, keyed by label.
+    #[wasm_bindgen(js_name = statisticsJson)]
+    pub fn statistics_json(&self) -> String {
+        self.statistics.to_json()
+    }
+
+    /// Where the labels come from.
+    pub fn provenance(&self) -> Result<JsValue, JsValue> {
+        object(&self.provenance)
+    }
+
+    /// The labels as `.nii.gz`, with the scan's header, the label table and the provenance.
+    #[wasm_bindgen(js_name = toNifti)]
+    pub fn to_nifti(&self) -> Result<Vec<u8>, JsValue> {
+        let comment = self.provenance.for_embedding().to_json();
+        let options =
+            WriteOptions { gzip: true, like: self.header.as_ref(), label_names: &self.names, comment: Some(&comment) };
+        let mut bytes = Vec::new();
+        nifti::write_labels(&mut bytes, &self.segmentation.labels, &options).map_err(WebError::from)?;
+        Ok(bytes)
+    }
+}
+
+impl Outcome {
+    pub(super) fn new(segmenter: &WebSegmenter, plan: &Plan, segmentation: Segmentation) -> Result<Self, WebError> {
+        let channels = &segmenter.inner.metadata().input.channels;
+        let numbers = statistics(&segmentation.labels, &plan.scan.volume, &segmenter.names, channels)?;
+        Ok(Self {
+            segmentation,
+            header: plan.scan.header.clone(),
+            names: segmenter.names.clone(),
+            statistics: numbers,
+            provenance: provenance(segmenter, plan),
+        })
+    }
+}
+
+fn provenance(segmenter: &WebSegmenter, plan: &Plan) -> Provenance {
+    let (metadata, volume) = (segmenter.inner.metadata(), &plan.scan.volume);
+    let mut warnings = plan.scan.warnings.clone();
+    warnings.extend(plan.prepared.warnings.iter().cloned());
+    Provenance {
+        notice: NOTICE.to_owned(),
+        tool: ToolRecord::this(),
+        model: model_record(metadata, &segmenter.sha256),
+        inputs: plan.scan.files.clone(),
+        geometry: GeometryRecord {
+            dims: volume.dims,
+            channels: volume.channels,
+            spacing_mm: volume.affine.spacing(),
+            axis_codes: volume.affine.axis_codes(),
+            affine: volume.affine.0,
+            affine_source: plan.scan.affine_source.to_owned(),
+            model_dims: plan.prepared.volume.dims,
+            warnings,
+        },
+        preprocessing: json!(metadata.input),
+        inference: InferenceRecord {
+            roi_size: metadata.network.img_size,
+            windows: plan.prepared.windows(),
+            overlap: plan.overlap,
+            blend: match metadata.inference.blend {
+                Blend::Gaussian => "gaussian",
+                Blend::Constant => "constant",
+            }
+            .to_owned(),
+            sigma_scale: metadata.inference.sigma_scale,
+            resample: format!("{:?}", segmenter.options.resample).to_lowercase(),
+            precision: if segmenter.options.half_weights { "f16" } else { "f32" }.to_owned(),
+        },
+        labels: segmenter.names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
+        device: device_record(segmenter.inner.gpu().adapter()),
+        time: None,
+        output: None,
+    }
+}
+
+fn model_record(metadata: &Metadata, sha256: &str) -> ModelRecord {
+    ModelRecord {
+        name: metadata.name.clone(),
+        version: metadata.version.clone(),
+        licence: metadata.licence.clone(),
+        sha256: sha256.to_owned(),
+    }
+}
+
+fn device_record(adapter: &AdapterReport) -> DeviceRecord {
+    DeviceRecord {
+        adapter: adapter.name.clone(),
+        backend: adapter.backend.clone(),
+        driver: adapter.driver.clone(),
+        software: adapter.class == AdapterClass::Software,
+    }
+}

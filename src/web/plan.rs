@@ -1,0 +1,120 @@
+//! A scan made ready to run, and its run.
+
+use std::ops::ControlFlow;
+
+use js_sys::Function;
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use super::error::WebError;
+use super::object;
+use super::outcome::Outcome;
+use super::scan::Scan;
+use super::segmenter::WebSegmenter;
+use super::watch::Watch;
+use crate::infer::{Prepared, RunState};
+use crate::volume::channels;
+
+/// A scan made ready to run. It outlives the device: what its run has reached is taken up by a segmenter on another.
+#[wasm_bindgen]
+pub struct Plan {
+    pub(super) scan: Scan,
+    pub(super) prepared: Prepared,
+    pub(super) overlap: f64,
+    state: RunState,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlanReport<'a> {
+    windows: usize,
+    roi: [usize; 3],
+    scan_dims: [usize; 3],
+    scan_spacing: [f64; 3],
+    scan_affine: [[f64; 4]; 4],
+    model_dims: [usize; 3],
+    model_spacing: [f64; 3],
+    memory: MemoryReport,
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MemoryReport {
+    total: f64,
+    weights: f64,
+    network: f64,
+    stitching: f64,
+}
+
+#[wasm_bindgen]
+impl Plan {
+    /// Windows, grids, memory and warnings, before anything is computed.
+    pub fn report(&self) -> Result<JsValue, JsValue> {
+        let (volume, model) = (&self.scan.volume, &self.prepared.volume);
+        let memory = self.prepared.memory();
+        let warnings: Vec<String> = self.scan.warnings.iter().chain(&self.prepared.warnings).cloned().collect();
+        let grid = self.prepared.grid();
+        object(&PlanReport {
+            windows: self.prepared.windows(),
+            roi: grid.roi,
+            scan_dims: volume.dims,
+            scan_spacing: volume.affine.spacing(),
+            scan_affine: volume.affine.0,
+            model_dims: model.dims,
+            model_spacing: model.affine.spacing(),
+            memory: MemoryReport {
+                total: memory.total() as f64,
+                weights: memory.network.weights as f64,
+                network: (memory.network.total() - memory.network.weights) as f64,
+                stitching: memory.stitching as f64,
+            },
+            warnings: &warnings,
+        })
+    }
+
+    /// Runs the windows that are not finished yet. `progress(done, total)` is called after each and may return true to
+    /// stop; `labels(begin, extent, bytes)` hears of parts of the result that are final. If the device is lost, call it
+    /// again with a segmenter on a new one.
+    pub async fn run(
+        &mut self,
+        segmenter: &WebSegmenter,
+        progress: &Function,
+        labels: &Function,
+    ) -> Result<Outcome, JsValue> {
+        let mut watch = Watch::new(progress, labels, self.prepared.memory().stitching);
+        let result = segmenter.inner.run_observed(&self.prepared, &mut self.state, &mut watch).await;
+        watch.check()?;
+        Ok(Outcome::new(segmenter, self, result.map_err(WebError::from)?)?)
+    }
+
+    /// Windows that a run of this plan need not compute again.
+    pub fn reached(&self) -> usize {
+        self.state.windows()
+    }
+
+    /// Runs one window `times` over and forgets it; `tick()` is called after each and may return true to stop.
+    pub async fn rehearse(&self, segmenter: &WebSegmenter, times: usize, tick: &Function) -> Result<(), JsValue> {
+        let mut thrown = Ok(JsValue::UNDEFINED);
+        let mut ticked = || {
+            thrown = tick.call0(&JsValue::NULL);
+            match &thrown {
+                Ok(stop) if !stop.is_truthy() => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            }
+        };
+        segmenter.inner.rehearse(&self.prepared, times, &mut ticked).await.map_err(WebError::from)?;
+        thrown.map(|_| ())
+    }
+}
+
+impl Plan {
+    pub(super) fn new(segmenter: &mut WebSegmenter, mut scan: Scan, overlap: Option<f64>) -> Result<Self, WebError> {
+        segmenter.inner.set_overlap(overlap)?;
+        let overlap = overlap.unwrap_or(segmenter.inner.metadata().inference.overlap);
+        let names = &segmenter.inner.metadata().input.channels;
+        scan.warnings.extend(channels::arrange(&mut scan.volume, &mut scan.files, |f| &f.file, names));
+        let prepared = segmenter.inner.prepare(&scan.volume)?;
+        Ok(Self { scan, prepared, overlap, state: RunState::default() })
+    }
+}
