@@ -1,4 +1,13 @@
-import { NVImage, Niivue, SLICE_TYPE } from '@niivue/niivue';
+import { MULTIPLANAR_TYPE, NVImage, Niivue, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
+
+const LAYOUTS = {
+  all: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL, volume: SLICE_TYPE.RENDER,
+};
+const STEPS = {
+  ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowDown: [0, -1, 0], ArrowUp: [0, 1, 0], PageDown: [0, 0, -1], PageUp: [0, 0, 1],
+};
+/** Between two drawings of a result that grows. */
+const PAUSE_MS = 300;
 
 /** The scan in three planes and as a volume, with the labels over it. */
 export class Viewer {
@@ -7,6 +16,9 @@ export class Viewer {
   #table = [];
   #opacity = 0.6;
   #shown = true;
+  #timer = null;
+  /** Counts the scans: a slow one does not take the place of a later one. */
+  #asked = 0;
 
   static async create(canvas, onLocation) {
     const viewer = new Viewer();
@@ -19,18 +31,36 @@ export class Viewer {
       dragAndDropEnabled: false,
       isColorbar: false,
       isRadiologicalConvention: false,
+      multiplanarShowRender: SHOW_RENDER.ALWAYS,
+      multiplanarLayout: MULTIPLANAR_TYPE.GRID,
       logLevel: 'error',
       onLocationChange: ({ mm, values }) => onLocation(Array.from(mm).slice(0, 3), values.map((v) => v.value)),
     });
+    // Its own letters would do other things than the page's at the same time.
+    viewer.#nv.keyDownListener = () => {};
+    viewer.#nv.keyUpListener = () => {};
     await viewer.#nv.attachToCanvas(canvas);
-    viewer.#nv.setSliceType(SLICE_TYPE.MULTIPLANAR);
+    viewer.layout('all');
+    canvas.addEventListener('keydown', (event) => {
+      const step = STEPS[event.key];
+      if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      viewer.#nv.moveCrosshairInVox(...step);
+    });
     return viewer;
+  }
+
+  layout(name) {
+    this.#nv.setSliceType(LAYOUTS[name]);
   }
 
   async showScan(files) {
     const [first, second] = files;
     const pair = /\.img(\.gz)?$/i.test(second?.name ?? '') ? { urlImgData: second } : {};
+    this.#asked += 1;
+    const turn = this.#asked;
     const image = await NVImage.loadFromFile({ file: first, name: first.name, ...pair });
+    if (turn !== this.#asked) return;
     while (this.#nv.volumes.length > 0) this.#nv.removeVolume(this.#nv.volumes[0]);
     this.#labels = null;
     this.#nv.addVolume(image);
@@ -38,22 +68,45 @@ export class Viewer {
 
   async showLabels(bytes, table) {
     const file = new File([bytes], 'labels.nii.gz');
-    const image = await NVImage.loadFromFile({ file, name: file.name, opacity: this.#opacity });
-    if (this.#labels) this.#nv.removeVolume(this.#labels);
+    const image = await NVImage.loadFromFile({ file, name: file.name, opacity: this.#shown ? this.#opacity : 0 });
+    this.clearLabels();
     this.#labels = image;
     this.#table = table;
-    this.#shown = true;
     image.setColormapLabel(colormap(table, null));
     this.#nv.addVolume(image);
   }
 
+  /** An empty result, to be filled by `addLabels`. */
+  async beginLabels({ scanDims, scanAffine }, table) {
+    await this.showLabels(emptyNifti(scanDims, scanAffine), table);
+  }
+
+  addLabels({ begin: [bx, by, bz], extent: [ex, ey, ez], labels }) {
+    if (!this.#labels) return;
+    const { img, hdr: { dims } } = this.#labels;
+    const [, nx, ny] = dims;
+    // Z is contiguous in a part, X in the file.
+    for (let x = 0, at = 0; x < ex; x += 1) {
+      for (let y = 0; y < ey; y += 1) {
+        for (let z = 0; z < ez; z += 1, at += 1) img[bx + x + nx * (by + y + ny * (bz + z))] = labels[at];
+      }
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      if (this.#labels) this.#nv.updateGLVolume();
+    }, PAUSE_MS);
+  }
+
   clearLabels() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
     if (this.#labels) this.#nv.removeVolume(this.#labels);
     this.#labels = null;
   }
 
   set opacity(value) {
     this.#opacity = value;
+    this.#shown = true;
     this.#apply();
   }
 
@@ -83,7 +136,7 @@ export class Viewer {
 
   picture() {
     this.#nv.drawScene();
-    return new Promise((resolve) => this.#nv.canvas.toBlob(resolve, 'image/png'));
+    return new Promise((resolve) => { this.#nv.canvas.toBlob(resolve, 'image/png'); });
   }
 }
 
@@ -99,4 +152,23 @@ function colormap(table, only) {
     map.labels.push(name);
   }
   return map;
+}
+
+/** A NIfTI-1 file of zero bytes on this grid. */
+function emptyNifti(dims, affine) {
+  const header = 352;
+  const bytes = new Uint8Array(header + dims[0] * dims[1] * dims[2]);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, 348, true);
+  [3, ...dims, 1, 1, 1, 1].forEach((n, i) => view.setInt16(40 + 2 * i, n, true));
+  view.setInt16(70, 2, true);
+  view.setInt16(72, 8, true);
+  const size = [0, 1, 2].map((a) => Math.hypot(affine[0][a], affine[1][a], affine[2][a]));
+  [1, ...size].forEach((v, i) => view.setFloat32(76 + 4 * i, v, true));
+  view.setFloat32(108, header, true);
+  view.setFloat32(112, 1, true);
+  view.setInt16(254, 1, true);
+  affine.slice(0, 3).flat().forEach((v, i) => view.setFloat32(280 + 4 * i, v, true));
+  bytes.set(new TextEncoder().encode('n+1\0'), 344);
+  return bytes;
 }

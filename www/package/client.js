@@ -35,8 +35,8 @@ export class Client {
     this.#worker = worker;
   }
 
-  /** Sends a request; `signal` stops it, `onProgress` hears of it. */
-  ask(request, { signal, onProgress, transfer = [] } = {}) {
+  /** Sends a request; `signal` stops it, `onProgress` and `onPart` hear of it. */
+  ask(request, { signal, onProgress, onPart, transfer = [] } = {}) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(aborted(signal.reason));
@@ -54,6 +54,7 @@ export class Client {
       };
       this.#waiting.set(id, {
         progress: onProgress,
+        part: onPart,
         resolve: (value) => settle(resolve, value),
         reject: (error) => settle(reject, error),
       });
@@ -66,13 +67,14 @@ export class Client {
     });
   }
 
-  #hear({ id, progress, value, error, fault }) {
+  #hear({ id, progress, part, value, error, fault }) {
     if (fault) {
       this.#fail(typed(fault));
       return;
     }
     const request = this.#waiting.get(id);
     if (progress) request?.progress?.(progress);
+    else if (part) request?.part?.(part);
     else if (error) {
       request?.reject(typed(error));
       // After these the device or the module is not to be trusted: the next request gets a new worker.

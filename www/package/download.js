@@ -8,14 +8,15 @@ const ATTEMPTS = 5;
  *
  * A broken connection goes on where it stopped, after a reload too if the store can. The hash is checked on every load:
  * against the one the caller gave, and against the one found when the file was stored.
- * Returns `{file, from, blob}`; `blob` only where the page must keep it in memory.
+ * Returns `{file, from, blob}`; `blob` only where the page must keep it in memory, because that was asked for or because no
+ * other place could hold it.
  */
 export async function loadModel({ url, blob, sha256, cache, signal, report, makeFile }) {
   if (blob) {
     const file = makeFile(blob.size);
     await stream(blob.stream(), blob.size, file, signal, report);
     verify(file, sha256);
-    return { file, from: 'given' };
+    return { file, from: url ? 'memory' : 'given' };
   }
   const store = await openStore(url, cache);
   const meta = await store?.meta().catch(() => null);
@@ -24,8 +25,17 @@ export async function loadModel({ url, blob, sha256, cache, signal, report, make
     if (file) return { file, from: store.kind };
     await store.remove();
   }
-  const file = await download({ url, store, meta: meta?.complete ? null : meta, signal, report, makeFile, sha256 });
-  return { file, from: 'network', blob: store?.result ?? undefined };
+  const { file, kept } = await download({ url, store, meta: meta?.complete ? null : meta, signal, report, makeFile, sha256 });
+  return { file, from: 'network', blob: kept || cache !== 'auto' ? store?.result ?? undefined : copy(file) };
+}
+
+/** The whole file for the page's memory; nothing if that has no room either. */
+function copy(file) {
+  try {
+    return new Blob([file.bytes()]);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The stored file, or null if it is damaged or no longer the one wanted. */
@@ -80,7 +90,7 @@ async function download({ url, store, meta, signal, report, makeFile, sha256 }) 
         await request({ url, store, state, signal, report, makeFile });
         break;
       } catch (error) {
-        if (error instanceof UnetrError || attempt === ATTEMPTS) throw error;
+        if (typeof error.code === 'string' || attempt === ATTEMPTS) throw error;
         await pause(500 * 2 ** (attempt - 1), signal);
       }
     }
@@ -89,16 +99,19 @@ async function download({ url, store, meta, signal, report, makeFile, sha256 }) 
     state.file?.free();
     store?.close();
     if (error.code === 'checksum') await store?.remove();
-    if (error instanceof UnetrError || error?.code) throw error;
+    if (typeof error?.code === 'string') throw error;
     if (signal?.aborted) throw aborted(signal.reason);
     throw new UnetrError('network', `downloading ${url} failed: ${error.message}`, { cause: error });
   }
   if (state.kept) {
     const meta = { etag: state.etag, total: state.file.length(), sha256: state.file.sha256() };
     // A model that cannot be kept is still a model.
-    await store.finish(meta).catch(() => store.remove());
+    await store.finish(meta).catch(async () => {
+      state.kept = false;
+      await store.remove();
+    });
   }
-  return state.file;
+  return { file: state.file, kept: state.kept };
 }
 
 /** Takes over what an earlier visit left behind. */
@@ -125,6 +138,7 @@ async function request({ url, store, state, signal, report, makeFile }) {
   }
   if (!goesOn) {
     state.file?.free();
+    state.file = null;
     const encoded = response.headers.has('content-encoding');
     state.total = encoded ? 0 : Number(response.headers.get('content-length') ?? 0);
     // A weak tag does not promise equal bytes.
@@ -138,8 +152,8 @@ async function request({ url, store, state, signal, report, makeFile }) {
     try {
       store.write(chunk);
     } catch {
-      // The quota is reached.
-      store.close();
+      // The quota is reached; what was written would only take room.
+      store.remove().catch(() => {});
       state.kept = false;
     }
   });

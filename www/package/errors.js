@@ -14,9 +14,18 @@ const CODES = new Set([
 /** Whatever was thrown, as a UnetrError. */
 export function typed(error) {
   if (error instanceof UnetrError) return error;
-  if (CODES.has(error?.code)) return new UnetrError(error.code, error.message);
+  if (CODES.has(error?.code)) {
+    const made = new UnetrError(error.code, error.message);
+    if (error.fields) made.fields = error.fields;
+    return made;
+  }
   if (error?.name === 'AbortError') return aborted(error);
   return new UnetrError('internal', String(error?.message ?? error), { cause: error });
+}
+
+/** The same as a message can carry it. */
+export function plain({ code, message, fields }) {
+  return { code, message, fields };
 }
 
 export function aborted(cause) {

@@ -16,6 +16,8 @@ export type ErrorCode =
 
 export class UnetrError extends Error {
   readonly code: ErrorCode;
+  /** For a checkpoint that does not tell all: what `package` must give. */
+  readonly fields?: { field: string; hint: string }[];
 }
 
 export interface Limits {
@@ -68,8 +70,12 @@ export interface AssetOptions {
 }
 
 export interface SegmenterOptions extends RunOptions, AssetOptions {
-  /** A model package: where it is, or the file itself. */
+  /** A model package or a PyTorch checkpoint: where it is, or the file itself. No code in a checkpoint ever runs. */
   model: string | URL | Blob | ArrayBuffer | ArrayBufferView;
+  /** For a checkpoint (`.pt`, `.pth` or a state dict): any of the package's fields, as an object or JSON text. */
+  package?: Record<string, unknown> | string;
+  /** For a checkpoint that holds several networks: the prefix of the one's names. */
+  prefix?: string;
   /** How the weights are kept on the GPU; arithmetic is in 32 bits. Default `f32`. */
   precision?: 'f32' | 'f16';
   /** Where downloads are kept. `auto` (default): private file system, else Cache API, else memory. */
@@ -92,8 +98,17 @@ export interface Volume {
   affine: Affine;
 }
 
-/** One NIfTI file, one per channel in the model's order (a `.hdr` with its `.img`), or plain voxels. */
+/**
+ * One NIfTI file, one per channel (a `.hdr` with its `.img`), the files of a DICOM series, or plain voxels. Files whose
+ * names each hold one channel's name (T1w, FLAIR, ...) are put into the model's order; others are taken in the order given.
+ * `plan.warnings` tells which file became which channel where files were moved or their names do not tell.
+ */
 export type Scan = Blob | ArrayBuffer | Uint8Array | (Blob | ArrayBuffer | Uint8Array)[] | Volume;
+
+export interface SeriesOptions {
+  /** Where DICOM files hold several series: the Series Instance UID of the one to take, or of one per channel. */
+  series?: string | string[];
+}
 
 export interface Label {
   value: number;
@@ -119,10 +134,15 @@ export interface Plan {
   roi: [number, number, number];
   scanDims: [number, number, number];
   scanSpacing: [number, number, number];
+  scanAffine: Affine;
   modelDims: [number, number, number];
   modelSpacing: [number, number, number];
   /** GPU memory in bytes. */
   memory: { total: number; weights: number; network: number; stitching: number };
+  /** Time of one window on this device, by measurement; null where it was not measured. */
+  windowMs: number | null;
+  /** Time of all windows at that pace. */
+  estimatedMs: number | null;
   warnings: string[];
 }
 
@@ -145,6 +165,25 @@ export interface LabelStatistics {
   }[];
 }
 
+/** A box of labels that no later window changes: `(X, Y, Z)`, Z contiguous. */
+export interface LabelBox {
+  begin: [number, number, number];
+  extent: [number, number, number];
+  labels: Uint8Array<ArrayBuffer>;
+}
+
+export interface LabelComparison {
+  value: number;
+  name: string;
+  /** Null where it is not defined; `presence` says why. */
+  dice: number | null;
+  hd95_mm: number | null;
+  assd_mm: number | null;
+  prediction_ml: number;
+  truth_ml: number;
+  presence: 'both' | 'missed' | 'false alarm' | 'neither';
+}
+
 export class SegmentationResult {
   /** One byte per voxel of the scan's own grid, `(X, Y, Z)`, Z contiguous. */
   readonly labels: Uint8Array<ArrayBuffer>;
@@ -155,6 +194,12 @@ export class SegmentationResult {
   readonly plan: Plan;
   readonly warnings: string[];
   readonly device: DeviceReport;
+  /** Time of one window of this run, without the first if there were several. */
+  readonly windowMs: number;
+  /** How often the device was lost and the run went on, on a new one. */
+  readonly recoveries: number;
+  /** Size of the module's memory. */
+  readonly wasmBytes: number;
   readonly timings: { preprocessMs: number; inferMs: number; postprocessMs: number; totalMs: number };
   /** Model, inputs, geometry, settings and device, as the command line records them. */
   readonly provenance: Record<string, unknown>;
@@ -162,6 +207,19 @@ export class SegmentationResult {
   toNifti(): Uint8Array<ArrayBuffer>;
   statisticsCsv(): string;
   statisticsJson(): string;
+}
+
+export interface Benchmark {
+  /** Lower median of the repeats. */
+  windowMs: number;
+  repeatsMs: number[];
+  peakBytes: number;
+  /** What the device does at best: copies in GB/s read and written, multiply-adds in GFLOP/s. */
+  copyGbs: number;
+  fmaGflops: number;
+  /** Every node of the network; `ms` is null where the device has no timestamps. */
+  nodes: { name: string; op: string; ms: number | null; gflop: number; gb: number }[];
+  device: DeviceReport;
 }
 
 export interface Segmenter {
@@ -175,19 +233,48 @@ export interface Segmenter {
     parameters: number;
     bytes: number;
     from: 'given' | 'network' | 'opfs' | 'cache' | 'memory';
+    /** For a checkpoint: what was assumed. */
+    warnings: string[];
     [key: string]: unknown;
   };
   readonly labelTable: Label[];
   readonly device: DeviceReport;
-  /** Windows and memory of a scan, before anything is computed. */
-  plan(scan: Scan, options?: { overlap?: number; signal?: AbortSignal }): Promise<Plan>;
-  /** Requests are answered one after the other. A stopped run ends within one window. */
-  segment(scan: Scan, options?: RunOptions & { overlap?: number }): Promise<SegmentationResult>;
+  /** Windows, memory and time of a scan. The first plan of a model runs two windows to time one, unless `measure` is false. */
+  plan(scan: Scan, options?: SeriesOptions & { overlap?: number; measure?: boolean; signal?: AbortSignal }): Promise<Plan>;
+  /**
+   * Requests are answered one after the other. A stopped run ends within one window. A run whose device is lost goes on,
+   * on a new one, behind the last window that was saved. `onLabels` hears of parts of the result as they become final.
+   */
+  segment(
+    scan: Scan, options?: RunOptions & SeriesOptions & { overlap?: number; onLabels?: (part: LabelBox) => void },
+  ): Promise<SegmentationResult>;
+  /** A result against a label file of an expert on the same grid, by MONAI's measures. */
+  compare(
+    result: Pick<SegmentationResult, 'labels' | 'dims' | 'affine'>, reference: Blob | ArrayBuffer | Uint8Array, options?: { signal?: AbortSignal },
+  ): Promise<{ labels: LabelComparison[]; warnings: string[] }>;
+  /** Times windows of this model's network with noise as input, as `unetr bench` does. */
+  benchmark(options?: { repeats?: number; signal?: AbortSignal }): Promise<Benchmark>;
   /** Ends the worker and frees the GPU's memory. */
   dispose(): void;
 }
 
 export function createSegmenter(options: SegmenterOptions): Promise<Segmenter>;
+
+export interface ImportOptions extends RunOptions, AssetOptions {
+  package?: Record<string, unknown> | string;
+  prefix?: string;
+  sha256?: string;
+}
+
+/** Makes a model package of a PyTorch checkpoint or a state dict, to be kept; `warnings` say what was assumed. */
+export function importCheckpoint(
+  checkpoint: string | URL | Blob | ArrayBuffer | ArrayBufferView, options?: ImportOptions,
+): Promise<{ model: Blob; warnings: string[] }>;
+
+/** A scan as one unpacked NIfTI file on its own grid, for viewers that do not read what it came as. Needs no GPU. */
+export function scanToNifti(
+  scan: Scan, options?: SeriesOptions & AssetOptions & { signal?: AbortSignal },
+): Promise<{ nifti: Uint8Array<ArrayBuffer>; warnings: string[] }>;
 
 export interface KernelReport {
   kernel: string;

@@ -1,13 +1,11 @@
 import { Client } from './client.js';
-import { UnetrError } from './errors.js';
+import { UnetrError, aborted, throwIfAborted } from './errors.js';
+import { memory } from './store.js';
 import { checkSupport } from './support.js';
 
 export { UnetrError } from './errors.js';
 export { checkSupport } from './support.js';
 export { clearModels, listModels } from './store.js';
-
-/** Models whose download could be kept nowhere else, by URL. */
-const memory = new Map();
 
 function workerFactory(assetPath, worker) {
   if (worker) return worker;
@@ -15,8 +13,28 @@ function workerFactory(assetPath, worker) {
     // Written this way so that bundlers find the file.
     return () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'unetr' });
   }
-  const base = new URL(String(assetPath).replace(/\/?$/, '/'), document.baseURI);
-  return () => new Worker(new URL('worker.js', base), { type: 'module', name: 'unetr' });
+  const script = new URL('worker.js', new URL(String(assetPath).replace(/\/?$/, '/'), here()));
+  const options = { type: 'module', name: 'unetr' };
+  if (script.origin === globalThis.origin) return () => new Worker(script, options);
+  // A worker of another origin is refused, a module that imports one is not, if that origin allows it by CORS.
+  return () => {
+    const address = URL.createObjectURL(new Blob([`import ${JSON.stringify(script.href)};`], { type: 'text/javascript' }));
+    const worker = new Worker(address, options);
+    worker.addEventListener('message', () => URL.revokeObjectURL(address), { once: true });
+    return worker;
+  };
+}
+
+/** What relative URLs are relative to; workers have no document. */
+function here() {
+  return globalThis.document?.baseURI ?? location.href;
+}
+
+/** Refuses a misspelt choice instead of ignoring it. */
+function choose(options, name, values) {
+  const value = options[name];
+  if (value === undefined || values.includes(value)) return;
+  throw new UnetrError('bad-input', `options.${name} is ${JSON.stringify(value)}: it must be one of ${values.map((v) => JSON.stringify(v)).join(', ')}`);
 }
 
 async function requireSupport() {
@@ -30,20 +48,26 @@ function modelSource(model) {
   // A Blob can be read again should the worker have to be replaced; a transferred buffer could not.
   if (model instanceof ArrayBuffer || ArrayBuffer.isView(model)) return { blob: new Blob([model]) };
   if (typeof model === 'string' || model instanceof URL) {
-    const url = new URL(model, document.baseURI).href;
+    if (!URL.canParse(model, here())) throw new UnetrError('bad-input', `options.model is no URL: ${model}`);
+    const url = new URL(model, here()).href;
     return memory.has(url) ? { url, blob: memory.get(url) } : { url };
   }
   throw new UnetrError('bad-input', 'options.model must be a URL, a File or an ArrayBuffer');
 }
 
-function scanInput(scan) {
+function packageText(fields) {
+  if (fields === undefined || fields === null) return undefined;
+  return typeof fields === 'string' ? fields : JSON.stringify(fields);
+}
+
+function scanInput(scan, series = []) {
   const all = Array.isArray(scan) ? scan : [scan];
   if (all.length > 0 && all.every((f) => f instanceof Blob || f instanceof ArrayBuffer || ArrayBuffer.isView(f) && !scan.dims)) {
     const files = all.map((f, i) => ({ name: f.name ?? `channel ${i + 1}`, blob: f instanceof Blob ? f : new Blob([f]) }));
     // A .img follows its .hdr whatever order they were dropped in.
     const rank = ({ name }) => (/\.img(\.gz)?$/i.test(name) ? 1 : 0);
     if (files.some(rank)) files.sort((a, b) => stem(a).localeCompare(stem(b)) || rank(a) - rank(b));
-    return { files };
+    return { files, series: [series].flat() };
   }
   if (scan?.data && scan.dims && scan.affine) {
     const data = scan.data instanceof Float32Array ? scan.data : Float32Array.from(scan.data);
@@ -100,16 +124,17 @@ class Segmenter {
   }
 
   async #load({ signal, onProgress } = {}) {
-    const { model, precision = 'f32', cache = 'auto', sha256, resample = 'probabilities' } = this.#options;
+    const { model, precision = 'f32', cache = 'auto', sha256, resample = 'probabilities', package: fields, prefix } = this.#options;
     const source = modelSource(model);
     this.#client.start();
     try {
       const { blob, package: metadata, ...loaded } = await this.#client.ask(
-        { type: 'load', source, precision, cache, sha256, resample },
+        { type: 'load', source, precision, cache, sha256, resample, package: packageText(fields), prefix },
         { signal, onProgress },
       );
       if (blob) memory.set(source.url, blob);
-      this.model = { ...metadata, sha256: loaded.sha256, parameters: loaded.parameters, bytes: loaded.bytes, from: loaded.from };
+      const { parameters, bytes, from, warnings } = loaded;
+      this.model = { ...metadata, sha256: loaded.sha256, parameters, bytes, from, warnings };
       this.labelTable = loaded.labelTable;
       this.device = loaded.device;
     } catch (error) {
@@ -120,16 +145,40 @@ class Segmenter {
 
   async #ask(request, options) {
     if (this.#disposed) throw new UnetrError('bad-input', 'this segmenter was disposed');
-    if (this.#loading || !this.#client.alive) await this.load(options);
+    if (this.#loading || !this.#client.alive) await this.#reload(options);
     return this.#client.ask(request, options);
   }
 
-  async plan(scan, { overlap, signal } = {}) {
-    return this.#ask({ type: 'plan', input: scanInput(scan), overlap }, { signal });
+  /** Loads anew for whoever asks: no one caller's signal ends what others wait for too, but each may leave. */
+  async #reload({ signal, onProgress }) {
+    throwIfAborted(signal);
+    const left = Promise.withResolvers();
+    const leave = () => left.reject(aborted(signal.reason));
+    signal?.addEventListener('abort', leave);
+    try {
+      await Promise.race([this.load({ onProgress }), left.promise]);
+    } finally {
+      signal?.removeEventListener('abort', leave);
+    }
   }
 
-  async segment(scan, { overlap, signal, onProgress } = {}) {
-    return new SegmentationResult(await this.#ask({ type: 'segment', input: scanInput(scan), overlap }, { signal, onProgress }));
+  async plan(scan, { overlap, series, measure = true, signal } = {}) {
+    return this.#ask({ type: 'plan', input: scanInput(scan, series), overlap, measure }, { signal });
+  }
+
+  async segment(scan, { overlap, series, signal, onProgress, onLabels } = {}) {
+    const request = { type: 'segment', input: scanInput(scan, series), overlap, parts: Boolean(onLabels) };
+    return new SegmentationResult(await this.#ask(request, { signal, onProgress, onPart: onLabels }));
+  }
+
+  async benchmark({ repeats = 5, signal } = {}) {
+    return this.#ask({ type: 'bench', repeats }, { signal });
+  }
+
+  async compare({ labels, dims, affine }, reference, { signal } = {}) {
+    const { files } = scanInput(reference);
+    if (!files) throw new UnetrError('bad-input', 'the reference must be a label file: a File or an ArrayBuffer');
+    return this.#ask({ type: 'compare', labels, dims, affine, truth: files }, { signal });
   }
 
   dispose() {
@@ -138,12 +187,40 @@ class Segmenter {
   }
 }
 
-export async function createSegmenter(options) {
+export async function createSegmenter(options = {}) {
+  choose(options, 'precision', ['f32', 'f16']);
+  choose(options, 'resample', ['probabilities', 'labels']);
+  choose(options, 'cache', ['auto', 'opfs', 'cache', 'memory', 'none', false]);
+  modelSource(options.model);
   await requireSupport();
   const { signal, onProgress, assetPath, worker, ...rest } = options;
   const segmenter = new Segmenter(new Client(workerFactory(assetPath, worker)), rest);
   await segmenter.load({ signal, onProgress });
   return segmenter;
+}
+
+/** Makes a model package of a PyTorch checkpoint or a state dict. */
+export async function importCheckpoint(checkpoint, { package: fields, prefix, sha256, signal, onProgress, assetPath, worker } = {}) {
+  const client = new Client(workerFactory(assetPath, worker));
+  client.start();
+  try {
+    const request = { type: 'import', source: modelSource(checkpoint), package: packageText(fields), prefix, sha256 };
+    const { bytes, warnings } = await client.ask(request, { signal, onProgress });
+    return { model: new Blob([bytes]), warnings };
+  } finally {
+    client.close(new UnetrError('aborted', 'the import is over'));
+  }
+}
+
+/** A scan as one NIfTI file, as viewers read it. Needs no GPU. */
+export async function scanToNifti(scan, { series, signal, assetPath, worker } = {}) {
+  const client = new Client(workerFactory(assetPath, worker));
+  client.start();
+  try {
+    return await client.ask({ type: 'nifti', input: scanInput(scan, series) }, { signal });
+  } finally {
+    client.close(new UnetrError('aborted', 'the scan is read'));
+  }
 }
 
 export async function selfTest({ signal, onProgress, assetPath, worker } = {}) {

@@ -1,6 +1,9 @@
 // Where downloaded models are kept: the origin's private file system first, because a broken download can go on there
 // after a reload; the Cache API second; the page's memory last.
 
+/** Models whose download could be kept nowhere else, by URL: the page's, not the worker's. */
+export const memory = new Map();
+
 const FOLDER = 'unetr-wgpu';
 const HASH = 'x-unetr-sha256';
 
@@ -31,6 +34,7 @@ class PrivateFile {
   #access = null;
 
   static async open(url) {
+    if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) throw new Error('no writing here');
     const file = new PrivateFile();
     file.#dir = await folder(true);
     file.#key = await keyOf(url);
@@ -66,9 +70,16 @@ class PrivateFile {
     this.close();
     const handle = await this.#dir.getFileHandle(`${this.#key}.bin`, { create: true });
     this.#access = await handle.createSyncAccessHandle();
-    this.#access.truncate(offset);
     this.at = offset;
-    await this.#writeMeta({ url: this.url, ...meta, sha256: null, complete: false });
+    try {
+      // A gap would be filled with zeros.
+      if (this.#access.getSize() < offset) throw new Error('what came before is not there');
+      this.#access.truncate(offset);
+      await this.#writeMeta({ url: this.url, ...meta, sha256: null, complete: false });
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   write(chunk) {
@@ -96,11 +107,36 @@ class PrivateFile {
   }
 }
 
+/** What cannot be written piece by piece is collected first. */
+class Collected {
+  #parts = [];
+
+  /** Goes on at `offset`, behind what was collected so far. */
+  async begin(_meta, offset) {
+    const held = this.#parts.reduce((sum, part) => sum + part.byteLength, 0);
+    if (offset > held) throw new Error('what came before is not there');
+    if (offset === 0) this.close();
+  }
+
+  write(chunk) {
+    this.#parts.push(chunk.slice());
+  }
+
+  take() {
+    const blob = new Blob(this.#parts);
+    this.close();
+    return blob;
+  }
+
+  close() {
+    this.#parts = [];
+  }
+}
+
 /** A model in the Cache API: whole or not at all. */
-class CachedResponse {
+class CachedResponse extends Collected {
   kind = 'cache';
   #cache;
-  #parts = [];
 
   static async open(url) {
     const file = new CachedResponse();
@@ -119,23 +155,10 @@ class CachedResponse {
     return (await this.#cache.match(this.url)).blob();
   }
 
-  async begin() {
-    this.#parts = [];
-  }
-
-  write(chunk) {
-    this.#parts.push(chunk.slice());
-  }
-
   async finish({ sha256 }) {
-    const blob = new Blob(this.#parts);
-    this.#parts = [];
+    const blob = this.take();
     const headers = { 'content-length': String(blob.size), [HASH]: sha256 };
     await this.#cache.put(this.url, new Response(blob, { headers }));
-  }
-
-  close() {
-    this.#parts = [];
   }
 
   async remove() {
@@ -144,30 +167,16 @@ class CachedResponse {
 }
 
 /** A model in memory, handed to the page so that it outlives the worker. */
-class MemoryFile {
+class MemoryFile extends Collected {
   kind = 'memory';
-  #parts = [];
   result = null;
 
   async meta() {
     return null;
   }
 
-  async begin() {
-    this.#parts = [];
-  }
-
-  write(chunk) {
-    this.#parts.push(chunk.slice());
-  }
-
   async finish() {
-    this.result = new Blob(this.#parts);
-    this.#parts = [];
-  }
-
-  close() {
-    this.#parts = [];
+    this.result = this.take();
   }
 
   async remove() {
@@ -193,7 +202,7 @@ export async function openStore(url, choice = 'auto') {
 
 /** Every model kept by this origin. */
 export async function listModels() {
-  const models = [];
+  const models = [...memory].map(([url, blob]) => ({ url, bytes: blob.size, sha256: null, complete: true, kept: 'memory' }));
   try {
     const dir = await folder(false);
     for await (const [name, handle] of dir.entries()) {
@@ -218,13 +227,16 @@ export async function listModels() {
 /** Deletes the model of one URL, or all. */
 export async function clearModels(url) {
   if (url === undefined) {
+    memory.clear();
     const root = await navigator.storage.getDirectory().catch(() => null);
     await root?.removeEntry(FOLDER, { recursive: true }).catch(() => {});
     await globalThis.caches?.delete(FOLDER).catch(() => {});
     return;
   }
+  const { href } = new URL(url, globalThis.document?.baseURI ?? location.href);
+  memory.delete(href);
   for (const kind of ['opfs', 'cache']) {
-    const store = await openStore(String(url), kind);
+    const store = await openStore(href, kind);
     await store?.remove();
   }
 }

@@ -1,17 +1,16 @@
 // The worker: downloads and holds one model, answers one request after the other, hears cancellations in between.
 //
-// in:  {id, type, ...}   load | plan | segment | selfTest; {type: 'cancel', id}
-// out: {id, progress} | {id, value} | {id, error: {code, message}} | {fault: {code, message}}
-import init, { Device, ModelFile, Scan, Segmenter, onPanic } from './unetr_wgpu.js';
+// in:  {id, type, ...}   load | plan | segment | compare | bench | import | nifti | selfTest; {type: 'cancel', id}
+// out: {id, progress} | {id, part} | {id, value} | {id, error: {code, message}} | {fault: {code, message}}
+import init, { ModelFile, Scan, onPanic } from './unetr_wgpu.js';
+import { Held } from './device.js';
 import { loadModel } from './download.js';
-import { aborted, typed } from './errors.js';
-import { checkSupport } from './support.js';
+import { UnetrError, aborted, plain, typed } from './errors.js';
 
 const running = new Map();
+const held = new Held();
 let ready;
-let device;
-let segmenter;
-let support;
+let memory;
 let queue = Promise.resolve();
 
 /** A fault whose promise will never settle: everything that waits must be told, and this worker is of no more use. */
@@ -23,7 +22,11 @@ function fault(code, message) {
 function trapped(error) {
   const text = String(error?.message ?? error);
   if (error instanceof WebAssembly.RuntimeError) {
-    fault(/unreachable|memory/.test(text) ? 'out-of-memory' : 'internal', `the module stopped: ${text}`);
+    if (/unreachable|memory/.test(text)) {
+      fault('out-of-memory', 'the tab had no memory left for this scan and model: close other tabs, or take a smaller scan');
+    } else {
+      fault('internal', `the module stopped: ${text}`);
+    }
   } else {
     fault('internal', text);
   }
@@ -33,10 +36,8 @@ self.addEventListener('error', (event) => trapped(event.error ?? event.message))
 self.addEventListener('unhandledrejection', (event) => trapped(event.reason));
 
 async function start() {
-  await init();
+  ({ memory } = await init());
   onPanic((message) => fault('internal', message));
-  support = await checkSupport();
-  device = await Device.open(false);
 }
 
 self.addEventListener('message', ({ data }) => {
@@ -59,9 +60,8 @@ async function answer(request, signal) {
     const { value, transfer = [] } = await HANDLERS[type](request, signal, progress);
     self.postMessage({ id, value }, transfer);
   } catch (error) {
-    const { code, message } = typed(error);
-    self.postMessage({ id, error: { code, message } });
     if (error instanceof WebAssembly.RuntimeError) trapped(error);
+    else self.postMessage({ id, error: plain(typed(error)) });
   }
 }
 
@@ -86,43 +86,24 @@ function meter(post) {
   };
 }
 
-function deviceReport() {
-  const { name, ...rest } = device.report();
-  return { name: name || support.adapter.name, ...rest, software: rest.software || support.software, vendor: support.adapter.vendor, architecture: support.adapter.architecture };
-}
-
 const HANDLERS = {
-  async load({ source, precision, cache, sha256, resample }, signal, progress) {
-    const { file, from, blob } = await loadModel({
-      ...source,
-      sha256,
-      cache,
-      signal,
-      report: (done, total) => progress('download', done, total),
-      makeFile: (total) => new ModelFile(total),
-    });
-    const bytes = file.length();
-    progress('compile', 0, 1);
-    segmenter?.free();
-    segmenter = undefined;
-    // `create` takes the file, also when it fails.
-    segmenter = await Segmenter.create(device, file, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
-    if (signal.aborted) throw aborted();
-    progress('compile', 1, 1);
-    return { value: { ...segmenter.model(), bytes, from, blob, labelTable: segmenter.labelTable(), device: deviceReport() } };
+  async load(request, signal, progress) {
+    return { value: await held.load(request, signal, progress) };
   },
 
-  async plan({ input, overlap }) {
-    const plan = segmenter.prepare(await read(input), overlap ?? undefined);
-    try {
-      return { value: plan.report() };
-    } finally {
-      plan.free();
-    }
+  async plan({ input, overlap, measure }, signal) {
+    return { value: await held.use(async ({ segmenter }) => {
+      const plan = segmenter.prepare(await read(input), overlap ?? undefined);
+      try {
+        if (measure && held.windowMs === null) await held.time(plan, signal);
+        return report(plan);
+      } finally {
+        plan.free();
+      }
+    }) };
   },
 
-  async segment({ input, overlap }, signal, progress) {
-    const timings = {};
+  async segment({ id, input, overlap, parts }, signal, progress) {
     const start = performance.now();
     progress('preprocess', 0, 1);
     const scan = await read(input);
@@ -130,19 +111,12 @@ const HANDLERS = {
       scan.free();
       throw aborted();
     }
-    const plan = segmenter.prepare(scan, overlap ?? undefined);
-    const report = plan.report();
-    progress('preprocess', 1, 1);
-    const prepared = performance.now();
-    timings.preprocessMs = prepared - start;
-    progress('infer', 0, report.windows);
-    const outcome = await segmenter.run(plan, (done, total) => {
-      progress('infer', done, total);
-      return signal.aborted;
-    });
-    const inferred = performance.now();
-    timings.inferMs = inferred - prepared;
+    const part = parts ? (begin, extent, labels) => self.postMessage({ id, part: { begin, extent, labels } }, [labels.buffer]) : () => {};
+    const run = await held.run(scan, overlap, part, signal, progress);
     progress('postprocess', 0, 1);
+    const inferred = performance.now();
+    const { outcome } = run;
+    const windowMs = held.windowMs ?? run.inferMs / run.plan.windows;
     try {
       const value = {
         labels: outcome.labels(),
@@ -151,17 +125,20 @@ const HANDLERS = {
         statistics: outcome.statistics(),
         statisticsCsv: outcome.statisticsCsv(),
         statisticsJson: outcome.statisticsJson(),
-        labelTable: segmenter.labelTable(),
-        provenance: { ...outcome.provenance(), started: new Date(performance.timeOrigin + start).toISOString() },
+        labelTable: held.segmenter.labelTable(),
+        provenance: { ...provenance(outcome), started: new Date(performance.timeOrigin + start).toISOString() },
         nifti: outcome.toNifti(),
-        plan: report,
-        warnings: report.warnings,
-        device: deviceReport(),
-        timings,
+        plan: timed(run.plan, windowMs),
+        windowMs,
+        warnings: [...run.plan.warnings, ...run.warnings],
+        recoveries: run.warnings.length,
+        device: held.report(),
+        timings: { preprocessMs: run.prepared - start, inferMs: run.inferMs },
+        wasmBytes: memory.buffer.byteLength,
       };
-      timings.postprocessMs = performance.now() - inferred;
-      timings.totalMs = performance.now() - start;
-      value.provenance.seconds = timings.totalMs / 1000;
+      value.timings.postprocessMs = performance.now() - inferred;
+      value.timings.totalMs = performance.now() - start;
+      value.provenance.seconds = value.timings.totalMs / 1000;
       progress('postprocess', 1, 1);
       return { value, transfer: [value.labels.buffer, value.nifti.buffer] };
     } finally {
@@ -169,23 +146,81 @@ const HANDLERS = {
     }
   },
 
+  async compare({ labels, dims, affine, truth }) {
+    const files = await bytes(truth);
+    const { segmenter } = held;
+    return { value: segmenter.compare(labels, Uint32Array.from(dims), Float64Array.from(affine.flat()), files, truth.map((f) => f.name)) };
+  },
+
+  async bench({ repeats }) {
+    return { value: { ...(await held.segmenter.bench(repeats)), device: held.report() } };
+  },
+
+  async import({ source, sha256, package: fields, prefix }, signal, progress) {
+    const { file } = await loadModel({
+      ...source, sha256, cache: 'none', signal,
+      report: (done, total) => progress('download', done, total),
+      makeFile: (total) => new ModelFile(total),
+    });
+    progress('compile', 0, 1);
+    const made = file.import(fields, prefix);
+    const value = { warnings: made.warnings(), bytes: made.bytes() };
+    made.free();
+    return { value, transfer: [value.bytes.buffer] };
+  },
+
+  async nifti({ input }) {
+    const scan = await read(input);
+    try {
+      const value = { nifti: scan.toNifti(), warnings: scan.warnings() };
+      return { value, transfer: [value.nifti.buffer] };
+    } finally {
+      scan.free();
+    }
+  },
+
   async selfTest(_request, signal, progress) {
+    const { device } = await held.open();
     const kernels = await device.selfTest((done, total) => {
       progress('selftest', done, total);
       return signal.aborted;
     });
     if (signal.aborted) throw aborted();
-    return { value: { ok: kernels.every((k) => k.ok), kernels, device: deviceReport() } };
+    return { value: { ok: kernels.every((k) => k.ok), kernels, device: held.report() } };
   },
 };
+
+/** Browsers tell the module no adapter's name. */
+function provenance(outcome) {
+  const record = outcome.provenance();
+  return { ...record, device: { ...record.device, adapter: held.report().name } };
+}
+
+function report(plan) {
+  return timed(plan.report(), held.windowMs);
+}
+
+function timed(plan, windowMs) {
+  return { ...plan, windowMs, estimatedMs: windowMs === null ? null : windowMs * plan.windows };
+}
+
+function bytes(files) {
+  return Promise.all(files.map(async ({ name, blob }) => {
+    try {
+      return new Uint8Array(await blob.arrayBuffer());
+    } catch (error) {
+      // Moved or changed since it was chosen.
+      throw new UnetrError('bad-input', `${name} cannot be read (${error.message}): choose it again`, { cause: error });
+    }
+  }));
+}
 
 async function read(input) {
   if (input.voxels) {
     const { data, channels = 1, dims, affine } = input.voxels;
     return Scan.fromVoxels(data, channels, Uint32Array.from(dims), Float64Array.from(affine.flat()));
   }
-  const files = await Promise.all(input.files.map(async (f) => new Uint8Array(await f.blob.arrayBuffer())));
-  return Scan.fromFiles(files, input.files.map((f) => f.name));
+  return Scan.fromFiles(await bytes(input.files), input.files.map((f) => f.name), input.series);
 }
 
 function rows(flat) {

@@ -13,21 +13,26 @@ const TYPES = {
 const CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'; img-src data:";
 const PAGE = '<!doctype html><meta charset="utf-8"><title>test</title><link rel="icon" href="data:,">';
 
-/** `/` is the app, `/page` an empty page, `/repo/...` the repository. */
-export async function serve(port = 0) {
+/**
+ * `/` is the app or another folder, `/page` an empty page, `/isolated` one without its policy, `/repo/...` the repository,
+ * and `files` are more by their paths; `headers` go with every answer.
+ */
+export async function serve({ port = 0, folder = join(root, 'www/dist'), files = {}, headers = {} } = {}) {
   const log = [];
   /** Path -> bytes after which the next connection breaks. */
   const breaks = new Map();
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname));
     log.push({ path, range: request.headers.range ?? null });
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     try {
-      if (path === '/page') {
-        response.writeHead(200, { 'content-type': TYPES['.html'], 'content-security-policy': CSP }).end(PAGE);
+      if (path === '/page' || path === '/isolated') {
+        const policy = path === '/page' ? { 'content-security-policy': CSP } : {};
+        response.writeHead(200, { 'content-type': TYPES['.html'], ...policy }).end(PAGE);
         return;
       }
-      const file = path.startsWith('/repo/') ? join(root, path.slice(6)) : join(root, 'www/dist', path.endsWith('/') ? `${path}index.html` : path);
-      if (!file.startsWith(root) || !(await stat(file)).isFile()) throw new Error('no file');
+      const file = files[path] ?? (path.startsWith('/repo/') ? join(root, path.slice(6)) : join(folder, path.endsWith('/') ? `${path}index.html` : path));
+      if (!(files[path] || file.startsWith(root) || file.startsWith(folder)) || !(await stat(file)).isFile()) throw new Error('no file');
       send(request, response, await readFile(file), extname(file), breaks, path);
     } catch {
       response.writeHead(404).end('not found');

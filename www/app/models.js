@@ -1,0 +1,65 @@
+import { $, duration, make, mib, words } from './format.js';
+
+const pace = (sha256, adapter) => `window-ms ${sha256} ${adapter}`;
+
+/** The pull-down of models: those of this site, and the user's own once they were opened. */
+export class Models {
+  #entries = [];
+  #adapter;
+
+  /** `choose(entry)` opens a model and says whether it worked. */
+  static async create(adapter, choose) {
+    const models = new Models();
+    models.#adapter = adapter;
+    const response = await fetch('models/index.json');
+    if (response.ok) for (const m of await response.json()) {
+      // The file's own hash: another file at the same address must not be mistaken for the one that is kept.
+      models.#entries.push({ ...m, fileSha256: m.sha256, model: new URL(`models/${m.file}`, location.href) });
+    }
+    $('models').addEventListener('change', async () => {
+      const entry = models.#entries[$('models').selectedIndex];
+      if (!(await choose(entry))) models.#write();
+    });
+    return models;
+  }
+
+  /** The entry at this address, made if this site does not list it; the first for none. */
+  at(address) {
+    if (!address) return this.#entries[0];
+    return this.#entries.find((e) => String(e.model) === String(address)) ?? { model: address, name: address.pathname.split('/').pop() };
+  }
+
+  /** Shows the model that is open now. */
+  opened(entry, { name, bytes, licence, sha256 }) {
+    Object.assign(entry, { name: name || entry.name, bytes, licence, sha256 });
+    if (!this.#entries.includes(entry)) this.#entries.push(entry);
+    this.current = entry;
+    this.#write();
+  }
+
+  /** Remembers how long a window takes here, for the next time. */
+  timed(windowMs) {
+    try {
+      localStorage.setItem(pace(this.current.sha256, this.#adapter), String(windowMs));
+    } catch {
+      // Private windows may keep nothing.
+    }
+    this.#write();
+  }
+
+  #expected({ sha256 }) {
+    try {
+      return Number(localStorage.getItem(pace(sha256, this.#adapter)));
+    } catch {
+      return 0;
+    }
+  }
+
+  #write() {
+    $('models').replaceChildren(...this.#entries.map((entry) => {
+      const ms = this.#expected(entry);
+      const facts = [entry.bytes && mib(entry.bytes), entry.licence, ms > 0 && `${duration(ms)} a window`].filter(Boolean);
+      return make('option', { textContent: [words(entry.name), ...facts].join(' · '), selected: entry === this.current });
+    }));
+  }
+}

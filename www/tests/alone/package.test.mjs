@@ -1,0 +1,93 @@
+// The npm package in a tab: its numbers against the native program's.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { labels, zContiguous } from '../nifti.mjs';
+import { ROI, SHA256, SHIPPED, native, pages } from '../page.mjs';
+
+const tab = pages();
+
+test('the support check names the software adapter and loads nothing', async () => {
+  tab.server.log.length = 0;
+  const support = await tab.run(async ({ checkSupport }) => checkSupport());
+  assert.equal(support.webgpu, true);
+  assert.equal(support.software, true);
+  assert.match(support.adapter.name, /swiftshader/i);
+  assert.ok(support.limits.maxStorageBufferBindingSize >= 128 << 20);
+  assert.ok(!tab.server.log.some(({ path }) => /worker|wasm/.test(path)), 'nothing but the module itself was loaded');
+});
+
+test('every kernel agrees with double precision in the tab', async () => {
+  const report = await tab.run(async ({ selfTest }) => {
+    let last;
+    const report = await selfTest({ onProgress: (p) => { last = p; } });
+    return { ...report, last };
+  });
+  assert.deepEqual(report.kernels.flatMap((k) => k.failures), []);
+  assert.ok(report.ok && report.kernels.length >= 13, `${report.kernels.length} kernels`);
+  assert.equal(report.last.done, report.kernels.length);
+});
+
+test('labels on real scans are those of the native program', async (t) => {
+  // The last one lies otherwise, is larger than a window, and shows what this model never saw: many windows, odd labels.
+  const names = [...['250', '087', '326'].map((n) => `hippocampus/images/hippocampus_${n}.nii.gz`), 'nifti-orientations/PIL.nii.gz'];
+  const all = await tab.run(async ({ createSegmenter, bytes }, { MODEL, names }) => {
+    const phases = [];
+    const onProgress = (p) => phases.push(p.phase);
+    const segmenter = await createSegmenter({ model: MODEL, onProgress });
+    const results = [];
+    for (const name of names) {
+      const result = await segmenter.segment(new File([await bytes(`/repo/tests/data/${name}`)], name), { onProgress });
+      const { dims, affine, statistics, labelTable, device, timings, plan, provenance } = result;
+      results.push({
+        dims, affine, statistics, labelTable, device, timings, plan, provenance, phases: [...new Set(phases)],
+        labels: Array.from(result.labels), nifti: Array.from(result.toNifti()), csv: result.statisticsCsv(),
+      });
+    }
+    segmenter.dispose();
+    return results;
+  }, { names });
+  for (const [i, name] of names.entries()) {
+    const [got, want] = [all[i], native(name)];
+    const expected = zContiguous(want);
+    const equal = expected.reduce((n, v, i) => n + (v === got.labels[i]), 0) / expected.length;
+    t.diagnostic(`${name}: ${(100 * equal).toFixed(4)}% of ${expected.length} voxels equal, ${Math.round(got.timings.totalMs)} ms for ${got.plan.windows} windows`);
+    assert.deepEqual(got.dims, want.dims);
+    assert.ok(equal >= 0.9999, `${name}: ${equal}`);
+    const file = labels(Uint8Array.from(got.nifti));
+    assert.deepEqual(file.affine, want.affine);
+    assert.deepEqual(zContiguous(file), Uint8Array.from(got.labels));
+    for (const { name: label } of SHIPPED.package.output.labels) assert.ok(file.extensions.toString().includes(label), label);
+    assert.deepEqual(got.phases, ['download', 'compile', 'preprocess', 'infer', 'postprocess']);
+    assert.equal(got.statistics[0].voxels, got.labels.filter((l) => l === 1).length);
+    assert.match(got.csv, /^label,label_value,/);
+    assert.deepEqual(got.labelTable, SHIPPED.package.output.labels);
+    assert.equal(got.provenance.model.sha256, SHA256);
+    assert.equal(got.device.software, true);
+  }
+});
+
+test('plain voxels give what their file gives, and plans come before runs', async () => {
+  const got = await tab.run(async ({ createSegmenter, noise }, { MODEL, ROI }) => {
+    const segmenter = await createSegmenter({ model: MODEL, precision: 'f16' });
+    // Smaller than a window.
+    const scan = noise(ROI.map((n, axis) => n - axis - 2));
+    const unmeasured = await segmenter.plan(scan, { measure: false });
+    const plan = await segmenter.plan(scan);
+    const start = performance.now();
+    const again = await segmenter.plan(scan);
+    const second = performance.now() - start;
+    const result = await segmenter.segment(scan);
+    segmenter.dispose();
+    return { unmeasured, plan, again, second, inferMs: result.timings.inferMs, dims: result.dims, affine: result.affine, length: result.labels.length };
+  });
+  assert.equal(got.plan.windows, 1);
+  assert.ok(got.plan.memory.total > got.plan.memory.weights && got.plan.memory.weights >= SHIPPED.bytes / 3);
+  assert.deepEqual([got.unmeasured.windowMs, got.unmeasured.estimatedMs], [null, null]);
+  assert.equal(got.plan.estimatedMs, got.plan.windowMs * got.plan.windows);
+  assert.equal(got.again.windowMs, got.plan.windowMs, 'measured once');
+  assert.ok(got.second < got.plan.windowMs * 2, 'the second plan does not measure again');
+  assert.deepEqual(got.dims, ROI.map((n, axis) => n - axis - 2));
+  assert.equal(got.length, got.dims.reduce((a, b) => a * b));
+  assert.deepEqual(got.affine[3], [0, 0, 0, 1]);
+});

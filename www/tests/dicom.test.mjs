@@ -1,0 +1,77 @@
+// DICOM series in the tab: the package's labels against the native program's, and the app from files to labels.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { open } from './browser.mjs';
+import { labels, zContiguous } from './nifti.mjs';
+import { native, pages, root } from './page.mjs';
+
+const tab = pages();
+const SERIES = 'dicom/hippocampus';
+const LONG = { timeout: 300_000 };
+// As text sorts them, which is not how they lie.
+const NAMES = Array.from({ length: 32 }, (_, i) => `${i + 1}.dcm`).sort();
+
+test('a series in any order gives the labels of the native program', async () => {
+  const got = await tab.run(async ({ createSegmenter, scanToNifti, bytes, fail }, { MODEL, NAMES }) => {
+    const fetched = (folder, names) => Promise.all(names.map(async (name) => new File([await bytes(`/repo/tests/data/dicom/${folder}/${name}`)], name)));
+    const files = await fetched('hippocampus', NAMES);
+    const rotated = await fetched('rotated', ['IMG0005.dcm', 'IMG0006.dcm', 'IMG0007.dcm']);
+    const segmenter = await createSegmenter({ model: MODEL });
+    const plan = await segmenter.plan(files, { measure: false });
+    const result = await segmenter.segment([...files, new File(['Dear reader,'], 'letter.txt')]);
+    const several = await fail(segmenter.segment([...files, ...rotated]));
+    const series = '1.2.826.0.1.3680043.8.498.10112548596522579645160189153146185462';
+    const chosen = await segmenter.segment([...rotated, ...files], { series });
+    const missing = await fail(segmenter.plan(files.filter((f) => f.name !== '7.dcm')));
+    const shown = await scanToNifti(files);
+    segmenter.dispose();
+    return {
+      dims: result.dims, affine: result.affine, labels: Array.from(result.labels), file: Array.from(result.toNifti()), warnings: result.warnings,
+      inputs: result.provenance.inputs, source: result.provenance.geometry.affine_source, planned: plan.scanDims,
+      same: chosen.labels.every((v, i) => v === result.labels[i]), several, missing, nifti: Array.from(shown.nifti), doubts: shown.warnings,
+    };
+  }, { NAMES });
+  const want = native(SERIES);
+  const expected = zContiguous(want);
+  const equal = expected.reduce((n, v, i) => n + (v === got.labels[i]), 0) / expected.length;
+  assert.deepEqual([got.dims, got.planned], [[35, 51, 32], [35, 51, 32]]);
+  assert.ok(equal >= 0.9999, `${equal}`);
+  assert.ok(got.same);
+  assert.deepEqual(labels(Uint8Array.from(got.file)).affine, want.affine);
+  assert.deepEqual(got.affine, [[-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]]);
+  assert.match(got.warnings.join(), /left out as no DICOM: letter\.txt/);
+  assert.deepEqual([got.inputs.length, got.inputs[0].file, got.source], [1, '1.dcm and 31 more', 'dicom']);
+  assert.equal(got.several.code, 'bad-input');
+  assert.match(got.several.message, /2 series.*HippoCrop", 32 image file\(s\).*3 image file\(s\)/);
+  assert.match(got.missing.message, /1 slice\(s\) are missing.*between 6\.dcm and 8\.dcm are 2\.000 mm/);
+  // What a viewer gets: unpacked, in 32 bits, X contiguous.
+  const file = Buffer.from(got.nifti);
+  const values = new Float32Array(Uint8Array.from(got.nifti.slice(file.readFloatLE(108))).buffer);
+  assert.equal(values.length, 35 * 51 * 32);
+  assert.equal(values.reduce((a, b) => a + b, 0), 3_346_681);
+  assert.deepEqual(got.doubts, []);
+});
+
+test('the app shows and segments the files of a series', LONG, async () => {
+  const { page, problems, context } = await open(tab.browser, `${tab.server.url}/`, { viewport: { width: 1280, height: 800 } });
+  await page.locator('#segment:enabled').waitFor(LONG);
+  await page.waitForFunction(() => document.querySelector('#scan-name').textContent !== '…');
+  await page.setInputFiles('#folder-input', `${root}tests/data/${SERIES}`);
+  await page.waitForFunction(() => / and 31 more$/.test(document.querySelector('#scan-name').textContent), null, LONG);
+  assert.match(await page.textContent('#scan-facts'), /35 × 51 × 32 voxels of 1 × 1 × 1 mm/);
+  await page.click('#segment');
+  await page.locator('#result').waitFor(LONG);
+  assert.equal(await page.textContent('#message'), '');
+  // The crosshair goes to the largest label, in the patient's coordinates, over a voxel of the scan.
+  await page.waitForFunction(() => /^-\d+\.\d, -\d+\.\d, \d+\.\d mm +\d+ +\w/.test(document.querySelector('#location').textContent), null, LONG);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save-labels')]);
+  assert.equal(download.suggestedFilename(), 'hippocampus_labels.nii.gz');
+  const saved = labels(readFileSync(await download.path()));
+  const want = native(SERIES);
+  const equal = want.data.reduce((n, v, i) => n + (v === saved.data[i]), 0) / want.data.length;
+  assert.ok(equal >= 0.9999, `${equal}`);
+  assert.deepEqual(problems, []);
+  await context.close();
+});

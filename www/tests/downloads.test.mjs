@@ -1,0 +1,112 @@
+// Models on their way into the tab: broken connections, what is kept, and what is checked.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { MODEL, SHA256, SHIPPED, pages } from './page.mjs';
+
+const tab = pages();
+
+test('a download that was broken off goes on after a reload', async () => {
+  const { page, context } = await tab.page();
+  const load = (stopAt) => page.evaluate(async ([MODEL, SHA256, stopAt]) => {
+    const { createSegmenter } = await import('/unetr-wgpu/index.js');
+    const controller = new AbortController();
+    const onProgress = ({ phase, done }) => { if (phase === 'download' && done > stopAt) controller.abort(); };
+    try {
+      const segmenter = await createSegmenter({ model: MODEL, sha256: SHA256, signal: controller.signal, onProgress });
+      segmenter.dispose();
+      return segmenter.model.from;
+    } catch (error) {
+      return error.code;
+    }
+  }, [MODEL, SHA256, stopAt]);
+  // The worker is given the time to put down what it has.
+  tab.server.breaks.set(MODEL, Math.round(0.4 * SHIPPED.bytes));
+  tab.server.log.length = 0;
+  assert.equal(await load(Math.round(0.25 * SHIPPED.bytes)), 'aborted');
+  await page.waitForTimeout(500);
+  await page.reload();
+  assert.equal(await load(Infinity), 'network');
+  const ranges = tab.server.log.filter(({ path }) => path === MODEL).map(({ range }) => range);
+  assert.match(ranges.at(-1), /^bytes=[1-9]\d*-$/, 'what was there was not asked for again');
+  await context.close();
+});
+
+test('a broken download goes on where it stopped, is kept, and is checked when taken from there', async () => {
+  tab.server.log.length = 0;
+  tab.server.breaks.set(MODEL, Math.round(0.3 * SHIPPED.bytes));
+  const got = await tab.run(async ({ createSegmenter, listModels, clearModels }, { MODEL, SHA256 }) => {
+    const from = [];
+    const load = async (options) => {
+      const segmenter = await createSegmenter({ model: MODEL, ...options });
+      from.push(segmenter.model.from);
+      segmenter.dispose();
+    };
+    await load({ sha256: SHA256 });
+    await load({});
+    const kept = await listModels();
+    // One byte of the kept file is changed.
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('unetr-wgpu');
+    for await (const [name, handle] of folder.entries()) {
+      if (!name.endsWith('.bin')) continue;
+      const writable = await handle.createWritable({ keepExistingData: true });
+      await writable.write({ type: 'write', position: (await handle.getFile()).size >> 1, data: new Uint8Array([1, 2, 3]) });
+      await writable.close();
+    }
+    await load({});
+    await load({ cache: 'cache' });
+    await load({ cache: 'cache' });
+    await load({ cache: 'memory' });
+    await load({ cache: 'memory' });
+    const both = await listModels();
+    await clearModels();
+    return { from, kept, both, left: await listModels() };
+  }, {}, { noise: true });
+  const loads = tab.server.log.filter(({ path }) => path === MODEL);
+  assert.equal(loads[0].range, null);
+  assert.match(loads[1].range, /^bytes=[1-9]\d*-$/);
+  assert.deepEqual(got.from, ['network', 'opfs', 'network', 'network', 'cache', 'network', 'memory']);
+  assert.equal(loads.length, 5);
+  assert.deepEqual(got.kept.map((m) => [m.bytes, m.sha256, m.complete, m.kept]), [[SHIPPED.bytes, SHA256, true, 'opfs']]);
+  assert.deepEqual(got.both.map((m) => m.kept).sort(), ['cache', 'memory', 'opfs']);
+  assert.deepEqual(got.left, []);
+});
+
+test('what the disk has no room for is kept in memory', async () => {
+  const { page, context } = await tab.page();
+  const session = await context.newCDPSession(page);
+  await session.send('Storage.overrideQuotaForOrigin', { origin: tab.server.url, quotaSize: SHIPPED.bytes >> 1 });
+  const got = await page.evaluate(async ([MODEL]) => {
+    const { createSegmenter, listModels } = await import('/unetr-wgpu/index.js');
+    const from = [];
+    for (let i = 0; i < 2; i += 1) {
+      const segmenter = await createSegmenter({ model: MODEL });
+      from.push(segmenter.model.from);
+      segmenter.dispose();
+    }
+    return { from, kept: await listModels() };
+  }, [MODEL]);
+  assert.deepEqual(got.from, ['network', 'memory']);
+  assert.deepEqual(got.kept.map((m) => [m.kept, m.bytes]), [['memory', SHIPPED.bytes]], 'half a file is not left behind');
+  await context.close();
+});
+
+test('a broken download is whole in every place', async () => {
+  const { page, context } = await tab.page();
+  for (const cache of ['cache', 'memory']) {
+    tab.server.breaks.set(MODEL, Math.round(0.3 * SHIPPED.bytes));
+    const from = await page.evaluate(async ([model, sha256, cache]) => {
+      const { createSegmenter } = await import('/unetr-wgpu/index.js');
+      const from = [];
+      for (let i = 0; i < 2; i += 1) {
+        const segmenter = await createSegmenter({ model, sha256, cache });
+        from.push(segmenter.model.from);
+        segmenter.dispose();
+      }
+      return from;
+    }, [MODEL, SHA256, cache]);
+    assert.deepEqual(from, ['network', cache]);
+    assert.equal(tab.server.breaks.size, 0, 'it was broken');
+  }
+  await context.close();
+});
