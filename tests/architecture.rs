@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 /// Modules and what they may import, as in `docs/architecture.md`.
 const RULES: &[(&str, &[&str])] = &[
     ("tensor", &[]),
+    ("dataset", &[]),
     ("gpu", &["tensor"]),
     ("graph", &["tensor", "gpu"]),
     ("kernels", &["tensor", "gpu", "graph"]),
@@ -14,7 +15,10 @@ const RULES: &[(&str, &[&str])] = &[
     ("weights", &["tensor", "volume", "model"]),
     ("report", &["tensor", "volume", "metrics", "weights"]),
     ("infer", &["tensor", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights"]),
-    ("train", &["tensor", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights", "report", "infer"]),
+    (
+        "train",
+        &["tensor", "dataset", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights", "report", "infer"],
+    ),
     ("cli", &["*"]),
     ("web", &["*"]),
 ];

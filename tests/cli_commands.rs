@@ -21,7 +21,7 @@ use run::{CASE, Folder, hippocampus, labels, on_device, repository, text, unetr}
 #[test]
 fn labels_are_compared_with_the_truth() {
     let folder = Folder::new();
-    let prediction = text(&repository(&format!("tests/golden/hippocampus-monai/labels/{CASE}.nii.gz")));
+    let prediction = text(&repository(&format!("tests/golden/hippocampus-shipped/labels/{CASE}.nii.gz")));
     let truth = text(&repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz")));
     let arguments = ["evaluate", "--prediction", &prediction, "--truth", &truth];
     let ran = unetr(&folder, &[&arguments[..], &["--json", "-o", "scores.csv"]].concat()).expect(0);
@@ -99,11 +99,14 @@ fn models_go_in_and_out() {
     let ran = unetr(&folder, &["import", "plain.safetensors", "-o", "no.safetensors"]).expect(1);
     assert!(ran.stderr.contains("network.num_heads"), "{}", ran.stderr);
     assert!(!folder.path("no.safetensors").exists());
-    let package = text(&repository("models/hippocampus.json"));
-    let ran =
-        unetr(&folder, &["import", "plain.safetensors", "--package", &package, "-o", "again.safetensors", "--json"])
-            .expect(0);
-    assert_eq!(ran.json()["parameters"], 6_965_947);
+    let described = unetr(&folder, &["info", &model, "--json"]).expect(0).json();
+    folder.write("package.json", described["model"]["metadata"].to_string().as_bytes());
+    let ran = unetr(
+        &folder,
+        &["import", "plain.safetensors", "--package", "package.json", "-o", "again.safetensors", "--json"],
+    )
+    .expect(0);
+    assert_eq!(ran.json()["parameters"], 3_651_323);
     assert!(
         folder.files()["again.safetensors"] == std::fs::read(&model).expect("the model"),
         "a round trip changes nothing"
@@ -121,7 +124,7 @@ fn models_go_in_and_out() {
 fn a_model_is_described() {
     let folder = Folder::new();
     let ran = unetr(&folder, &["info", &hippocampus().1]).expect(0);
-    for word in ["hippocampus_anterior", "CC-BY-SA-4.0", "6,965,947", "GFLOP", "device memory", "Simpson"] {
+    for word in ["hippocampus_anterior", "CC-BY-SA-4.0", "3,651,323", "GFLOP", "device memory", "Simpson"] {
         assert!(ran.stdout.contains(word), "no '{word}' in:\n{}", ran.stdout);
     }
     let ran = unetr(&folder, &["info"]).expect(0);
@@ -134,31 +137,59 @@ fn a_model_is_described() {
     assert!(json["window_memory"]["total"].as_u64() > Some(300 << 20), "{}", json["window_memory"]);
 }
 
+#[cfg(feature = "train")]
+#[test]
+fn a_training_step_is_planned() {
+    let folder = Folder::new();
+    let ran = unetr(&folder, &["info", "--train", "--batch", "1"]).expect(0);
+    for word in ["a training step, batch of 1", "moments", "moving average", "dispatches"] {
+        assert!(ran.stdout.contains(word), "no '{word}' in:\n{}", ran.stdout);
+    }
+    let plan = |more: &[&str]| {
+        let arguments = [&["info", "--json", "--train"][..], more].concat();
+        unetr(&folder, &arguments).expect(0).json()["training_memory"].clone()
+    };
+    let (kept, again) = (plan(&[]), plan(&["--recompute"]));
+    assert!(kept["parameters"].as_u64() >= Some(4 * 92_784_046), "{kept}");
+    assert!(kept["moments"].as_u64() >= Some(8 * 92_784_046), "{kept}");
+    assert!(again["activations"].as_u64() < kept["activations"].as_u64(), "{again} {kept}");
+    let ran = unetr(&folder, &["info", "--train", "--batch", "8"]).expect(0);
+    assert!(ran.stdout.contains("does not fit WebGPU's default limits: "), "{}", ran.stdout);
+    unetr(&folder, &["info", "--batch", "2"]).expect(2);
+}
+
 #[test]
 fn the_adapter_is_verified_listed_and_timed() {
     let folder = Folder::new();
     let reference = repository("tests/golden/unetr-cubic-1to3.safetensors");
-    let ran = on_device(&folder, &["verify", "--json", "--reference", &text(&reference)]).expect(0);
+    // The second holds a loss but no gradients.
+    let second = repository("tests/golden/unetr-aniso-4to3-sigmoid.safetensors");
+    let arguments = ["verify", "--json", "--reference", &text(&reference), "--reference", &text(&second)];
+    let ran = on_device(&folder, &arguments).expect(0);
     let json = ran.json();
     assert_eq!(json["ok"], true);
     assert_eq!(json["kernels"].as_array().map(Vec::len), Some(unetr_wgpu::kernels::all_cases().len()));
     assert!(json["references"][0]["rows"].as_array().expect("rows").len() >= 14, "{json}");
+    // The loss, the window and 170 parameters; the loss alone.
+    let gradients = |i: usize| json["references"][i]["gradients"].as_array().map(Vec::len);
+    let trains = cfg!(feature = "train");
+    assert_eq!([gradients(0), gradients(1)], if trains { [Some(172), Some(1)] } else { [None; 2] }, "{json}");
 
-    // The last logit changed by 1: over the tolerance, and said so.
+    // A logit and a gradient changed by 1: over the tolerance, and said so.
     let mut bytes = std::fs::read(&reference).expect("the reference");
     let file = Tensors::read(bytes.clone()).expect("safetensors");
-    let logits = file.get("logits").expect("logits").bytes;
-    let at = logits.as_ptr() as usize - file.file_bytes().as_ptr() as usize;
-    let value = f32::from_le_bytes(logits[..4].try_into().expect("four bytes")) + 1.0;
-    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    for tensor in ["logits", "grad.vit.norm.bias"] {
+        let values = file.get(tensor).expect("the tensor").bytes;
+        let at = values.as_ptr() as usize - file.file_bytes().as_ptr() as usize;
+        let value = f32::from_le_bytes(values[..4].try_into().expect("four bytes")) + 1.0;
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
     folder.write("wrong.safetensors", &bytes);
     let ran = on_device(&folder, &["verify", "--reference", "wrong.safetensors"]).expect(1);
-    assert!(
-        ran.stdout.contains("FAILED") && ran.stderr.contains("differs from logits on"),
-        "{}{}",
-        ran.stdout,
-        ran.stderr
-    );
+    let words = ["differs from logits on", ": grad.vit.norm.bias over tolerance"];
+    let words = &words[..1 + usize::from(trains)];
+    assert_eq!(ran.stdout.matches("FAILED").count(), words.len(), "{}", ran.stdout);
+    assert!(words.iter().all(|w| ran.stderr.contains(w)), "{}", ran.stderr);
 
     let devices = unetr(&folder, &["devices", "--json"]).expect(0).json();
     assert!(devices["chosen"].is_u64() && devices["adapters"][0]["limits"]["max_buffer_size"].is_u64(), "{devices}");
@@ -166,6 +197,23 @@ fn the_adapter_is_verified_listed_and_timed() {
     let bench = on_device(&folder, &["bench", "-m", "tiny.safetensors", "--repeats", "2", "--json"]).expect(0).json();
     assert!(bench["window_ms"].as_f64() > Some(0.0) && bench["peak_bytes"].as_u64() > Some(0), "{bench}");
     assert_eq!(bench["repeats_ms"].as_array().map(Vec::len), Some(2));
+    if cfg!(feature = "train") {
+        let arguments = ["bench", "-m", "tiny.safetensors", "--repeats", "2", "--train", "--batch", "2"];
+        let json = on_device(&folder, &[&arguments[..], &["--json"]].concat()).expect(0).json();
+        let number = |name: &str| json[name].as_f64().unwrap_or_else(|| panic!("no {name} in {json}"));
+        assert!((number("step_ms") / number("forward_ms") - number("forward_passes")).abs() < 1e-6, "{json}");
+        assert!(number("loss") > 0.0 && number("step_ms") > number("forward_ms"), "{json}");
+        let ops = |phase: usize| -> Vec<&str> {
+            let list = json["phases"][phase]["ops"].as_array().expect("ops");
+            list.iter().map(|o| o["op"].as_str().expect("a name")).collect()
+        };
+        assert!(ops(0).contains(&"dice_ce") && !ops(0).contains(&"adamw"), "{:?}", ops(0));
+        assert!(ops(1).contains(&"conv3d_weights") && !ops(1).contains(&"dice_ce"), "{:?}", ops(1));
+        assert!(ops(2).contains(&"adamw") && !ops(2).contains(&"conv3d_weights"), "{:?}", ops(2));
+        let ran = on_device(&folder, &arguments).expect(0);
+        assert!(ran.stdout.contains("forward passes of") && ran.stdout.contains("backward linear_backward"));
+        unetr(&folder, &["bench", "--batch", "2"]).expect(2);
+    }
 }
 
 #[test]

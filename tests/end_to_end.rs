@@ -110,9 +110,10 @@ fn a_trained_model_gives_monais_labels_and_dice() {
     let model = package(&root().join("models/hippocampus.safetensors"));
     let mut segmenter =
         pollster::block_on(Segmenter::new(&gpu, &model, SegmentOptions::default())).expect("a segmenter");
-    let dice: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(root().join("tests/golden/hippocampus-monai/dice.json")).expect("dice"))
-            .expect("JSON");
+    let dice: serde_json::Value = serde_json::from_slice(
+        &std::fs::read(root().join("tests/golden/hippocampus-shipped/dice.json")).expect("dice"),
+    )
+    .expect("JSON");
     let mut names: Vec<String> = std::fs::read_dir(root().join("tests/data/hippocampus/images"))
         .expect("scans")
         .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -125,7 +126,7 @@ fn a_trained_model_gives_monais_labels_and_dice() {
         let scan = scan(&[root().join("tests/data/hippocampus/images").join(name)]);
         let prepared = segmenter.prepare(&scan).expect("prepared");
         let result = pollster::block_on(segmenter.run(&prepared, &mut |_| ControlFlow::Continue(()))).expect("labels");
-        let monai = labels(&root().join("tests/golden/hippocampus-monai/labels").join(name));
+        let monai = labels(&root().join("tests/golden/hippocampus-shipped/labels").join(name));
         let truth = labels(&root().join("tests/data/hippocampus/labels").join(name));
         let n = monai.data.len();
         equal += agreement(&result.labels, &monai) * n as f64;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use unetr_wgpu::graph::{Graph, GraphError, Layout, Role, TensorId, interpret};
 use unetr_wgpu::kernels::conv3d::Source;
+use unetr_wgpu::kernels::dropout::Mask;
 use unetr_wgpu::kernels::residual::BlockEnd;
 use unetr_wgpu::kernels::sum_parts::SumRepeats;
 use unetr_wgpu::tensor::{HostTensor, Shape};
@@ -23,7 +24,8 @@ fn check(name: &str, build: impl Fn(&mut Graph) -> Result<TensorId, GraphError>)
     }
     for (id, info) in graph.tensors().filter(|(_, t)| t.role == Role::Input) {
         // Labels: zeros and ones.
-        values.insert(id, HostTensor::noise(info.shape.clone(), 8).map(|v| v.ceil().abs()));
+        let kind = |v: f64| if info.name == "weights" { 1.5 + v } else { v.ceil().abs() };
+        values.insert(id, HostTensor::noise(info.shape.clone(), 8).map(kind));
     }
     values.insert(seed, HostTensor::noise(graph.shape(y).clone(), 7));
     let mut forward = Graph::new();
@@ -97,7 +99,12 @@ fn patchify() {
 fn attention() {
     check("attention", |g| {
         let qkv = g.parameter("qkv", [2, 4, 18]);
-        Ok(g.attention("attention", qkv, 2)?.0)
+        Ok(g.attention("attention", qkv, 2, None)?.0)
+    });
+    check("attention with dropout", |g| {
+        let qkv = g.parameter("qkv", [2, 4, 18]);
+        let step = g.input("step", [1]);
+        Ok(g.attention("attention", qkv, 2, Some((Mask { rate: 0.4, seed: 9 }, step)))?.0)
     });
 }
 
@@ -212,22 +219,41 @@ fn losses() {
         DiceCe { background: false, ..plain },
         DiceCe { sigmoid: true, ..plain },
         DiceCe { dice: 0.0, ..plain },
+        DiceCe { weighted: true, ..plain },
+        DiceCe { weighted: true, background: false, batch: true, squared: true, ..plain },
+        DiceCe { weighted: true, sigmoid: true, ..plain },
     ];
     for loss in settings {
         check(&format!("{loss:?}"), |g| {
             let logits = volume(g, "logits", 3);
             let label = g.input("label", [2, if loss.sigmoid { 3 } else { 1 }, 2, 3, 4]);
-            g.dice_ce("loss", logits, label, loss)
+            let weights = loss.weighted.then(|| g.input("weights", [3]));
+            Ok(g.dice_ce("loss", logits, label, weights, loss)?.0)
+        });
+    }
+    for sigmoid in [false, true] {
+        check("one class", |g| {
+            let logits = volume(g, "logits", 1);
+            let (label, weights) = (g.input("label", [2, 1, 2, 3, 4]), g.input("weights", [1]));
+            Ok(g.dice_ce("loss", logits, label, Some(weights), DiceCe { weighted: true, sigmoid, ..plain })?.0)
         });
     }
 }
 
 #[test]
 fn dropout() {
-    use unetr_wgpu::kernels::dropout::Dropout;
-    check("dropout", |g| {
-        let x = g.parameter("x", [4, 9]);
-        let step = g.input("step", [1]);
-        g.dropout("dropout", x, step, Dropout { rate: 0.4, seed: 3 })
-    });
+    for residual in [false, true] {
+        check("dropout", |g| {
+            let x = g.parameter("x", [4, 9]);
+            let step = g.input("step", [1]);
+            let residual = residual.then(|| g.parameter("residual", [4, 9]));
+            g.dropout("dropout", x, step, Mask { rate: 0.4, seed: 3 }, residual)
+        });
+    }
+    let mut g = Graph::new();
+    let (x, step) = (g.input("x", [4]), g.input("step", [1]));
+    for rate in [1.0, -0.1, f32::NAN] {
+        let error = g.dropout("drop", x, step, Mask { rate, seed: 0 }, None).expect_err("no rate");
+        assert!(error.reason.contains("below 1"), "{error}");
+    }
 }

@@ -1,44 +1,17 @@
 //! Checkpoints made or damaged to harm their reader: refused, nothing run, memory bounded, no panic.
 
+#[path = "support/allocator.rs"]
+mod allocator;
 #[path = "support/bad_checkpoints.rs"]
 mod bad_checkpoints;
 #[path = "support/torch_files.rs"]
 mod torch_files;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
+use allocator::{ALONE, HELD, PEAK};
 use unetr_wgpu::weights::{ImportOptions, Imported, WeightsError, import};
-
-/// Counts what is allocated, to prove that hostile files cannot make it much.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(held, Relaxed);
-        // SAFETY: the caller's contract is that of this function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Tests run one at a time, so that what is counted belongs to one of them.
-static ALONE: Mutex<()> = Mutex::new(());
 
 fn checkpoint(name: &str) -> Vec<u8> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/torch-checkpoints");

@@ -125,3 +125,60 @@ fn a_lost_device_is_an_error() {
     let error = plan.err().expect("no plan on a lost device");
     assert!(matches!(error, PlanError::Gpu(GpuError::DeviceLost { .. } | GpuError::Validation(_))), "{error}");
 }
+
+#[cfg(feature = "train")]
+mod training {
+    use super::*;
+    use unetr_wgpu::kernels::dice_ce::DiceCe;
+    use unetr_wgpu::train::{Objective, OptimizerOptions, TrainingMemory, TrainingOptions, training_memory};
+
+    fn options(loss: DiceCe, recompute: bool) -> TrainingOptions<'static> {
+        let optimizer = OptimizerOptions { clip: Some(1.0), ..OptimizerOptions::default() };
+        TrainingOptions { recompute, ..TrainingOptions::new(Objective { batch: 1, loss, dropout: None }, optimizer) }
+    }
+
+    fn show(what: &str, m: &TrainingMemory) {
+        println!(
+            "{what}: {} MiB: weights {}, moments {}, gradients {}, average {}, activations {} (unshared {}), largest {}, \
+             {} dispatches",
+            m.total() / MIB,
+            m.weights / MIB,
+            m.moments / MIB,
+            m.gradients / MIB,
+            m.average / MIB,
+            m.activations / MIB,
+            m.activations_unshared / MIB,
+            m.largest / MIB,
+            m.dispatches,
+        );
+    }
+
+    #[test]
+    fn the_full_network_trains_in_3_5_gib_within_default_limits() {
+        for class in CLASSES {
+            let plan = |recompute| {
+                training_memory(&full(), &options(DiceCe::default(), recompute), class, &Limits::default())
+                    .expect("within default limits")
+            };
+            let (kept, again) = (plan(false), plan(true));
+            show(&format!("{class:?}"), &kept);
+            show(&format!("{class:?}, recomputed"), &again);
+            assert!(kept.total() <= 3584 * MIB, "{class:?}: {} MiB", kept.total() / MIB);
+            // The gradients of all parameters are among them either way.
+            assert!(again.activations <= kept.activations * 4 / 5, "{class:?}: {} MiB", again.activations / MIB);
+        }
+    }
+
+    #[test]
+    fn brain_windows_of_128_voxels_train_within_default_limits() {
+        let brats = UnetrConfig { img_size: [128; 3], in_channels: 4, out_channels: 3, ..full() };
+        let [kept, again] = [false, true].map(|recompute| {
+            let loss = DiceCe { sigmoid: true, cross_entropy: 0.0, ..DiceCe::default() };
+            let m = training_memory(&brats, &options(loss, recompute), AdapterClass::Discrete, &Limits::default());
+            let m = m.expect("within default limits");
+            show(&format!("128^3, 4 channels, recompute {recompute}"), &m);
+            m.total()
+        });
+        assert!(kept <= 3584 * MIB && again <= kept * 4 / 5, "{} and {} MiB", kept / MIB, again / MIB);
+    }
+}
