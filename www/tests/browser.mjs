@@ -11,9 +11,13 @@ export function launch(more = []) {
   return chromium.launch({ executablePath, args: [...ARGUMENTS, ...more] });
 }
 
+/** A page stands still while SwiftShader compiles shaders, so no wait measures how fast it is. */
+const PATIENCE_MS = 180_000;
+
 /** A page that fails the test on any uncaught error or violation of the content security policy. */
 export async function open(browser, url, options = {}) {
   const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   const problems = [];
   page.on('pageerror', (error) => problems.push(String(error)));
