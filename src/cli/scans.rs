@@ -25,6 +25,8 @@ pub(super) struct Scans {
     pub affine_source: &'static str,
     pub warnings: Vec<String>,
     pub files: Vec<FileRecord>,
+    /// The user has put the channels into order, by `--series`; names are not to be asked.
+    ordered: bool,
 }
 
 /// How scans are read.
@@ -75,6 +77,7 @@ impl Scans {
             affine_source: first.affine_source,
             warnings: first.warnings,
             files: vec![first.record],
+            ordered: !wanted.is_empty(),
         };
         for next in channels {
             warn_all(&next.path.display().to_string(), &next.warnings);
@@ -104,6 +107,9 @@ impl Scans {
 
     /// Puts scans of one channel each into the model's order, as far as their names tell it.
     pub fn arrange(&mut self, model: &Metadata) {
+        if self.ordered {
+            return;
+        }
         let told = channels::arrange(&mut self.volume, &mut self.files, |f| &f.file, &model.input.channels);
         warn_all("channels", told.as_slice());
         self.warnings.extend(told);

@@ -15,16 +15,20 @@ const SAME: [&[&str]; 6] = [
     &["pd", "pdw"],
 ];
 
+/// Words of a file name that can make up one channel's name.
+const LONGEST: usize = 4;
+
 /// For each of `channels` the index of its file. `None` unless every name holds exactly one channel's name, each another.
 ///
-/// Upper and lower case are the same; a name is cut at everything that is no letter or digit.
+/// Upper and lower case are the same; a name is cut at everything that is no letter or digit. Neighbouring words also
+/// count as one, and the longest reading holds: `T2_FLAIR` is FLAIR and not T2.
 #[must_use]
 pub fn by_name<S: AsRef<str>>(files: &[S], channels: &[String]) -> Option<Vec<usize>> {
-    let channels: Vec<String> = channels.iter().map(|c| common(&letters(c))).collect();
+    let channels: Vec<String> = channels.iter().map(|c| common(&letters(c)).to_owned()).collect();
     let mut order = vec![None; channels.len()];
     for (at, file) in files.iter().enumerate() {
-        let words = words(file.as_ref());
-        let mut found = channels.iter().enumerate().filter(|(_, c)| words.contains(c));
+        let contrasts = contrasts(file.as_ref(), &channels);
+        let mut found = channels.iter().enumerate().filter(|(_, c)| contrasts.contains(c));
         let (Some((channel, _)), None) = (found.next(), found.next()) else {
             return None;
         };
@@ -72,28 +76,41 @@ pub fn arrange<T>(
     Some(told)
 }
 
-/// The words of a file name without its endings, each by its common name.
-fn words(file: &str) -> Vec<String> {
+/// The contrasts that a file name holds, each by its common name: those of `channels`, and the known ones, which may
+/// hide a shorter one.
+fn contrasts(file: &str, channels: &[String]) -> Vec<String> {
     let mut stem = file.to_ascii_lowercase();
     for ending in [".gz", ".nii", ".hdr", ".img", ".dcm"] {
         stem = stem.strip_suffix(ending).unwrap_or(&stem).to_owned();
     }
-    let mut words: Vec<String> = stem.split(|c: char| !c.is_alphanumeric()).map(common).collect();
     // BIDS writes contrast agents apart: sub-01_ce-gadolinium_T1w.
-    if stem.split('_').any(|entity| entity.starts_with("ce-")) {
-        for word in &mut words {
-            *word = common(&format!("ce-{word}"));
+    let agent = stem.split('_').any(|entity| entity.starts_with("ce-"));
+    let words: Vec<&str> = stem.split(|c: char| !c.is_alphanumeric()).collect();
+    let mut found: Vec<(usize, usize, String)> = Vec::new();
+    for length in (1..=LONGEST.min(words.len())).rev() {
+        for (start, run) in words.windows(length).enumerate() {
+            let run = run.concat();
+            let mut contrast = common(&run);
+            if agent {
+                let with = format!("ce-{contrast}");
+                contrast = SAME.iter().find(|same| same.contains(&&*with)).map_or(contrast, |same| same[0]);
+            }
+            let known = channels.iter().any(|c| c == contrast) || SAME.iter().any(|same| same[0] == contrast);
+            let end = start + length;
+            if known && !found.iter().any(|&(a, b, _)| a <= start && end <= b) {
+                found.push((start, end, contrast.to_owned()));
+            }
         }
     }
-    words
+    found.into_iter().map(|(_, _, contrast)| contrast).collect()
 }
 
 fn letters(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_ascii_lowercase()
 }
 
-fn common(word: &str) -> String {
-    SAME.iter().find(|same| same.contains(&word)).map_or(word, |same| same[0]).to_owned()
+fn common(word: &str) -> &str {
+    SAME.iter().find(|same| same.contains(&word)).map_or(word, |same| same[0])
 }
 
 #[cfg(test)]
@@ -119,6 +136,9 @@ mod tests {
         let bids = ["sub-01_ce-gadolinium_T1w.nii.gz", "sub-01_FLAIR.nii.gz", "sub-01_T1w.nii.gz", "sub-01_T2w.nii.gz"];
         assert_eq!(order(&bids, &brats), Some(vec![1, 2, 0, 3]));
         assert_eq!(order(&["case_ADC.hdr", "case_T2.hdr"], &["T2", "ADC"]), Some(vec![1, 0]));
+        let apart = ["x_T1.nii", "x_T1_Gd.nii", "x_T2.nii", "x_T2_FLAIR.nii"];
+        assert_eq!(order(&apart, &["FLAIR", "T1w", "T1-Gd", "T2w"]), Some(vec![3, 0, 1, 2]));
+        assert_eq!(order(&["s_channel_2.nii", "s_channel_1.nii"], &["channel_1", "channel_2"]), Some(vec![1, 0]));
     }
 
     #[test]
@@ -129,6 +149,7 @@ mod tests {
         assert_eq!(order(&["flair_t1.nii", "t1.nii"], &channels), None, "two channels in one name");
         assert_eq!(order(&["flair.nii"], &channels), None, "one file is missing");
         assert_eq!(order(&["flair.nii", "mt1.nii"], &channels), None, "only whole words count");
+        assert_eq!(order(&["t1.nii", "t2_flair.nii"], &["T1", "T2"]), None, "a contrast that the model does not know");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) fn compare(
     known: &[LabelName],
 ) -> Result<Comparison, WebError> {
     let files: Vec<Vec<u8>> = truth.iter().map(|f| Uint8Array::new(&f).to_vec()).collect();
-    let name = names.first().map_or("the reference", String::as_str);
+    let name = names.first().filter(|n| !n.is_empty()).map_or("the reference", String::as_str);
     let (image, rest) = files.split_first().ok_or_else(|| WebError::new("bad-input", "no reference is given"))?;
     if rest.len() > 1 {
         return Err(WebError::new("bad-input", "give one reference file, or a .hdr with its .img"));

@@ -112,8 +112,11 @@ impl Plan {
     pub(super) fn new(segmenter: &mut WebSegmenter, mut scan: Scan, overlap: Option<f64>) -> Result<Self, WebError> {
         segmenter.inner.set_overlap(overlap)?;
         let overlap = overlap.unwrap_or(segmenter.inner.metadata().inference.overlap);
-        let names = &segmenter.inner.metadata().input.channels;
-        scan.warnings.extend(channels::arrange(&mut scan.volume, &mut scan.files, |f| &f.file, names));
+        if !scan.ordered {
+            let names = &segmenter.inner.metadata().input.channels;
+            scan.warnings.extend(channels::arrange(&mut scan.volume, &mut scan.files, |f| &f.file, names));
+            scan.ordered = true;
+        }
         let prepared = segmenter.inner.prepare(&scan.volume)?;
         Ok(Self { scan, prepared, overlap, state: RunState::default() })
     }

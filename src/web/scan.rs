@@ -20,23 +20,27 @@ pub struct Scan {
     pub(super) affine_source: &'static str,
     pub(super) warnings: Vec<String>,
     pub(super) files: Vec<FileRecord>,
+    /// The caller has put the channels into order; names are not to be asked.
+    pub(super) ordered: bool,
 }
 
 #[wasm_bindgen]
 impl Scan {
     /// Reads NIfTI files, one per channel; a `.hdr` may be followed by its `.img`. Or the files of a
-    /// DICOM series; `series` chooses series by their UIDs, one per channel.
+    /// DICOM series; `series` chooses series by their UIDs, one per channel. Files without a name are channels in order.
     #[wasm_bindgen(js_name = fromFiles)]
     pub fn from_files(files: &Array, names: Vec<String>, series: Vec<String>) -> Result<Scan, JsValue> {
         let bytes: Vec<Vec<u8>> = files.iter().map(|f| Uint8Array::new(&f).to_vec()).collect();
+        let ordered = !series.is_empty() || names.iter().all(String::is_empty);
+        let names = filled(names);
         #[cfg(feature = "dicom")]
         if bytes.iter().any(|b| dicom::is_dicom(b)) {
-            return Ok(Self::series(&bytes, &names, series)?);
+            return Ok(Self { ordered, ..Self::series(&bytes, &names, series)? });
         }
         if !series.is_empty() {
             return Err(WebError::new("bad-input", "series is for DICOM files, and these are none").into());
         }
-        Ok(Self::read(&bytes, &names)?)
+        Ok(Self { ordered, ..Self::read(&bytes, &names)? })
     }
 
     /// The scan as an unpacked NIfTI file in 32 bits, as viewers read it; channels become its fourth dimension.
@@ -67,7 +71,7 @@ impl Scan {
         let mut first: Option<(Header, AffineFrom)> = None;
         let mut at = 0;
         while let Some(bytes) = files.get(at) {
-            let name = names.get(at).cloned().unwrap_or_else(|| format!("file {}", at + 1));
+            let name = names.get(at).cloned().unwrap_or_default();
             let image = files.get(at + 1).filter(|_| is_image(names.get(at + 1))).map(Vec::as_slice);
             let scan = nifti::read(bytes, image, &options).map_err(|e| WebError::from(e).about(&name))?;
             let several = files.len() > 1;
@@ -83,7 +87,14 @@ impl Scan {
             AffineFrom::Qform => "qform",
             AffineFrom::Pixdim => "pixdim",
         };
-        Ok(Self { volume: Volume::stack(volumes)?, header: Some(header), affine_source, warnings, files: records })
+        Ok(Self {
+            volume: Volume::stack(volumes)?,
+            header: Some(header),
+            affine_source,
+            warnings,
+            files: records,
+            ordered: false,
+        })
     }
 
     #[cfg(feature = "dicom")]
@@ -109,7 +120,7 @@ impl Scan {
             volumes.push(one.volume);
         }
         let volume = Volume::stack(volumes)?;
-        Ok(Self { volume, header: None, affine_source: "dicom", warnings, files: records })
+        Ok(Self { volume, header: None, affine_source: "dicom", warnings, files: records, ordered: false })
     }
 
     fn voxels(data: Vec<f32>, channels: usize, dims: &[usize], affine: &[f64]) -> Result<Self, WebError> {
@@ -126,8 +137,14 @@ impl Scan {
             0 => Vec::new(),
             _ => vec![format!("{odd} of {} voxels are NaN or infinite", volume.data.len())],
         };
-        Ok(Self { volume, header: None, affine_source: "given", warnings, files: Vec::new() })
+        Ok(Self { volume, header: None, affine_source: "given", warnings, files: Vec::new(), ordered: true })
     }
+}
+
+/// A name for messages in place of none.
+fn filled(names: Vec<String>) -> Vec<String> {
+    let fill = |(at, name): (usize, String)| if name.is_empty() { format!("file {}", at + 1) } else { name };
+    names.into_iter().enumerate().map(fill).collect()
 }
 
 fn is_image(name: Option<&String>) -> bool {

@@ -63,7 +63,7 @@ function packageText(fields) {
 function scanInput(scan, series = []) {
   const all = Array.isArray(scan) ? scan : [scan];
   if (all.length > 0 && all.every((f) => f instanceof Blob || f instanceof ArrayBuffer || ArrayBuffer.isView(f) && !scan.dims)) {
-    const files = all.map((f, i) => ({ name: f.name ?? `channel ${i + 1}`, blob: f instanceof Blob ? f : new Blob([f]) }));
+    const files = all.map((f) => ({ name: f.name ?? '', blob: f instanceof Blob ? f : new Blob([f]) }));
     // A .img follows its .hdr whatever order they were dropped in.
     const rank = ({ name }) => (/\.img(\.gz)?$/i.test(name) ? 1 : 0);
     if (files.some(rank)) files.sort((a, b) => stem(a).localeCompare(stem(b)) || rank(a) - rank(b));
