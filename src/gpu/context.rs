@@ -67,6 +67,20 @@ impl Gpu {
         Ok(Self::new(device, queue, report, limits, features, options.checked))
     }
 
+    /// Adds what a browser tells the page and not the module: the adapter's name, and that it is a software adapter.
+    #[must_use]
+    pub fn described(mut self, name: String, software: bool) -> Self {
+        let mut report = AdapterReport::clone(&self.report);
+        if report.name.is_empty() {
+            report.name = name;
+        }
+        if software {
+            report.class = AdapterClass::Software;
+        }
+        self.report = Arc::new(report);
+        self
+    }
+
     /// A device that validates every call and runs nothing: plans can be checked on a machine without any driver.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn noop() -> Self {
@@ -108,7 +122,7 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             if let Ok(mut faults) = seen.lock() {
                 let text = if message.is_empty() { format!("{reason:?}") } else { message };
-                faults.lost.get_or_insert(text);
+                faults.lost.get_or_insert(text.trim_end_matches('.').to_owned());
             }
         });
         Self {

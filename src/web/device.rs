@@ -54,11 +54,10 @@ struct KernelRow {
 
 #[wasm_bindgen]
 impl Device {
-    /// Opens the device; `defaultLimits` asks for no more than WebGPU guarantees.
-    pub async fn open(default_limits: bool) -> Result<Device, JsValue> {
-        let options = GpuOptions { default_limits, ..GpuOptions::default() };
-        let gpu = Gpu::open(&options).await.map_err(WebError::from)?;
-        Ok(Self { gpu })
+    /// Opens the device. `name` and `software` are what the page was told of the adapter.
+    pub async fn open(name: String, software: bool) -> Result<Device, JsValue> {
+        let gpu = Gpu::open(&GpuOptions::default()).await.map_err(WebError::from)?;
+        Ok(Self { gpu: gpu.described(name, software) })
     }
 
     /// Name, kind, features, and the limits that were asked for.

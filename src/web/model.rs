@@ -45,9 +45,15 @@ impl ModelFile {
         hex(self.hasher.clone().finalize())
     }
 
-    /// All bytes that were pushed.
-    pub fn bytes(&self) -> Uint8Array {
-        Uint8Array::from(self.bytes.as_slice())
+    /// Copies all bytes that were pushed into `target`, of [`ModelFile::length`] bytes. The page makes it, because an
+    /// allocation that fails there must not be thrown through this module.
+    #[wasm_bindgen(js_name = copyTo)]
+    pub fn copy_to(&self, target: &Uint8Array) -> Result<(), JsValue> {
+        if target.length() as usize != self.bytes.len() {
+            return Err(WebError::new("internal", "the target has another length than the file").into());
+        }
+        target.copy_from(&self.bytes);
+        Ok(())
     }
 
     /// Whether it is a checkpoint that [`ModelFile::import`] must make a package of.

@@ -262,6 +262,8 @@ async function segment() {
   for (const text of result.warnings.slice(state.plan.warnings.length)) $('warnings').append(make('li', { textContent: text }));
   $('warnings').hidden = result.warnings.length === 0;
   $('result').hidden = false;
+  // Screen readers say only what changes in a part that was there before.
+  $('spoken').textContent = `Result: ${$('timing').textContent}`;
   await viewer?.showLabels(result.toNifti(), result.labelTable);
   const largest = result.statistics.reduce((a, b) => (b.voxels > a.voxels ? b : a));
   if (largest.centroid_mm) viewer?.goTo(largest.centroid_mm);
@@ -272,6 +274,7 @@ function clearResult() {
   state.result = null;
   $('result').hidden = true;
   $('comparison').hidden = true;
+  $('spoken').textContent = '';
   state.viewer?.clearLabels();
 }
 
@@ -361,6 +364,8 @@ function wire() {
   $('overlap').addEventListener('change', () => plan());
   $('segment').addEventListener('click', segment);
   $('cancel').addEventListener('click', () => state.running?.abort());
+  // The key that started the run may still be held down when Cancel takes its place.
+  $('cancel').addEventListener('keydown', (event) => { if (event.repeat) event.preventDefault(); });
   $('opacity').addEventListener('input', () => { if (state.viewer) state.viewer.opacity = Number($('opacity').value); });
   $('save-labels').addEventListener('click', () => saveResult(state.result.toNifti(), 'labels.nii.gz', 'application/gzip'));
   $('save-csv').addEventListener('click', () => saveResult(state.result.statisticsCsv(), 'statistics.csv', 'text/csv'));

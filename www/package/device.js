@@ -12,22 +12,21 @@ export class Held {
   segmenter = null;
   /** Time of one window of this model on this device, once it is known. */
   windowMs = null;
-  #support = null;
+  #adapter = null;
   #request = null;
 
   async open() {
     if (!this.device) {
-      this.#support = await checkSupport();
-      this.device = await Device.open(false);
+      const { adapter, software } = await checkSupport();
+      this.#adapter = adapter;
+      this.device = await Device.open(adapter?.name ?? '', software);
     }
     return this;
   }
 
   report() {
-    const { name, ...rest } = this.device.report();
-    const { adapter, software } = this.#support;
-    const { vendor, architecture } = adapter ?? {};
-    return { name: name || adapter?.name, ...rest, software: rest.software || software, vendor, architecture };
+    const { vendor, architecture } = this.#adapter ?? {};
+    return { ...this.device.report(), vendor, architecture };
   }
 
   /** Puts a model on the device; the request is kept to do it again. */

@@ -4,7 +4,7 @@ import { openStore } from './store.js';
 const ATTEMPTS = 5;
 
 /**
- * Streams a model into `makeFile(total)`, an object with `push(chunk)`, `length()`, `sha256()` and `free()`.
+ * Streams a model into `makeFile(total)`, an object with `push(chunk)`, `length()`, `copyTo(bytes)`, `sha256()` and `free()`.
  *
  * A broken connection goes on where it stopped, after a reload too if the store can. The hash is checked on every load:
  * against the one the caller gave, and against the one found when the file was stored.
@@ -32,7 +32,9 @@ export async function loadModel({ url, blob, sha256, cache, signal, report, make
 /** The whole file for the page's memory; nothing if that has no room either. */
 function copy(file) {
   try {
-    return new Blob([file.bytes()]);
+    const bytes = new Uint8Array(file.length());
+    file.copyTo(bytes);
+    return new Blob([bytes]);
   } catch {
     return undefined;
   }

@@ -126,7 +126,7 @@ const HANDLERS = {
         statisticsCsv: outcome.statisticsCsv(),
         statisticsJson: outcome.statisticsJson(),
         labelTable: held.segmenter.labelTable(),
-        provenance: { ...provenance(outcome), started: new Date(performance.timeOrigin + start).toISOString() },
+        provenance: { ...outcome.provenance(), started: new Date(performance.timeOrigin + start).toISOString() },
         nifti: outcome.toNifti(),
         plan: timed(run.plan, windowMs),
         windowMs,
@@ -190,12 +190,6 @@ const HANDLERS = {
   },
 };
 
-/** Browsers tell the module no adapter's name. */
-function provenance(outcome) {
-  const record = outcome.provenance();
-  return { ...record, device: { ...record.device, adapter: held.report().name } };
-}
-
 function report(plan) {
   return timed(plan.report(), held.windowMs);
 }
@@ -210,7 +204,7 @@ function bytes(files) {
       return new Uint8Array(await blob.arrayBuffer());
     } catch (error) {
       // Moved or changed since it was chosen.
-      throw new UnetrError('bad-input', `${name} cannot be read (${error.message}): choose it again`, { cause: error });
+      throw new UnetrError('bad-input', `${name || 'a file'} cannot be read (${error.message}): choose it again`, { cause: error });
     }
   }));
 }

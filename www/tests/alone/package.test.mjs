@@ -64,6 +64,10 @@ test('labels on real scans are those of the native program', async (t) => {
     assert.deepEqual(got.labelTable, SHIPPED.package.output.labels);
     assert.equal(got.provenance.model.sha256, SHA256);
     assert.equal(got.device.software, true);
+    const { adapter, software } = got.provenance.device;
+    assert.deepEqual([adapter, software], [got.device.name, true]);
+    assert.match(adapter, /swiftshader/i);
+    assert.ok(file.extensions.toString().includes(JSON.stringify(adapter)), 'the file tells the adapter');
   }
 });
 
