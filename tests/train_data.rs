@@ -201,6 +201,28 @@ fn regions_of_four_channels_overlap_as_the_recipe_says() {
 }
 
 #[test]
+fn files_are_channels_by_their_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let dims = [16, 18, 17];
+    for (c, name) in ["x_t1ce.nii", "x_flair.nii"].into_iter().enumerate() {
+        write_image(&at(name), 1, dims, |_, [x, y, z]| noise(((c * 20 + x) * 20 + y) * 20 + z));
+    }
+    write_labels(&at("seg.nii"), dims, Affine::IDENTITY, |[x, _, _]| u16::from(x > 7));
+    let s = sections(WINDOW, |package| {
+        package["network"]["in_channels"] = json!(2);
+        package["input"]["channels"] = json!(["FLAIR", "T1gd"]);
+    });
+    let images = |order: [&str; 2]| {
+        let case = case("case", order.map(at).to_vec(), at("seg.nii"));
+        s.prepared(&[case], &data(""), None).expect("a sound case").load(0).expect("the case").image.clone()
+    };
+    let right = images(["x_flair.nii", "x_t1ce.nii"]);
+    assert_eq!(right[0], noise(20 * 20 * 20), "the second file is FLAIR");
+    assert!(images(["x_t1ce.nii", "x_flair.nii"]) == right);
+}
+
+#[test]
 fn preprocessing_is_the_models() {
     let folder = tempfile::tempdir().expect("a folder");
     let case = write_case(folder.path(), "a", [20, 22, 24]);

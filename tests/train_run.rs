@@ -507,6 +507,7 @@ fn recipes_say_what_is_wrong_with_them() {
     bad("[validation]", "[validations]", &["validations", "no such key"]);
     bad("num_heads = 2", "num_heads = 5", &["num_heads", "5"]);
     bad("num_heads = 2", "num_heads = 2\nheads = 2", &["network.heads"]);
+    bad("color = \"#e0a040\"", "color = \"#e0a040\", colour = 1", &["output.labels[].colour", "no such key"]);
     bad("every = 6", "every = \"often\"", &["[validation]", "every"]);
     bad("[run]", "[loss]\nclass_weights = [1.0]\n[run]", &["loss.class_weights", "one weight per class"]);
     bad("[run]", "[loss]\nclass_weights = [1.0, -1.0]\n[run]", &["loss.class_weights", "negative"]);

@@ -18,13 +18,19 @@ const SAME: [&[&str]; 6] = [
 /// Words of a file name that can make up one channel's name.
 const LONGEST: usize = 4;
 
+/// One spelling for the names of one contrast: `T1-Gd`, `t1ce` and `T1c` are the same.
+#[must_use]
+pub fn common_name(name: &str) -> String {
+    common(&letters(name)).to_owned()
+}
+
 /// For each of `channels` the index of its file. `None` unless every name holds exactly one channel's name, each another.
 ///
 /// Upper and lower case are the same; a name is cut at everything that is no letter or digit. Neighbouring words also
 /// count as one, and the longest reading holds: `T2_FLAIR` is FLAIR and not T2.
 #[must_use]
 pub fn by_name<S: AsRef<str>>(files: &[S], channels: &[String]) -> Option<Vec<usize>> {
-    let channels: Vec<String> = channels.iter().map(|c| common(&letters(c)).to_owned()).collect();
+    let channels: Vec<String> = channels.iter().map(|c| common_name(c)).collect();
     let mut order = vec![None; channels.len()];
     for (at, file) in files.iter().enumerate() {
         let contrasts = contrasts(file.as_ref(), &channels);

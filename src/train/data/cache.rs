@@ -15,6 +15,7 @@ use super::prepare::{PreparedCase, Source};
 use crate::dataset::Case;
 use crate::report::hex;
 use crate::train::files::{is_partial, write_atomically};
+use crate::volume::nifti::files_of;
 
 /// Changes when preprocessing gives other values.
 const VERSION: &str = "unetr case 1";
@@ -120,24 +121,12 @@ pub fn key(source: &Source, case: &Case) -> Result<String, DataError> {
     for part in [serde_json::to_vec(&source.preprocess), serde_json::to_vec(&source.target)] {
         hash.update(part.map_err(|e| DataError::Stopped { problem: e.to_string() })?);
     }
-    for path in case.images.iter().chain([&case.label]) {
-        for file in [Some(path.clone()), other_of_pair(path)].into_iter().flatten() {
+    for path in source.images(case).into_iter().chain([case.label.as_path()]) {
+        for file in files_of(path) {
             hash.update(digest(&file).map_err(|source| DataError::Io { path: file.clone(), source })?);
         }
     }
     Ok(hex(hash.finalize()))
-}
-
-/// The `.img` of a `.hdr`, or the other way round, if it exists.
-fn other_of_pair(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_string_lossy().into_owned();
-    let (stem, packed) = name.strip_suffix(".gz").map_or((name.as_str(), ""), |stem| (stem, ".gz"));
-    let other = match stem.rsplit_once('.')? {
-        (stem, "hdr") => format!("{stem}.img{packed}"),
-        (stem, "img") => format!("{stem}.hdr{packed}"),
-        _ => return None,
-    };
-    Some(path.with_file_name(other)).filter(|other| other.exists())
 }
 
 fn digest(path: &Path) -> io::Result<[u8; 32]> {

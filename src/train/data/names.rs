@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::error::DataError;
 use super::recipe::DataRecipe;
 use crate::dataset::Dataset;
+use crate::volume::channels;
 use crate::weights::package::{Activation, InputSection, OutputSection};
 
 /// Names as people vary them: letters and digits alone, small.
@@ -23,8 +24,8 @@ pub fn check_names(
     input: &InputSection,
     output: &OutputSection,
 ) -> Result<(), DataError> {
-    let [theirs, ours] = [&dataset.channels, &input.channels].map(|names| names.iter().map(|n| plain(n)).collect());
-    let (theirs, ours): (Vec<String>, Vec<String>) = (theirs, ours);
+    let common = |names: &[String]| names.iter().map(|n| channels::common_name(n)).collect::<Vec<_>>();
+    let (theirs, ours) = (common(&dataset.channels), common(&input.channels));
     let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
     if theirs != ours && theirs.len() == ours.len() && set(&theirs) == set(&ours) {
         let problem = format!("dataset.json has the channels {:?}: give both the same order", dataset.channels);

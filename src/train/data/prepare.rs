@@ -1,6 +1,6 @@
 //! One case: read, checked, and brought to the model's grid.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::crop::Places;
 use super::error::DataError;
@@ -8,6 +8,7 @@ use super::recipe::DataRecipe;
 use super::target::Target;
 use crate::dataset::Case;
 use crate::model::config::UnetrConfig;
+use crate::volume::channels;
 use crate::volume::nifti::{ReadOptions, read_labels_path, read_path};
 use crate::volume::{Affine, LabelMap, Preprocess, SAME_GRID_MM, Volume};
 use crate::weights::package::{InputSection, OutputSection};
@@ -87,16 +88,28 @@ impl Source {
         &self.target
     }
 
+    /// The files of a case in the model's order, as far as their names tell it: what segments a scan does the same.
+    pub(super) fn images<'a>(&self, case: &'a Case) -> Vec<&'a Path> {
+        let images: Vec<&Path> = case.images.iter().map(PathBuf::as_path).collect();
+        let names: Vec<_> = images.iter().map(|p| p.file_name().unwrap_or_default().to_string_lossy()).collect();
+        let order = (images.len() > 1).then(|| channels::by_name(&names, &self.channels)).flatten();
+        order.map_or(images.clone(), |order| order.into_iter().map(|at| images[at]).collect())
+    }
+
     /// Reads a case's files and checks that they fit together and to the network.
     ///
     /// # Errors
     /// A file that cannot be read, files on different grids, another number of channels, an undeclared label.
     pub fn read(&self, case: &Case) -> Result<RawCase, DataError> {
         let options = ReadOptions::default();
-        let first = case.images.first().map_or(Path::new(""), |path| path.as_path());
+        let images = self.images(case);
+        let first = images.first().copied().unwrap_or(Path::new(""));
         let mut volume: Option<Volume> = None;
         let mut warnings = Vec::new();
-        for path in &case.images {
+        if case.images.iter().ne(&images) {
+            warnings.push(format!("{}: the files were put into the model's order by their names", case.name));
+        }
+        for path in images {
             let scan = read_path(path, &options).map_err(|source| DataError::volume(path, source))?;
             warnings.extend(scan.warnings.iter().map(|text| format!("{}: {text}", path.display())));
             match &mut volume {

@@ -140,6 +140,11 @@ impl Metadata {
         }
         let mut out = Vec::new();
         walk("", &self.other, &mut out);
+        let labels = self.output.labels.iter().map(|l| ("labels", &l.other));
+        let regions = self.output.regions.iter().map(|r| ("regions", &r.other));
+        for (list, other) in labels.chain(regions) {
+            walk(&format!("output.{list}[]"), other, &mut out);
+        }
         out
     }
 
