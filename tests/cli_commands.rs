@@ -12,7 +12,7 @@ mod tiny;
 use std::path::Path;
 
 use serde_json::Value;
-use unetr_wgpu::volume::{LabelMap, nifti};
+use unetr_wgpu::volume::{Affine, LabelMap, nifti};
 use unetr_wgpu::weights::Tensors;
 
 use raw_models::tiny_package;
@@ -47,6 +47,52 @@ fn labels_are_compared_with_the_truth() {
     );
     let ran = unetr(&folder, &["evaluate", "--prediction", &truth, "--truth", &truth, "--json"]).expect(0);
     assert_eq!(ran.json()["classes"][0]["dice"]["mean"], 1.0);
+}
+
+#[test]
+fn truth_is_relabelled_as_in_training() {
+    let folder = Folder::new();
+    let (_, model) = hippocampus();
+    let mut object = unetr(&folder, &["info", &model, "--json"]).expect(0).json()["model"]["metadata"].clone();
+    object["training"]["recipe"]["data"]["relabel"] = serde_json::json!({"1": 2, "2": 1});
+    unetr(&folder, &["export", &model, "-o", "plain.safetensors"]).expect(0);
+    folder.write("package.json", object.to_string().as_bytes());
+    unetr(&folder, &["import", "plain.safetensors", "--package", "package.json", "-o", "swapped.safetensors"])
+        .expect(0);
+    let truth = text(&repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz")));
+    let files = ["evaluate", "--prediction", &truth, "--truth", &truth, "-m", "swapped.safetensors", "--json"];
+    let ran = unetr(&folder, &files).expect(0);
+    assert_eq!(ran.json()["classes"][0]["dice"]["mean"], 1.0, "two files are taken as they are");
+    assert!(ran.stderr.contains("1 -> 2, 2 -> 1"), "{}", ran.stderr);
+    let ran = unetr(&folder, &[&files[..], &["--relabel", "training"]].concat()).expect(0);
+    assert_eq!(ran.json()["classes"][0]["dice"]["mean"], 0.0);
+
+    let image = text(&repository(&format!("tests/data/hippocampus/images/{CASE}.nii.gz")));
+    let dataset = serde_json::json!({"training": [], "validation": [{"image": image, "label": truth}]});
+    folder.write("dataset.json", dataset.to_string().as_bytes());
+    for (more, right) in [(&[][..], false), (&["--relabel", "none"], true)] {
+        let arguments = [&["evaluate", "-m", "swapped.safetensors", "dataset.json", "--json"][..], more].concat();
+        let ran = on_device(&folder, &arguments).expect(0);
+        let mean = ran.json()["classes"][0]["dice"]["mean"].as_f64().expect("a number");
+        assert_eq!(mean > 0.8, right, "{more:?}: {mean}");
+        assert!(ran.stderr.contains("1 -> 2, 2 -> 1"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn volumes_of_sheared_grids_are_those_of_their_voxels() {
+    let folder = Folder::new();
+    // Slices tilted by 45 degrees: 1.41 mm from voxel to voxel along z, 1 mm3 each.
+    let rows = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
+    let data = (0..1000).map(|i| u16::from(i < 500)).collect();
+    let map = LabelMap::new(data, [10; 3], Affine(rows)).expect("labels");
+    let mut bytes = Vec::new();
+    nifti::write_labels(&mut bytes, &map, &nifti::WriteOptions::default()).expect("written");
+    folder.write("tilted.nii", &bytes);
+    let arguments = ["evaluate", "--prediction", "tilted.nii", "--truth", "tilted.nii", "--json"];
+    let json = unetr(&folder, &arguments).expect(0).json();
+    let ml = json["cases"][0]["truth_ml"].as_f64().expect("a number");
+    assert!((ml - 0.5).abs() < 1e-9, "{ml}");
 }
 
 #[test]
@@ -156,6 +202,7 @@ fn a_training_step_is_planned() {
     let ran = unetr(&folder, &["info", "--train", "--batch", "8"]).expect(0);
     assert!(ran.stdout.contains("does not fit WebGPU's default limits: "), "{}", ran.stdout);
     unetr(&folder, &["info", "--batch", "2"]).expect(2);
+    unetr(&folder, &["info", "--size", "1000000000000000000,96,96"]).expect(2);
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn equal_monai() {
         };
         let (dims, prediction) = labels("prediction");
         let (_, truth) = labels("truth");
-        let got = evaluate(&prediction, &truth, dims, spacing, &[1, 2, 3]).expect("one grid");
+        let got = evaluate(&prediction, &truth, dims, spacing, spacing.iter().product(), &[1, 2, 3]).expect("one grid");
         for (measure, value) in [
             ("dice", [got[0].dice, got[1].dice, got[2].dice]),
             ("hd", [got[0].hd, got[1].hd, got[2].hd]),
@@ -47,7 +47,7 @@ fn equal_monai() {
 #[test]
 fn empty_masks_give_what_the_table_says() {
     let (full, empty) = (vec![1_u16; 27], vec![0_u16; 27]);
-    let measure = |p: &[u16], t: &[u16]| evaluate(p, t, [3; 3], [1.0, 2.0, 5.0], &[1]).expect("one grid")[0];
+    let measure = |p: &[u16], t: &[u16]| evaluate(p, t, [3; 3], [1.0, 2.0, 5.0], 10.0, &[1]).expect("one grid")[0];
     let equal = measure(&full, &full);
     assert_eq!((equal.dice, equal.hd, equal.hd95, equal.assd), (1.0, 0.0, 0.0, 0.0));
     assert_eq!(equal.presence, Presence::Both);
@@ -114,13 +114,13 @@ fn one_voxel_apart_is_one_spacing() {
 #[test]
 fn lengths_and_spacings_are_checked() {
     let labels = vec![0_u16; 8];
-    let short = evaluate(&labels[..7], &labels, [2; 3], [1.0; 3], &[1]);
+    let short = evaluate(&labels[..7], &labels, [2; 3], [1.0; 3], 1.0, &[1]);
     assert!(matches!(short, Err(MetricsError::Length { what: "the prediction", .. })));
     for spacing in [[0.0, 1.0, 1.0], [f64::NAN, 1.0, 1.0], [1.0, -1.0, 1.0]] {
-        let bad = evaluate(&labels, &labels, [2; 3], spacing, &[1]);
+        let bad = evaluate(&labels, &labels, [2; 3], spacing, 1.0, &[1]);
         assert!(matches!(bad, Err(MetricsError::Spacing { .. })));
     }
-    let huge = evaluate(&labels, &labels, [usize::MAX; 3], [1.0; 3], &[1]);
+    let huge = evaluate(&labels, &labels, [usize::MAX; 3], [1.0; 3], 1.0, &[1]);
     assert!(matches!(huge, Err(MetricsError::Length { .. })));
 }
 

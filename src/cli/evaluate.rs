@@ -1,5 +1,6 @@
 //! `unetr evaluate`: labels against the truth, from files or by running a model over a dataset.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -19,7 +20,7 @@ use crate::metrics;
 use crate::report::label_names;
 use crate::volume::LabelMap;
 use crate::volume::nifti::LabelName;
-use crate::weights::Metadata;
+use crate::weights::{Metadata, Package};
 
 /// Compare labels with the truth: Dice, 95th percentile of the Hausdorff distance, average surface distance, volumes.
 ///
@@ -48,6 +49,10 @@ pub(super) struct Evaluate {
     form: FormArg,
     #[command(flatten)]
     device: DeviceArgs,
+    /// Replace the truth's values before comparing, as `data.relabel` did in the model's training
+    /// [default: training for a dataset, none for two files].
+    #[arg(long, requires = "model")]
+    relabel: Option<Relabel>,
     /// Also write the figures to a file.
     #[arg(short, long, value_name = "OUT.csv|OUT.json")]
     output: Option<PathBuf>,
@@ -63,6 +68,12 @@ pub(super) struct Evaluate {
 enum Split {
     Training,
     Validation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Relabel {
+    Training,
+    None,
 }
 
 impl Evaluate {
@@ -82,11 +93,12 @@ impl Evaluate {
         }
         let mut value = scores.json();
         value["failures"] = json!(failures);
-        self.write(&scores, &value)?;
+        // Printed first: a file that cannot be written must not cost what took hours.
         let printed = match self.json {
             true => print_json(&value),
             false => print(&scores.text()),
         };
+        self.write(&scores, &value)?;
         match failures.len() {
             0 => printed,
             n => {
@@ -133,7 +145,9 @@ impl Evaluate {
         let options = self.form.read_options();
         let model = self.model.as_deref().map(files::model).transpose()?;
         let names = model.as_ref().map_or_else(Vec::new, |p| names_of(p.metadata()));
-        let (p, t) = (scans::labels(prediction, &options)?, scans::labels(truth, &options)?);
+        let (p, mut t) = (scans::labels(prediction, &options)?, scans::labels(truth, &options)?);
+        let map = self.relabels(model.as_ref().map(Package::metadata), Relabel::None);
+        replace(&mut t, &map);
         scans::same_grid(prediction, truth, [(&p.dims, &p.affine), (&t.dims, &t.affine)])?;
         let mut classes: Vec<u16> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
         classes.extend(names.iter().map(|n| n.value));
@@ -153,16 +167,32 @@ impl Evaluate {
         fact("dataset", format!("{}, {} case(s) of its list \"{list}\"", path.display(), cases.len()));
         let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, self.inference.segment_options()))?;
         let names = names_of(package.metadata());
+        let relabel = self.relabels(Some(package.metadata()), Relabel::Training);
         let (mut scores, mut failures) = (Scores::default(), Vec::new());
         for (i, case) in cases.iter().enumerate() {
             note(format!("case {}/{}  {}", i + 1, cases.len(), case.name));
-            if let Err(e) = self.case(&mut segmenter, case, &names, &mut scores) {
+            if let Err(e) = self.case(&mut segmenter, case, (&names, &relabel), &mut scores) {
                 let why = format!("{}: {}", case.name, e.chain());
                 note(format!("warning: {why}"));
                 failures.push(why);
             }
         }
         Ok((scores, failures))
+    }
+
+    /// What the truth's values become; told, because it changes what is compared.
+    fn relabels(&self, model: Option<&Metadata>, default: Relabel) -> BTreeMap<u16, u16> {
+        let map = model.map(relabelled).unwrap_or_default();
+        if map.is_empty() {
+            return map;
+        }
+        let list = map.iter().map(|(old, new)| format!("{old} -> {new}")).collect::<Vec<_>>().join(", ");
+        if self.relabel.unwrap_or(default) == Relabel::None {
+            note(format!("truth values are taken as they are; in the model's training {list} (--relabel training)"));
+            return BTreeMap::new();
+        }
+        fact("truth", format!("values replaced as in the model's training (or --relabel none): {list}"));
+        map
     }
 
     /// The cases asked for and the name of their list.
@@ -183,14 +213,15 @@ impl Evaluate {
         &self,
         segmenter: &mut Segmenter,
         case: &Case,
-        names: &[LabelName],
+        (names, relabel): (&[LabelName], &BTreeMap<u16, u16>),
         scores: &mut Scores,
     ) -> Result<(), CliError> {
         let options = ScanOptions { nifti: self.form.read_options(), series: Vec::new() };
         let mut scans = Scans::read(&case.images, &options)?;
         scans.check_channels(segmenter.metadata())?;
         scans.arrange(segmenter.metadata());
-        let truth = scans::labels(&case.label, &options.nifti)?;
+        let mut truth = scans::labels(&case.label, &options.nifti)?;
+        replace(&mut truth, relabel);
         let image = case.images.first().map_or(Path::new(""), PathBuf::as_path);
         let grids = [(&scans.volume.dims, &scans.volume.affine), (&truth.dims, &truth.affine)];
         scans::same_grid(image, &case.label, grids)?;
@@ -202,6 +233,23 @@ impl Evaluate {
         }
         let classes = names.iter().map(|n| n.value).collect();
         score(scores, case.name.clone(), &result.labels, &truth, classes, names)
+    }
+}
+
+/// The map of label values that a model's training recipe has.
+fn relabelled(metadata: &Metadata) -> BTreeMap<u16, u16> {
+    let recipe = metadata.training.get("recipe");
+    let map = recipe.and_then(|r| r.get("data")?.get("relabel")?.as_object());
+    let numbers = |(old, new): (&String, &serde_json::Value)| Some((old.parse().ok()?, new.as_u64()?.try_into().ok()?));
+    map.into_iter().flatten().filter_map(numbers).collect()
+}
+
+fn replace(labels: &mut LabelMap, map: &BTreeMap<u16, u16>) {
+    if map.is_empty() {
+        return;
+    }
+    for value in &mut labels.data {
+        *value = map.get(value).copied().unwrap_or(*value);
     }
 }
 
@@ -220,8 +268,8 @@ fn score(
     classes.retain(|&c| c != 0);
     classes.sort_unstable();
     classes.dedup();
-    let (dims, spacing) = (truth.dims, truth.affine.spacing());
-    let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, &classes).about(case.clone())?;
+    let (dims, spacing, voxel) = (truth.dims, truth.affine.spacing(), truth.affine.voxel_mm3());
+    let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, voxel, &classes).about(case.clone())?;
     scores.rows.extend(all.into_iter().map(|metrics| {
         let named = names.iter().find(|n| n.value == metrics.class);
         let label = named.map_or_else(|| format!("class_{}", metrics.class), |n| n.name.clone());

@@ -131,11 +131,14 @@ fn overlap(text: &str) -> Result<f64, String> {
     }
 }
 
+/// More voxels along an axis than any scan has.
+const MOST: usize = 1 << 16;
+
 /// `96,96,96` or `96x96x96`.
 pub(super) fn three_sizes(text: &str) -> Result<[usize; 3], String> {
     let sizes: Vec<usize> = text.split([',', 'x']).map(|part| part.trim().parse().unwrap_or(0)).collect();
     match sizes[..] {
-        [x, y, z] if x > 0 && y > 0 && z > 0 => Ok([x, y, z]),
-        _ => Err("three sizes are needed, such as 96,96,96".to_owned()),
+        [x, y, z] if sizes.iter().all(|n| (1..=MOST).contains(n)) => Ok([x, y, z]),
+        _ => Err(format!("three sizes from 1 to {MOST} are needed, such as 96,96,96")),
     }
 }

@@ -64,7 +64,8 @@ pub struct ClassMetrics {
 /// Measures each class of two label maps on one grid.
 ///
 /// # Shapes
-/// `prediction` and `truth`: `(X, Y, Z)`, Z contiguous, of `dims`; `spacing` in mm.
+/// `prediction` and `truth`: `(X, Y, Z)`, Z contiguous, of `dims`; `spacing` in mm; `voxel_mm3` is a voxel's volume, less
+/// than the product of the spacings where the axes are sheared.
 ///
 /// # Errors
 /// Lengths that do not match `dims`, or a spacing that is not positive.
@@ -73,10 +74,11 @@ pub fn evaluate(
     truth: &[u16],
     dims: [usize; 3],
     spacing: [f64; 3],
+    voxel_mm3: f64,
     classes: &[u16],
 ) -> Result<Vec<ClassMetrics>, MetricsError> {
     check(prediction, truth, dims, spacing)?;
-    let voxel_ml = spacing.iter().product::<f64>() / 1000.0;
+    let voxel_ml = voxel_mm3 / 1000.0;
     classes
         .iter()
         .map(|&class| {

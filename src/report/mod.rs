@@ -85,8 +85,15 @@ pub fn hex(bytes: impl AsRef<[u8]>) -> String {
 
 /// Lower-case hexadecimal digits of the SHA-256 of some bytes.
 pub fn sha256(bytes: &[u8]) -> String {
+    sha256_joined(&[bytes])
+}
+
+/// The same of several parts, one after the other.
+pub fn sha256_joined(parts: &[&[u8]]) -> String {
     use sha2::{Digest, Sha256};
-    hex(Sha256::digest(bytes))
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hex(hash.finalize())
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub fn statistics(
             out.push(intensity(name.clone(), values));
         }
     }
-    let voxel_ml = labels.affine.determinant().abs() / 1000.0;
+    let voxel_ml = labels.affine.voxel_mm3() / 1000.0;
     let labels = all
         .into_iter()
         .zip(shapes.iter().zip(intensities))

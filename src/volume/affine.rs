@@ -69,6 +69,12 @@ impl Affine {
         determinant(&self.linear())
     }
 
+    /// Volume of a voxel in mm3.
+    #[must_use]
+    pub fn voxel_mm3(&self) -> f64 {
+        self.determinant().abs()
+    }
+
     /// The map from mm to voxel index.
     ///
     /// # Errors

@@ -59,7 +59,8 @@ pub(super) fn compare(
         warnings.push(format!("{name} has label {value}, which the model does not know"));
         classes.push(value);
     }
-    let all = evaluate(&labels.data, &truth.data, truth.dims, truth.affine.spacing(), &classes)?;
+    let (spacing, voxel) = (truth.affine.spacing(), truth.affine.voxel_mm3());
+    let all = evaluate(&labels.data, &truth.data, truth.dims, spacing, voxel, &classes)?;
     let finite = |v: f64| v.is_finite().then_some(v);
     let rows = all.into_iter().map(|m| Row {
         value: m.class,

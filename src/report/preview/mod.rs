@@ -186,7 +186,7 @@ struct LegendLine {
 /// Every named label and every other that occurs, with its volume.
 fn legend(labels: &LabelMap, names: &[LabelName]) -> Vec<LegendLine> {
     let counts = labels.counts();
-    let voxel_ml = labels.affine.determinant().abs() / 1000.0;
+    let voxel_ml = labels.affine.voxel_mm3() / 1000.0;
     let line = |value: u16, name: String, color: Color| LegendLine {
         color,
         name,
