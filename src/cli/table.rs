@@ -28,11 +28,11 @@ impl Table {
         for row in &self.rows {
             let mut line = String::new();
             for (c, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-                if c == 0 {
-                    line.push_str(&format!("{cell:<width$}"));
-                } else {
-                    line.push_str(&format!("  {cell:>width$}"));
-                }
+                // Widths of format strings end at 65,535, names in files do not.
+                let space = " ".repeat(width - cell.chars().count());
+                let (before, after) = if c == 0 { ("", space.as_str()) } else { (space.as_str(), "") };
+                let gap = if c == 0 { "" } else { "  " };
+                line.extend([gap, before, cell, after]);
             }
             text.push_str(line.trim_end());
             text.push('\n');
@@ -44,6 +44,13 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_is_only_long() {
+        let mut table = Table::new(&["label", "ml"]);
+        table.row(["x".repeat(70_000), "1".to_owned()]);
+        assert_eq!(table.render().lines().map(str::len).collect::<Vec<_>>(), [70_004, 70_004]);
+    }
 
     #[test]
     fn columns_line_up() {

@@ -81,6 +81,16 @@ pub fn qform_only() -> Vec<u8> {
     with(sound(), &[(254, &short(0)), (252, &short(1))])
 }
 
+/// Empty extensions, as many as a small file can hold.
+fn with_many_extensions() -> Vec<u8> {
+    let mut bytes = with(sound(), &[(108, &real(352.0 + 8.0 * 4096.0)), (348, &[1])]);
+    let voxels = bytes.split_off(352);
+    let empty = [8_i32.to_le_bytes(), 6_i32.to_le_bytes()].concat();
+    bytes.extend(empty.repeat(4096));
+    bytes.extend(voxels);
+    bytes
+}
+
 /// One extension of `size` bytes (as written in its head) before the voxels at byte 384.
 pub fn with_extension(size: i32) -> Vec<u8> {
     let sound = sound();
@@ -196,6 +206,7 @@ fn scaling_and_extensions() -> Vec<Bad> {
         ("extension of 7 bytes", with_extension(7), "extension size is 7"),
         ("extension of -16 bytes", with_extension(-16), "extension size is -16"),
         ("extension of 1 MB", with_extension(1 << 20), "only 32 bytes are left"),
+        ("extensions without end", with_many_extensions(), "more than 1024 extensions"),
         ("extension of 2 GB", with_extension(i32::MAX), "extension size is 2147483647"),
     ]
 }

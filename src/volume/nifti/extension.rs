@@ -8,6 +8,9 @@ pub const COMMENT: i32 = 6;
 /// `ecode` of Caret and Connectome Workbench XML (NIFTI_ECODE_CARET), which holds label tables.
 pub const CARET: i32 = 30;
 
+/// More than any program writes; a file that is full of empty ones would take many times its size in memory.
+const MOST: usize = 1024;
+
 /// One header extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
@@ -41,13 +44,14 @@ impl Extension {
 /// `.hdr` file).
 ///
 /// # Errors
-/// An extension smaller than its own head or longer than the region.
+/// An extension smaller than its own head or longer than the region; more than 1,024 of them.
 pub(super) fn parse(
     mut region: &[u8],
     endian: Endian,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Extension>, VolumeError> {
     let mut found = Vec::new();
+    let mut odd = None;
     while let Some((head, _)) = region.split_first_chunk::<8>() {
         if region.iter().all(|&b| b == 0) {
             break;
@@ -64,12 +68,16 @@ pub(super) fn parse(
         let Some(block) = region.get(8..length) else {
             return bad(format!("only {} bytes are left before the voxels", region.len()));
         };
+        if found.len() == MOST {
+            return bad(format!("there are more than {MOST} extensions: the header is damaged"));
+        }
         if length % 16 != 0 {
-            warnings.push(format!("extension size {size} is not a multiple of 16"));
+            odd.get_or_insert(size);
         }
         let end = block.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
         found.push(Extension { code, data: block[..end].to_vec() });
         region = &region[length..];
     }
+    warnings.extend(odd.map(|size| format!("extension size {size} is not a multiple of 16")));
     Ok(found)
 }

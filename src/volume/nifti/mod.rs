@@ -34,5 +34,5 @@ pub use header::{Endian, Header, Version};
 pub use labels::LabelName;
 pub use read::{LabelScan, ReadOptions, Scan, header_only, is_nifti, read, read_labels};
 #[cfg(not(target_arch = "wasm32"))]
-pub use read::{read_labels_path, read_path};
+pub use read::{files_of, read_labels_path, read_path};
 pub use write::{WriteOptions, is_gzip_name, write_labels, write_volume};

@@ -225,24 +225,31 @@ pub fn read_labels_path(path: &std::path::Path, options: &ReadOptions) -> Result
     read_labels(&bytes, img.as_deref(), options)
 }
 
+/// The files that a path stands for: itself, or of a pair, either of which may be named, the header and then the image, if
+/// it is there.
+#[cfg(not(target_arch = "wasm32"))]
+#[must_use]
+pub fn files_of(path: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let sibling = |from: &str, to: &str| name.strip_suffix(from).map(|stem| path.with_file_name(format!("{stem}{to}")));
+    if let Some(header) = sibling(".img", ".hdr").or_else(|| sibling(".img.gz", ".hdr.gz")) {
+        return vec![header, path.to_path_buf()];
+    }
+    let image = sibling(".hdr", ".img").or_else(|| sibling(".hdr.gz", ".img.gz"));
+    std::iter::once(path.to_path_buf()).chain(image.filter(|image| image.exists())).collect()
+}
+
 /// The bytes of a file and, for a pair, of the `.img` beside it.
 #[cfg(not(target_arch = "wasm32"))]
 fn open_path(path: &std::path::Path) -> Result<(Vec<u8>, Option<Vec<u8>>), VolumeError> {
     let open = |path: &std::path::Path| {
         std::fs::read(path).map_err(|source| VolumeError::Io { path: path.display().to_string(), source })
     };
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let sibling = |from: &str, to: &str| name.strip_suffix(from).map(|stem| path.with_file_name(format!("{stem}{to}")));
-    let header = sibling(".img", ".hdr").or_else(|| sibling(".img.gz", ".hdr.gz"));
-    let bytes = open(header.as_deref().unwrap_or(path))?;
+    let files = files_of(path);
+    let bytes = open(files.first().map_or(path, |header| header))?;
     if !header_only(&bytes)?.0.pair {
         return Ok((bytes, None));
     }
-    let image = if header.is_some() {
-        Some(path.to_path_buf())
-    } else {
-        sibling(".hdr", ".img").or_else(|| sibling(".hdr.gz", ".img.gz"))
-    };
-    let image = image.filter(|image| image.exists()).map(|image| open(&image)).transpose()?;
+    let image = files.get(1).map(|image| open(image)).transpose()?;
     Ok((bytes, image))
 }
