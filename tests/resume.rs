@@ -5,7 +5,7 @@ use std::path::Path;
 
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
 use unetr_wgpu::infer::{
-    InferError, LabelBox, Observer, Prepared, Progress, RunState, SegmentOptions, Segmentation, Segmenter,
+    InferError, LabelBox, Observer, Prepared, Progress, Resample, RunState, SegmentOptions, Segmentation, Segmenter,
 };
 use unetr_wgpu::volume::{Affine, Volume};
 use unetr_wgpu::weights::Package;
@@ -78,7 +78,11 @@ impl Observer for Watch {
 }
 
 fn segmenter(gpu: &Gpu, package: &Package) -> Segmenter {
-    let options = SegmentOptions { keep_logits: true, keep_probabilities: true, ..SegmentOptions::default() };
+    resampling(gpu, package, Resample::Probabilities)
+}
+
+fn resampling(gpu: &Gpu, package: &Package, resample: Resample) -> Segmenter {
+    let options = SegmentOptions { keep_logits: true, keep_probabilities: true, resample, ..SegmentOptions::default() };
     pollster::block_on(Segmenter::new(gpu, package, options)).expect("a segmenter")
 }
 
@@ -148,4 +152,17 @@ fn a_rehearsal_leaves_nothing_behind() {
     .expect("a rehearsal");
     assert_eq!(ticks, 2);
     same(&before, &whole(&mut RunState::default()));
+}
+
+#[test]
+fn labels_of_another_grid_are_not_told() {
+    let (package, gpu) = (package(), gpu());
+    let scan = scan(&package);
+    let one = resampling(&gpu, &package, Resample::Labels);
+    let prepared = one.prepare(&scan).expect("a plan");
+    let mut watch = Watch::new(&gpu, 1, None, scan.dims);
+    let result = run(&one, &prepared, &mut RunState::default(), &mut watch).expect("a result");
+    assert_eq!(result.labels.dims, scan.dims);
+    assert!(result.labels.counts().len() > 1, "the scan has labels: {:?}", result.labels.counts());
+    assert!(watch.labels.iter().all(|&(_, times)| times == 0), "they lie on the model's grid");
 }

@@ -1,7 +1,7 @@
 //! `unetr bench`: how fast one window runs here, node by node, or a step of training.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
-
 use std::time::Instant;
 
 use clap::Args;
@@ -69,7 +69,8 @@ impl Bench {
         fact("window", format!("{}, weights as {}", sizes(network.img_size), self.precision.name()));
         let clock = Instant::now();
         let now = || clock.elapsed().as_secs_f64() * 1e3;
-        let report = pollster::block_on(bench(&gpu, &network, half, usize::from(self.repeats), &now))?;
+        let tick = &mut || ControlFlow::Continue(());
+        let report = pollster::block_on(bench(&gpu, &network, half, usize::from(self.repeats), &now, tick))?;
         if self.json {
             let adapter = gpu.adapter();
             return print_json(&json!({

@@ -1,5 +1,7 @@
 //! How fast a network runs on this device, kernel by kernel, against what the device can do at best.
 
+use std::ops::ControlFlow;
+
 use super::InferError;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, MemoryReport, Plan, PlanError, PlanOptions, Residents};
@@ -40,16 +42,18 @@ pub struct BenchReport {
 }
 
 /// Times windows of this network with noise as weights and input; the device should do nothing else meanwhile. `now` is
-/// the host's clock in milliseconds: a browser's is not the standard library's.
+/// the host's clock in milliseconds: a browser's is not the standard library's. `tick` is called after each window and
+/// may stop.
 ///
 /// # Errors
-/// [`InferError`] if the network cannot run.
+/// [`InferError`] if the network cannot run; [`InferError::Cancelled`].
 pub async fn bench(
     gpu: &Gpu,
     config: &UnetrConfig,
     half_weights: bool,
     repeats: usize,
     now: &dyn Fn() -> f64,
+    tick: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<BenchReport, InferError> {
     config.validate()?;
     let mut graph = Graph::new().with_half_weights(half_weights);
@@ -61,9 +65,13 @@ pub async fn bench(
     plan.write(network.input, &HostTensor::noise(graph.shape(network.input).clone(), 1).to_f32())?;
     // Also the runs at whose first pipelines and buffers are made.
     let nodes = timed_nodes(&plan).await?;
-    let mut repeats_ms = Vec::with_capacity(repeats.max(1));
-    for _ in 0..repeats.max(1) {
+    let total = repeats.max(1);
+    let mut repeats_ms = Vec::with_capacity(total);
+    while repeats_ms.len() < total {
         repeats_ms.push(timed_run(&plan, now).await?);
+        if tick().is_break() {
+            return Err(InferError::Cancelled { done: repeats_ms.len(), total });
+        }
     }
     let (fma_gflops, copy_gbs) = ceilings(gpu, now).await?;
     Ok(BenchReport {

@@ -41,6 +41,8 @@ pub(super) struct Decision {
     pub op: Decide,
     /// Size of the labels' grid.
     pub dims: [usize; 3],
+    /// The labels' grid is the scan's.
+    pub on_scan: bool,
     axis: AxisMap,
     ready: usize,
 }
@@ -50,7 +52,7 @@ impl Decision {
     pub fn on_model_grid(dims: [usize; 3], shift: [usize; 3], regions: bool) -> Self {
         let identity = Geometry::identity(dims, crate::volume::Affine::IDENTITY).scan_to_grid();
         let axis = AxisMap { scan_axis: 0, scale: 1.0, offset: 0.0 };
-        Self::new(&identity, axis, shift, regions)
+        Self { on_scan: false, ..Self::new(&identity, axis, shift, regions) }
     }
 
     /// Labels on the scan's grid; `None` if the map does not follow the axes.
@@ -70,7 +72,7 @@ impl Decision {
             begin: [0; 3],
             extent: [0; 3],
         };
-        Self { op, dims: map.scan_dims, axis, ready: 0 }
+        Self { op, dims: map.scan_dims, on_scan: true, axis, ready: 0 }
     }
 
     /// Voxels of one slice across the axis of progress.

@@ -228,7 +228,9 @@ impl Run {
                 let (x, y) = (begin[0] + row / extent[1], begin[1] + row % extent[1]);
                 out[(x * d[1] + y) * d[2] + begin[2]..][..extent[2]].copy_from_slice(values);
             }
-            observer.labels(&LabelBox { begin, extent, labels: &labels });
+            if decision.on_scan {
+                observer.labels(&LabelBox { begin, extent, labels: &labels });
+            }
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! The benchmark of the command line in the tab, so that the two can be compared.
 
+use js_sys::Function;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::error::WebError;
 use super::object;
 use super::segmenter::WebSegmenter;
+use super::watch::Ticks;
 use crate::infer::{NodeTime, bench};
 
 #[derive(Serialize)]
@@ -31,10 +33,14 @@ struct Node {
 
 #[wasm_bindgen(js_class = Segmenter)]
 impl WebSegmenter {
-    /// Times `repeats` windows of this model's network with noise as weights and input.
-    pub async fn bench(&self, repeats: usize) -> Result<JsValue, JsValue> {
+    /// Times `repeats` windows of this model's network with noise as weights and input; `tick()` is called after each and
+    /// may return true to stop.
+    pub async fn bench(&self, repeats: usize, tick: &Function) -> Result<JsValue, JsValue> {
         let network = &self.inner.metadata().network;
-        let report = bench(self.inner.gpu(), network, self.options.half_weights, repeats, &now).await;
+        let mut ticks = Ticks::new(tick);
+        let report =
+            bench(self.inner.gpu(), network, self.options.half_weights, repeats, &now, &mut || ticks.call()).await;
+        ticks.check()?;
         let report = report.map_err(WebError::from)?;
         let node = |n: NodeTime| Node { name: n.name, op: n.op, ms: n.milliseconds, gflop: n.gflop, gb: n.gigabytes };
         object(&Report {

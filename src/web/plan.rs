@@ -1,7 +1,5 @@
 //! A scan made ready to run, and its run.
 
-use std::ops::ControlFlow;
-
 use js_sys::Function;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -11,7 +9,7 @@ use super::object;
 use super::outcome::Outcome;
 use super::scan::Scan;
 use super::segmenter::WebSegmenter;
-use super::watch::Watch;
+use super::watch::{Ticks, Watch};
 use crate::infer::{Prepared, RunState};
 use crate::volume::channels;
 
@@ -95,16 +93,10 @@ impl Plan {
 
     /// Runs one window `times` over and forgets it; `tick()` is called after each and may return true to stop.
     pub async fn rehearse(&self, segmenter: &WebSegmenter, times: usize, tick: &Function) -> Result<(), JsValue> {
-        let mut thrown = Ok(JsValue::UNDEFINED);
-        let mut ticked = || {
-            thrown = tick.call0(&JsValue::NULL);
-            match &thrown {
-                Ok(stop) if !stop.is_truthy() => ControlFlow::Continue(()),
-                _ => ControlFlow::Break(()),
-            }
-        };
-        segmenter.inner.rehearse(&self.prepared, times, &mut ticked).await.map_err(WebError::from)?;
-        thrown.map(|_| ())
+        let mut ticks = Ticks::new(tick);
+        let ran = segmenter.inner.rehearse(&self.prepared, times, &mut || ticks.call()).await;
+        ticks.check()?;
+        Ok(ran.map_err(WebError::from)?)
     }
 }
 

@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::*;
 
 use super::error::WebError;
 use crate::report::provenance::FileRecord;
-use crate::report::sha256;
+use crate::report::sha256_joined;
 #[cfg(feature = "dicom")]
 use crate::volume::dicom;
 use crate::volume::nifti::{self, AffineFrom, Header, ReadOptions, WriteOptions};
@@ -76,7 +76,7 @@ impl Scan {
             let scan = nifti::read(bytes, image, &options).map_err(|e| WebError::from(e).about(&name))?;
             let several = files.len() > 1;
             warnings.extend(scan.warnings.into_iter().map(|w| if several { format!("{name}: {w}") } else { w }));
-            records.push(FileRecord { file: name, sha256: sha256(bytes) });
+            records.push(FileRecord { file: name, sha256: sha256_joined(&[bytes, image.unwrap_or_default()]) });
             first.get_or_insert((scan.header, scan.affine_from));
             volumes.push(scan.volume);
             at += if image.is_some() { 2 } else { 1 };

@@ -13,6 +13,32 @@ const SHARE: f64 = 20.0;
 /// Sums larger than this are not saved: the tab has little memory, and they take its half.
 const MOST_BYTES: u64 = 512 << 20;
 
+/// Calls a function of JavaScript after each step; it may return true to stop, and what it throws stops too.
+pub(super) struct Ticks<'a> {
+    tick: &'a Function,
+    thrown: Option<JsValue>,
+}
+
+impl<'a> Ticks<'a> {
+    pub fn new(tick: &'a Function) -> Self {
+        Self { tick, thrown: None }
+    }
+
+    pub fn call(&mut self) -> ControlFlow<()> {
+        match self.tick.call0(&JsValue::NULL) {
+            Ok(stop) if !stop.is_truthy() => return ControlFlow::Continue(()),
+            Ok(_) => {}
+            Err(error) => self.thrown = Some(error),
+        }
+        ControlFlow::Break(())
+    }
+
+    /// What JavaScript threw.
+    pub fn check(self) -> Result<(), JsValue> {
+        self.thrown.map_or(Ok(()), Err)
+    }
+}
+
 /// Calls two functions of JavaScript; what they throw ends the run.
 pub(super) struct Watch<'a> {
     progress: &'a Function,
