@@ -1,7 +1,7 @@
 // The device, the model on it, and what happens when the device is lost.
 import { Device, ModelFile, Segmenter } from './unetr_wgpu.js';
 import { loadModel } from './download.js';
-import { aborted } from './errors.js';
+import { aborted, release } from './errors.js';
 import { checkSupport } from './support.js';
 
 /** Losses in a row, without a window between them, after which a device is given up. */
@@ -39,6 +39,7 @@ export class Held {
       makeFile: (total) => new ModelFile(total),
     });
     const bytes = file.length();
+    const hash = file.sha256();
     progress('compile', 0, 1);
     let warnings = [];
     if (file.needsImport()) {
@@ -46,13 +47,14 @@ export class Held {
       warnings = made.warnings();
       file = made.intoFile();
     }
-    this.segmenter?.free();
+    release(this.segmenter);
     this.segmenter = null;
     // `create` takes the file, also when it fails.
     this.segmenter = await Segmenter.create(this.device, file, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
     if (signal?.aborted) throw aborted();
     this.windowMs = null;
-    this.#request = { ...request, source: blob ? { ...source, blob } : source };
+    // After a lost device it must be this file again: one run is not to mix two models.
+    this.#request = { ...request, sha256: hash, source: blob ? { ...source, blob } : source };
     progress('compile', 1, 1);
     return { ...this.segmenter.model(), bytes, from, blob, warnings, labelTable: this.segmenter.labelTable(), device: this.report() };
   }
@@ -114,14 +116,14 @@ export class Held {
         }
       }
     } finally {
-      plan.free();
+      release(plan);
     }
   }
 
   async #replace(error) {
     const { windowMs } = this;
-    this.segmenter?.free();
-    this.device?.free();
+    release(this.segmenter);
+    release(this.device);
     this.segmenter = null;
     this.device = null;
     if (!this.#request) throw error;

@@ -1,4 +1,4 @@
-import { UnetrError, aborted, throwIfAborted } from './errors.js';
+import { UnetrError, aborted, release, throwIfAborted } from './errors.js';
 import { openStore } from './store.js';
 
 const ATTEMPTS = 5;
@@ -15,8 +15,13 @@ export async function loadModel({ url, blob, sha256, cache, signal, report, make
   if (blob) {
     const file = makeFile(blob.size);
     await stream(blob.stream(), blob.size, file, signal, report);
-    verify(file, sha256);
-    return { file, from: url ? 'memory' : 'given' };
+    if (!url) {
+      verify(file, sha256);
+      return { file, from: 'given' };
+    }
+    if (!sha256 || matches(file, sha256)) return { file, from: 'memory' };
+    // Another file is wanted now than the one that was kept.
+    release(file);
   }
   const store = await openStore(url, cache);
   const meta = await store?.meta().catch(() => null);
@@ -51,17 +56,20 @@ async function stored(store, meta, { sha256, signal, report, makeFile }) {
     verify(file, sha256);
     return file;
   } catch (error) {
-    file?.free();
+    release(file);
     if (error.code === 'aborted' || error.code === 'out-of-memory') throw error;
     return null;
   }
 }
 
+function matches(file, sha256) {
+  return file.sha256() === sha256.toLowerCase();
+}
+
 function verify(file, wanted) {
   if (!wanted) return;
-  const found = file.sha256();
-  if (found !== wanted.toLowerCase()) {
-    throw new UnetrError('checksum', `the model's SHA-256 is ${found}, expected ${wanted.toLowerCase()}: the file is damaged or another one`);
+  if (!matches(file, wanted)) {
+    throw new UnetrError('checksum', `the model's SHA-256 is ${file.sha256()}, expected ${wanted.toLowerCase()}: the file is damaged or another one`);
   }
 }
 
@@ -98,7 +106,7 @@ async function download({ url, store, meta, signal, report, makeFile, sha256 }) 
     }
     verify(state.file, sha256);
   } catch (error) {
-    state.file?.free();
+    release(state.file);
     store?.close();
     if (error.code === 'checksum') await store?.remove();
     if (typeof error?.code === 'string') throw error;
@@ -139,7 +147,7 @@ async function request({ url, store, state, signal, report, makeFile }) {
     throw gone ? new UnetrError('network', text) : new Error(text);
   }
   if (!goesOn) {
-    state.file?.free();
+    release(state.file);
     state.file = null;
     const encoded = response.headers.has('content-encoding');
     state.total = encoded ? 0 : Number(response.headers.get('content-length') ?? 0);

@@ -32,6 +32,15 @@ export function aborted(cause) {
   return new UnetrError('aborted', 'stopped by the caller', { cause });
 }
 
+/** Frees an object of the module. After a trap that fails, and must not hide the trap. */
+export function release(object) {
+  try {
+    object?.free();
+  } catch {
+    // The worker ends with its module.
+  }
+}
+
 export function throwIfAborted(signal) {
   if (signal?.aborted) throw aborted(signal.reason);
 }

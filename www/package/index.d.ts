@@ -165,7 +165,7 @@ export interface LabelStatistics {
   }[];
 }
 
-/** A box of labels that no later window changes: `(X, Y, Z)`, Z contiguous. */
+/** A box of the scan whose labels no later window changes: `(X, Y, Z)`, Z contiguous. */
 export interface LabelBox {
   begin: [number, number, number];
   extent: [number, number, number];
@@ -243,7 +243,8 @@ export interface Segmenter {
   plan(scan: Scan, options?: SeriesOptions & { overlap?: number; measure?: boolean; signal?: AbortSignal }): Promise<Plan>;
   /**
    * Requests are answered one after the other. A stopped run ends within one window. A run whose device is lost goes on,
-   * on a new one, behind the last window that was saved. `onLabels` hears of parts of the result as they become final.
+   * on a new one, behind the last window that was saved. `onLabels` hears of parts of the result, on the scan's grid, as they become
+   * final; of none with `resample: 'labels'` and for scans that lie oblique to the model's axes.
    */
   segment(
     scan: Scan, options?: RunOptions & SeriesOptions & { overlap?: number; onLabels?: (part: LabelBox) => void },
@@ -295,7 +296,8 @@ export interface KeptModel {
   sha256: string | null;
   /** False for a download that was broken off and will go on. */
   complete: boolean;
-  kept: 'opfs' | 'cache';
+  /** `memory`: until this page is left. */
+  kept: 'opfs' | 'cache' | 'memory';
 }
 
 export function listModels(): Promise<KeptModel[]>;

@@ -43,14 +43,15 @@ async function requireSupport() {
   return support;
 }
 
-function modelSource(model) {
+function modelSource(model, cache) {
   if (model instanceof Blob) return { blob: model };
   // A Blob can be read again should the worker have to be replaced; a transferred buffer could not.
   if (model instanceof ArrayBuffer || ArrayBuffer.isView(model)) return { blob: new Blob([model]) };
   if (typeof model === 'string' || model instanceof URL) {
     if (!URL.canParse(model, here())) throw new UnetrError('bad-input', `options.model is no URL: ${model}`);
     const url = new URL(model, here()).href;
-    return memory.has(url) ? { url, blob: memory.get(url) } : { url };
+    const kept = cache !== 'none' && cache !== false && memory.get(url);
+    return kept ? { url, blob: kept } : { url };
   }
   throw new UnetrError('bad-input', 'options.model must be a URL, a File or an ArrayBuffer');
 }
@@ -65,8 +66,13 @@ function scanInput(scan, series = []) {
   if (all.length > 0 && all.every((f) => f instanceof Blob || f instanceof ArrayBuffer || ArrayBuffer.isView(f) && !scan.dims)) {
     const files = all.map((f) => ({ name: f.name ?? '', blob: f instanceof Blob ? f : new Blob([f]) }));
     // A .img follows its .hdr whatever order they were dropped in.
-    const rank = ({ name }) => (/\.img(\.gz)?$/i.test(name) ? 1 : 0);
-    if (files.some(rank)) files.sort((a, b) => stem(a).localeCompare(stem(b)) || rank(a) - rank(b));
+    const image = ({ name }) => Number(/\.img(\.gz)?$/i.test(name));
+    if (files.some(image)) {
+      const place = (file) => files.findIndex((f) => stem(f) === stem(file));
+      const placed = files.map((file) => ({ file, at: place(file) }));
+      placed.sort((a, b) => a.at - b.at || image(a.file) - image(b.file));
+      files.splice(0, files.length, ...placed.map(({ file }) => file));
+    }
     return { files, series: [series].flat() };
   }
   if (scan?.data && scan.dims && scan.affine) {
@@ -125,7 +131,7 @@ class Segmenter {
 
   async #load({ signal, onProgress } = {}) {
     const { model, precision = 'f32', cache = 'auto', sha256, resample = 'probabilities', package: fields, prefix } = this.#options;
-    const source = modelSource(model);
+    const source = modelSource(model, cache);
     this.#client.start();
     try {
       const { blob, package: metadata, ...loaded } = await this.#client.ask(

@@ -101,9 +101,7 @@ class PrivateFile {
 
   async remove() {
     this.close();
-    for (const ending of ['.json', '.bin']) {
-      await this.#dir.removeEntry(this.#key + ending).catch(() => {});
-    }
+    await forget(this.#dir, this.#key);
   }
 }
 
@@ -235,8 +233,14 @@ export async function clearModels(url) {
   }
   const { href } = new URL(url, globalThis.document?.baseURI ?? location.href);
   memory.delete(href);
-  for (const kind of ['opfs', 'cache']) {
-    const store = await openStore(href, kind);
-    await store?.remove();
+  await forget(await folder(false).catch(() => null), await keyOf(href));
+  const cache = await globalThis.caches?.open(FOLDER).catch(() => null);
+  await cache?.delete(href);
+}
+
+/** Deletes one model's files; pages may, though they cannot write. */
+async function forget(dir, key) {
+  for (const ending of ['.json', '.bin']) {
+    await dir?.removeEntry(key + ending).catch(() => {});
   }
 }

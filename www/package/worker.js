@@ -5,7 +5,7 @@
 import init, { ModelFile, Scan, onPanic } from './unetr_wgpu.js';
 import { Held } from './device.js';
 import { loadModel } from './download.js';
-import { UnetrError, aborted, plain, typed } from './errors.js';
+import { UnetrError, aborted, plain, release, typed } from './errors.js';
 
 const running = new Map();
 const held = new Held();
@@ -98,7 +98,7 @@ const HANDLERS = {
         if (measure && held.windowMs === null) await held.time(plan, signal);
         return report(plan);
       } finally {
-        plan.free();
+        release(plan);
       }
     }) };
   },
@@ -108,7 +108,7 @@ const HANDLERS = {
     progress('preprocess', 0, 1);
     const scan = await read(input);
     if (signal.aborted) {
-      scan.free();
+      release(scan);
       throw aborted();
     }
     const part = parts ? (begin, extent, labels) => self.postMessage({ id, part: { begin, extent, labels } }, [labels.buffer]) : () => {};
@@ -142,7 +142,7 @@ const HANDLERS = {
       progress('postprocess', 1, 1);
       return { value, transfer: [value.labels.buffer, value.nifti.buffer] };
     } finally {
-      outcome.free();
+      release(outcome);
     }
   },
 
@@ -152,8 +152,9 @@ const HANDLERS = {
     return { value: segmenter.compare(labels, Uint32Array.from(dims), Float64Array.from(affine.flat()), files, truth.map((f) => f.name)) };
   },
 
-  async bench({ repeats }) {
-    return { value: { ...(await held.segmenter.bench(repeats)), device: held.report() } };
+  async bench({ repeats }, signal) {
+    const report = await held.segmenter.bench(repeats, () => signal.aborted);
+    return { value: { ...report, device: held.report() } };
   },
 
   async import({ source, sha256, package: fields, prefix }, signal, progress) {
@@ -165,7 +166,7 @@ const HANDLERS = {
     progress('compile', 0, 1);
     const made = file.import(fields, prefix);
     const value = { warnings: made.warnings(), bytes: made.bytes() };
-    made.free();
+    release(made);
     return { value, transfer: [value.bytes.buffer] };
   },
 
@@ -175,7 +176,7 @@ const HANDLERS = {
       const value = { nifti: scan.toNifti(), warnings: scan.warnings() };
       return { value, transfer: [value.nifti.buffer] };
     } finally {
-      scan.free();
+      release(scan);
     }
   },
 

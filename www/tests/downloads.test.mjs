@@ -74,6 +74,7 @@ test('a broken download goes on where it stopped, is kept, and is checked when t
 
 test('what the disk has no room for is kept in memory', async () => {
   const { page, context } = await tab.page();
+  tab.server.log.length = 0;
   const session = await context.newCDPSession(page);
   await session.send('Storage.overrideQuotaForOrigin', { origin: tab.server.url, quotaSize: SHIPPED.bytes >> 1 });
   const got = await page.evaluate(async ([MODEL]) => {
@@ -84,28 +85,36 @@ test('what the disk has no room for is kept in memory', async () => {
       from.push(segmenter.model.from);
       segmenter.dispose();
     }
-    return { from, kept: await listModels() };
+    const kept = await listModels();
+    // Another file is wanted: what is kept is no answer to that.
+    const code = await createSegmenter({ model: MODEL, sha256: '0'.repeat(64) }).catch((error) => error.code);
+    return { from, kept, code };
   }, [MODEL]);
   assert.deepEqual(got.from, ['network', 'memory']);
+  assert.equal(got.code, 'checksum');
+  assert.equal(tab.server.log.filter(({ path }) => path === MODEL).length, 2, 'it was asked for again');
   assert.deepEqual(got.kept.map((m) => [m.kept, m.bytes]), [['memory', SHIPPED.bytes]], 'half a file is not left behind');
   await context.close();
 });
 
-test('a broken download is whole in every place', async () => {
+test('a broken download is whole in every place, and is deleted there', async () => {
   const { page, context } = await tab.page();
-  for (const cache of ['cache', 'memory']) {
+  for (const cache of ['opfs', 'cache', 'memory']) {
     tab.server.breaks.set(MODEL, Math.round(0.3 * SHIPPED.bytes));
-    const from = await page.evaluate(async ([model, sha256, cache]) => {
-      const { createSegmenter } = await import('/unetr-wgpu/index.js');
+    const { from, kept, left } = await page.evaluate(async ([model, sha256, cache]) => {
+      const { createSegmenter, listModels, clearModels } = await import('/unetr-wgpu/index.js');
       const from = [];
       for (let i = 0; i < 2; i += 1) {
         const segmenter = await createSegmenter({ model, sha256, cache });
         from.push(segmenter.model.from);
         segmenter.dispose();
       }
-      return from;
+      const kept = await listModels();
+      await clearModels(model);
+      return { from, kept: kept.map((m) => m.kept), left: await listModels() };
     }, [MODEL, SHA256, cache]);
     assert.deepEqual(from, ['network', cache]);
+    assert.deepEqual([kept, left], [[cache], []]);
     assert.equal(tab.server.breaks.size, 0, 'it was broken');
   }
   await context.close();

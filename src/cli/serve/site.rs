@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use crate::report::sha256;
 
@@ -82,15 +81,11 @@ impl Site {
     /// # Errors
     /// It cannot be opened.
     pub fn add(&mut self, path: &Path) -> io::Result<String> {
-        let metadata = File::open(path)?.metadata()?;
-        if !metadata.is_file() {
+        if !File::open(path)?.metadata()?.is_file() {
             return Err(io::Error::other("not a file"));
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // A file that has changed has another address: browsers keep models by theirs.
-        let since = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        let version = format!("{:x}-{:x}", metadata.len(), since.as_nanos());
-        let at = format!("/local/{}-{version}/{}", self.contents.len(), encoded(&name));
+        let at = format!("/local/{}/{}", self.contents.len(), encoded(&name));
         self.contents.insert(at.clone(), Content::Named(path.to_owned()));
         Ok(at)
     }
