@@ -15,9 +15,9 @@ const state = {
   support: null, segmenter: null, viewer: null, scan: null, plan: null, result: null, running: null, timing: null,
   /** The sample that the scan is, with its reference labels as a file; null for a scan of the user's. */
   sample: null, expert: null,
-  /** Counts the scans that were asked for: only the last one is shown. */
+  /** Counts the scans that were asked for: only the last one is shown; and the way to it, as long as it is not there. */
   asked: 0,
-  opening: false,
+  opening: null,
 };
 const legend = new Legend(isolate);
 let diagnostics;
@@ -34,12 +34,20 @@ function complain({ code, message }) {
   say(/[.!?]$/.test(message) ? message : `${message}.`);
 }
 
+/** Whether something is running, which is then told. */
+function running() {
+  if (state.running) say('Something is running: cancel it or wait for its end, then open the files again.');
+  return state.running !== null;
+}
+
 function refresh() {
   const busy = state.running !== null;
-  $('segment').disabled = !state.plan || busy || state.opening;
+  const opening = state.opening !== null;
+  $('segment').disabled = !state.plan || busy || opening;
   $('segment').hidden = busy;
   $('running').hidden = !busy;
-  for (const id of ['open-scan', 'open-folder', 'open-model', 'sample', 'overlap', 'models', 'compare', 'expert', 'save-model']) $(id).disabled = busy;
+  for (const id of ['open-scan', 'open-folder', 'sample', 'compare', 'expert', 'save-model']) $(id).disabled = busy;
+  for (const id of ['open-model', 'overlap', 'models']) $(id).disabled = busy || opening;
 }
 
 function showAdapter({ webgpu, software, adapter, reason }) {
@@ -94,7 +102,10 @@ function show({ phase, done, total, fraction, etaMs }) {
 async function create(entry, options) {
   for (;;) {
     try {
-      return await createSegmenter({ model: entry.model, package: entry.fields, sha256: entry.fileSha256, ...options });
+      const { model, fields, fileSha256 } = entry;
+      // The program's own files lie on this machine, and may change at their address.
+      const cache = model instanceof URL && model.pathname.startsWith('/local/') ? 'none' : 'auto';
+      return await createSegmenter({ model, package: fields, sha256: fileSha256, cache, ...options });
     } catch (error) {
       if (!error.fields) throw error;
       const values = await askFields(error.fields);
@@ -107,6 +118,9 @@ async function create(entry, options) {
 /** Opens an entry of the pull-down; if that fails, everything stays as it was. */
 async function openModel(entry) {
   if (!state.support.webgpu) return false;
+  // The scan on its way is read and planned by the segmenter that would be taken away.
+  while (state.opening) await state.opening;
+  if (running()) return false;
   const made = await task((options) => create(entry, options));
   if (!made) return false;
   state.timing?.abort();
@@ -123,8 +137,8 @@ async function openModel(entry) {
   $('plan').textContent = '';
   refresh();
   // Another organ's sample would be of no use to this model.
-  const other = state.sample && !state.opening && entry.sample && entry.sample.scan !== state.sample.scan;
-  if (!other || !(await sample())) await plan();
+  const other = state.sample && entry.sample && entry.sample.scan !== state.sample.scan;
+  if (!other || !(await sample())) await replan();
   return true;
 }
 
@@ -134,37 +148,44 @@ async function saveModel() {
   if (made) save(made.model, `${name.replace(/\.[^.]*$/, '')}.safetensors`, 'application/octet-stream');
 }
 
-/** `sample` and `expert`: that it is one, and the labels that are known for it. */
-async function openScan(files, known = {}) {
-  if (files.length === 0) return;
+/** `find()` gives `{files, sample, expert}`; `sample` and `expert`: that it is one, and the labels that are known for it. */
+async function openScan(find) {
   state.asked += 1;
   const turn = state.asked;
-  state.opening = true;
+  // Whoever has asked for another scan meanwhile wants that one.
+  const last = () => turn === state.asked;
+  const work = (async () => {
+    const found = await find();
+    const ready = last() && found?.files.length > 0 && await readable(found.files);
+    if (!ready || !last()) return false;
+    await showScan(found, ready);
+    return true;
+  })();
+  state.opening = work.then(() => {}, () => {});
   refresh();
   try {
-    const shown = await readable(files);
-    if (shown && turn === state.asked) await showScan(files, shown, known);
+    return await work;
+  } catch (error) {
+    if (last()) complain(error);
+    return false;
   } finally {
-    if (turn === state.asked) state.opening = false;
+    if (last()) state.opening = null;
     refresh();
   }
 }
 
-/** What the viewer is to show of these files; null, with the reason told, if they are no scan. */
+/** `{plan, shown}`: the run over these files, and what the viewer is to show of them; null, with the reason told, for no scan. */
 async function readable(files) {
   // The reader that segments decides what a scan is, before anything is drawn.
-  if (state.segmenter && !(await plan(files))) return null;
-  if (!isSeries(files)) return files;
-  try {
-    // The viewer gets what the segmenter reads, on the same grid.
-    return [new File([(await scanToNifti(files)).nifti], 'series.nii')];
-  } catch (error) {
-    complain(error);
-    return null;
-  }
+  const made = state.segmenter ? await planned(files) : null;
+  if (state.segmenter && !made) return null;
+  if (!isSeries(files)) return { plan: made, shown: files };
+  // The viewer gets what the segmenter reads, on the same grid.
+  const { nifti } = await scanToNifti(files);
+  return { plan: made, shown: [new File([nifti], 'series.nii')] };
 }
 
-async function showScan(files, shown, { sample = null, expert = null }) {
+async function showScan({ files, sample = null, expert = null }, { plan, shown }) {
   state.scan = files;
   clearResult();
   $('scan-name').textContent = files.length > 4 ? `${files[0].name} and ${files.length - 1} more` : files.map((f) => f.name).join(', ');
@@ -173,6 +194,8 @@ async function showScan(files, shown, { sample = null, expert = null }) {
   $('sample').hidden = sample !== null;
   $('expert').hidden = expert === null;
   $('expert').textContent = sample?.by ?? '';
+  if (plan) showPlan(plan);
+  if (plan?.windowMs === null) time();
   try {
     await state.viewer?.showScan(shown);
   } catch (error) {
@@ -180,22 +203,27 @@ async function showScan(files, shown, { sample = null, expert = null }) {
   }
 }
 
-/** Plans a run over these files; if they cannot be segmented, says why and leaves everything as it was. */
-async function plan(files = state.scan) {
-  if (!state.segmenter || !files) return false;
+/** A run over these files; null, with the reason told, if they cannot be segmented. */
+async function planned(files) {
   say(null);
   state.timing?.abort();
-  let made;
   try {
-    made = await state.segmenter.plan(files, { ...overlap(), measure: false });
+    return await state.segmenter.plan(files, { ...overlap(), measure: false });
   } catch (error) {
     complain(error);
-    return false;
+    return null;
   }
+}
+
+/** Plans the scan that is open again: the model or the overlap has changed. */
+async function replan() {
+  const { scan } = state;
+  if (!state.segmenter || !scan) return;
+  const made = await planned(scan);
+  if (!made || scan !== state.scan) return;
   showPlan(made);
   refresh();
-  if (made.windowMs === null) time(files);
-  return true;
+  if (made.windowMs === null) time();
 }
 
 function showPlan(made) {
@@ -212,12 +240,13 @@ function showPlan(made) {
 }
 
 /** Measures a window while nobody waits; a run that is started meanwhile comes first. */
-async function time(files) {
+async function time() {
+  const { scan } = state;
   state.timing = new AbortController();
   const { signal } = state.timing;
   try {
-    const made = await state.segmenter.plan(files, { ...overlap(), signal });
-    if (!signal.aborted) showPlan(made);
+    const made = await state.segmenter.plan(scan, { ...overlap(), signal });
+    if (!signal.aborted && scan === state.scan) showPlan(made);
   } catch (error) {
     complain(error);
   }
@@ -248,7 +277,7 @@ async function segment() {
   });
   if (!result) {
     viewer?.clearLabels();
-    if (state.plan?.windowMs === null) time(scan);
+    if (state.plan?.windowMs === null) time();
     return;
   }
   state.result = result;
@@ -265,6 +294,7 @@ async function segment() {
   // Screen readers say only what changes in a part that was there before.
   $('spoken').textContent = `Result: ${$('timing').textContent}`;
   await viewer?.showLabels(result.toNifti(), result.labelTable);
+  if (state.result !== result) return;
   const largest = result.statistics.reduce((a, b) => (b.voxels > a.voxels ? b : a));
   if (largest.centroid_mm) viewer?.goTo(largest.centroid_mm);
   $('result').scrollIntoView({ block: 'nearest' });
@@ -308,10 +338,7 @@ function saveResult(content, ending, type) {
 }
 
 async function opened(files) {
-  if (state.running) {
-    say('Something is running: cancel it or wait for its end, then open the files again.');
-    return;
-  }
+  if (running()) return;
   const { model, fields, scan } = sort(files);
   if (model) {
     const entry = { model, name: model.name, bytes: model.size };
@@ -321,24 +348,18 @@ async function opened(files) {
       say(`${fields.name}: ${error.message}`);
       return;
     }
-    await openModel(entry);
+    // A scan is not to be segmented with another model than the one that came with it.
+    if (!(await openModel(entry))) return;
   }
-  if (scan.length > 0) await openScan(scan);
+  if (scan.length > 0) await openScan(() => ({ files: scan }));
 }
 
-async function sample() {
-  const before = state.asked;
+function sample() {
   const wanted = models?.current?.sample ?? SAMPLE;
-  try {
+  return openScan(async () => {
     const [file, expert] = await Promise.all([wanted.scan, wanted.reference].map(fetchFile));
-    // Who has opened a scan or another model meanwhile wants that one.
-    if (state.asked !== before || wanted !== (models?.current?.sample ?? SAMPLE)) return false;
-    await openScan([file], { sample: wanted, expert });
-    return true;
-  } catch (error) {
-    complain(error);
-    return false;
-  }
+    return { files: [file], sample: wanted, expert };
+  });
 }
 
 function layout(name) {
@@ -361,7 +382,7 @@ function wire() {
   $('expert').addEventListener('click', () => compare(state.expert));
   $('sample').addEventListener('click', sample);
   $('save-model').addEventListener('click', saveModel);
-  $('overlap').addEventListener('change', () => plan());
+  $('overlap').addEventListener('change', replan);
   $('segment').addEventListener('click', segment);
   $('cancel').addEventListener('click', () => state.running?.abort());
   // The key that started the run may still be held down when Cancel takes its place.
@@ -426,13 +447,11 @@ async function start() {
     refused.push($('message').textContent);
     await openModel(models.at());
   }
-  try {
-    // Several are channels, or the files of a series.
-    await openScan(await Promise.all(address.getAll('scan').map(fetchFile)));
-  } catch (error) {
-    refused.push(error.message);
-  }
-  if (!state.scan && state.asked === 0) await sample();
+  // Several are channels, or the files of a series.
+  const scans = address.getAll('scan');
+  const wanted = async () => ({ files: await Promise.all(scans.map(fetchFile)) });
+  if (scans.length > 0 && !(await openScan(wanted)) && $('message').textContent) refused.push($('message').textContent);
+  if (!state.scan && !state.opening) await sample();
   if (refused.length > 0) say(`${refused.join(' ')} What this site has is shown instead.`);
   keepOffline();
 }

@@ -16,8 +16,10 @@ export class Models {
       // The file's own hash: another file at the same address must not be mistaken for the one that is kept.
       models.#entries.push({ ...m, fileSha256: m.sha256, model: new URL(`models/${m.file}`, location.href) });
     }
-    $('models').addEventListener('change', async () => {
-      const entry = models.#entries[$('models').selectedIndex];
+    models.#write();
+    whenChosen($('models'), async () => {
+      const entry = models.#entries[Number($('models').value)];
+      if (!entry || entry === models.current) return;
       if (!(await choose(entry))) models.#write();
     });
     return models;
@@ -56,10 +58,24 @@ export class Models {
   }
 
   #write() {
-    $('models').replaceChildren(...this.#entries.map((entry) => {
+    const none = make('option', { value: '', textContent: 'Choose a model…', disabled: true, selected: true });
+    const options = this.#entries.map((entry, i) => {
       const ms = this.#expected(entry);
       const facts = [entry.bytes && mib(entry.bytes), entry.licence, ms > 0 && `${duration(ms)} a window`].filter(Boolean);
-      return make('option', { textContent: [words(entry.name), ...facts].join(' · '), selected: entry === this.current });
-    }));
+      return make('option', { value: i, textContent: [words(entry.name), ...facts].join(' · '), selected: entry === this.current });
+    });
+    $('models').replaceChildren(...(this.current ? [] : [none]), ...options);
   }
+}
+
+/** Arrow keys on a closed list change it step by step: what lies on the way is not meant, only what is left or confirmed. */
+function whenChosen(select, chosen) {
+  let walking = false;
+  select.addEventListener('keydown', ({ key }) => {
+    if (key === 'Enter' && walking) chosen();
+    walking = key.startsWith('Arrow') || key.startsWith('Page') || key.length === 1 || ['Home', 'End'].includes(key);
+  });
+  select.addEventListener('pointerdown', () => { walking = false; });
+  select.addEventListener('change', () => { if (!walking) chosen(); });
+  select.addEventListener('blur', () => { if (walking) chosen(); });
 }

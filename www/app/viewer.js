@@ -17,8 +17,9 @@ export class Viewer {
   #opacity = 0.6;
   #shown = true;
   #timer = null;
-  /** Counts the scans: a slow one does not take the place of a later one. */
-  #asked = 0;
+  /** Count what was to be shown: what is slow to read does not take the place of something later. */
+  #scans = 0;
+  #overlays = 0;
 
   static async create(canvas, onLocation) {
     const viewer = new Viewer();
@@ -57,18 +58,21 @@ export class Viewer {
   async showScan(files) {
     const [first, second] = files;
     const pair = /\.img(\.gz)?$/i.test(second?.name ?? '') ? { urlImgData: second } : {};
-    this.#asked += 1;
-    const turn = this.#asked;
+    this.#scans += 1;
+    const turn = this.#scans;
     const image = await NVImage.loadFromFile({ file: first, name: first.name, ...pair });
-    if (turn !== this.#asked) return;
+    if (turn !== this.#scans) return;
+    this.clearLabels();
     while (this.#nv.volumes.length > 0) this.#nv.removeVolume(this.#nv.volumes[0]);
-    this.#labels = null;
     this.#nv.addVolume(image);
   }
 
   async showLabels(bytes, table) {
+    this.#overlays += 1;
+    const turn = this.#overlays;
     const file = new File([bytes], 'labels.nii.gz');
     const image = await NVImage.loadFromFile({ file, name: file.name, opacity: this.#shown ? this.#opacity : 0 });
+    if (turn !== this.#overlays) return;
     this.clearLabels();
     this.#labels = image;
     this.#table = table;
@@ -98,6 +102,7 @@ export class Viewer {
   }
 
   clearLabels() {
+    this.#overlays += 1;
     clearTimeout(this.#timer);
     this.#timer = null;
     if (this.#labels) this.#nv.removeVolume(this.#labels);

@@ -121,6 +121,27 @@ test('keys reach everything, and move the crosshair', async () => {
   await context.close();
 });
 
+test('where the first model was not loaded one is chosen, and arrow keys open none that lies on the way', async () => {
+  // A service worker's requests could not be held up.
+  const { page, problems, context } = await open(tab.browser, `${tab.server.url}/style.css`, { serviceWorkers: 'block' });
+  await context.route('**/models/*.safetensors', () => {});
+  await page.goto(tab.server.url);
+  await page.click('#cancel');
+  await page.locator('#models:enabled').waitFor();
+  assert.equal(await page.textContent('#models option:checked'), 'Choose a model…');
+  await context.unroute('**/models/*.safetensors');
+  await page.focus('#models');
+  await page.keyboard.press('ArrowDown');
+  assert.equal(await page.inputValue('#models'), '0');
+  await page.waitForTimeout(300);
+  assert.equal(await page.isVisible('#running'), false);
+  await page.keyboard.press('Enter');
+  await page.locator('#segment:enabled').waitFor();
+  assert.match(await page.textContent('#model-facts'), /million parameters/);
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
 for (const [kind, viewport] of [['desktop', { width: 1280, height: 800 }], ['phone', { width: 390, height: 844 }]]) {
   test(`${kind}, light and dark: readable, named, nothing cut off, nothing jumps`, async (t) => {
     const { page, context } = await ready(tab, { viewport, colorScheme: 'light' });

@@ -113,17 +113,18 @@ test('a run is cancelled by a key, bad files are named, and the next run is righ
   await page.locator('#segment').waitFor();
   assert.equal(await page.isVisible('#message'), false);
 
-  const drop = (name, content) => page.evaluate(([name, content]) => {
+  const drop = (files) => page.evaluate((files) => {
     const data = new DataTransfer();
-    data.items.add(new File([content], name));
+    for (const [name, content] of Object.entries(files)) data.items.add(new File([content], name));
     dispatchEvent(Object.assign(new Event('drop', { cancelable: true }), { dataTransfer: data }));
-  }, [name, content]);
-  await drop('letter.nii', 'Dear reader,');
+  }, files);
+  await drop({ 'letter.nii': 'Dear reader,' });
   await page.locator('#message').waitFor();
   assert.match(await page.textContent('#message'), /letter\.nii: not a NIfTI file/);
   assert.equal(await page.textContent('#scan-name'), 'hippocampus_250.nii.gz');
   await page.screenshot({ path: `${out}app-bad-scan.png` });
-  await drop('weights.safetensors', 'none');
+  // With a model that fails its scan is not opened either.
+  await drop({ 'weights.safetensors': 'none', 'letter.nii': 'Dear reader,' });
   await page.waitForFunction(() => /safetensors/.test(document.querySelector('#message').textContent));
   assert.ok((await page.textContent('#models option:checked')).startsWith(words(SHIPPED.package.name)));
 
