@@ -70,12 +70,24 @@ export class Models {
 
 /** Arrow keys on a closed list change it step by step: what lies on the way is not meant, only what is left or confirmed. */
 function whenChosen(select, chosen) {
-  let walking = false;
-  select.addEventListener('keydown', ({ key }) => {
-    if (key === 'Enter' && walking) chosen();
-    walking = key.startsWith('Arrow') || key.startsWith('Page') || key.length === 1 || ['Home', 'End'].includes(key);
+  let stepping = false;
+  let walked = false;
+  const arrive = () => {
+    const here = walked;
+    walked = false;
+    if (here) chosen();
+    return here;
+  };
+  select.addEventListener('keydown', (event) => {
+    // The focus is elsewhere when the rest of this key's events come.
+    if (event.key === 'Enter' && arrive()) event.preventDefault();
+    // A step is made before this key's turn is over, a choice in an open list later.
+    stepping = true;
+    setTimeout(() => { stepping = false; });
   });
-  select.addEventListener('pointerdown', () => { walking = false; });
-  select.addEventListener('change', () => { if (!walking) chosen(); });
-  select.addEventListener('blur', () => { if (walking) chosen(); });
+  select.addEventListener('change', () => {
+    walked = stepping;
+    if (!walked) chosen();
+  });
+  select.addEventListener('blur', arrive);
 }

@@ -123,7 +123,7 @@ test('keys reach everything, and move the crosshair', async () => {
 
 test('where the first model was not loaded one is chosen, and arrow keys open none that lies on the way', async () => {
   // A service worker's requests could not be held up.
-  const { page, problems, context } = await open(tab.browser, `${tab.server.url}/style.css`, { serviceWorkers: 'block' });
+  const { page, problems, context } = await open(tab.browser, `${tab.server.url}/page`, { serviceWorkers: 'block' });
   await context.route('**/models/*.safetensors', () => {});
   await page.goto(tab.server.url);
   await page.click('#cancel');
