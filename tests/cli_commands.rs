@@ -66,6 +66,10 @@ fn truth_is_relabelled_as_in_training() {
     assert!(ran.stderr.contains("1 -> 2, 2 -> 1"), "{}", ran.stderr);
     let ran = unetr(&folder, &[&files[..], &["--relabel", "training"]].concat()).expect(0);
     assert_eq!(ran.json()["classes"][0]["dice"]["mean"], 0.0);
+    assert_eq!(ran.json()["relabel"], serde_json::json!({"1": 2, "2": 1}));
+    let plain = ["evaluate", "--prediction", &truth, "--truth", &truth, "-m", &model, "--relabel", "training"];
+    let ran = unetr(&folder, &plain).expect(2);
+    assert!(ran.stderr.contains("has no data.relabel"), "{}", ran.stderr);
 
     let image = text(&repository(&format!("tests/data/hippocampus/images/{CASE}.nii.gz")));
     let dataset = serde_json::json!({"training": [], "validation": [{"image": image, "label": truth}]});

@@ -215,11 +215,16 @@ fn files_are_channels_by_their_names() {
     });
     let images = |order: [&str; 2]| {
         let case = case("case", order.map(at).to_vec(), at("seg.nii"));
-        s.prepared(&[case], &data(""), None).expect("a sound case").load(0).expect("the case").image.clone()
+        let prepared = s.prepared(&[case], &data(""), None).expect("a sound case");
+        let told: Vec<String> = prepared.warnings().map(str::to_owned).collect();
+        (prepared.load(0).expect("the case").image.clone(), told)
     };
-    let right = images(["x_flair.nii", "x_t1ce.nii"]);
+    let (right, told) = images(["x_flair.nii", "x_t1ce.nii"]);
     assert_eq!(right[0], noise(20 * 20 * 20), "the second file is FLAIR");
-    assert!(images(["x_t1ce.nii", "x_flair.nii"]) == right);
+    assert!(told.is_empty(), "{told:?}");
+    let (moved, told) = images(["x_t1ce.nii", "x_flair.nii"]);
+    assert!(moved == right);
+    assert!(told[0].contains("by their names: FLAIR = x_flair.nii, T1gd = x_t1ce.nii"), "{told:?}");
 }
 
 #[test]

@@ -146,12 +146,12 @@ impl Evaluate {
         let model = self.model.as_deref().map(files::model).transpose()?;
         let names = model.as_ref().map_or_else(Vec::new, |p| names_of(p.metadata()));
         let (p, mut t) = (scans::labels(prediction, &options)?, scans::labels(truth, &options)?);
-        let map = self.relabels(model.as_ref().map(Package::metadata), Relabel::None);
-        replace(&mut t, &map);
+        let relabel = self.relabels(model.as_ref().map(Package::metadata), Relabel::None)?;
+        replace(&mut t, &relabel);
         scans::same_grid(prediction, truth, [(&p.dims, &p.affine), (&t.dims, &t.affine)])?;
         let mut classes: Vec<u16> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
         classes.extend(names.iter().map(|n| n.value));
-        let mut scores = Scores::default();
+        let mut scores = Scores { relabel, ..Scores::default() };
         score(&mut scores, dataset::stem(prediction), &p, &t, classes, &names)?;
         Ok(scores)
     }
@@ -167,11 +167,11 @@ impl Evaluate {
         fact("dataset", format!("{}, {} case(s) of its list \"{list}\"", path.display(), cases.len()));
         let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, self.inference.segment_options()))?;
         let names = names_of(package.metadata());
-        let relabel = self.relabels(Some(package.metadata()), Relabel::Training);
-        let (mut scores, mut failures) = (Scores::default(), Vec::new());
+        let relabel = self.relabels(Some(package.metadata()), Relabel::Training)?;
+        let (mut scores, mut failures) = (Scores { relabel, ..Scores::default() }, Vec::new());
         for (i, case) in cases.iter().enumerate() {
             note(format!("case {}/{}  {}", i + 1, cases.len(), case.name));
-            if let Err(e) = self.case(&mut segmenter, case, (&names, &relabel), &mut scores) {
+            if let Err(e) = self.case(&mut segmenter, case, &names, &mut scores) {
                 let why = format!("{}: {}", case.name, e.chain());
                 note(format!("warning: {why}"));
                 failures.push(why);
@@ -181,18 +181,23 @@ impl Evaluate {
     }
 
     /// What the truth's values become; told, because it changes what is compared.
-    fn relabels(&self, model: Option<&Metadata>, default: Relabel) -> BTreeMap<u16, u16> {
-        let map = model.map(relabelled).unwrap_or_default();
+    fn relabels(&self, model: Option<&Metadata>, default: Relabel) -> Result<BTreeMap<u16, u16>, CliError> {
+        let map = model.map(relabelled).transpose()?.unwrap_or_default();
         if map.is_empty() {
-            return map;
+            return match self.relabel {
+                Some(Relabel::Training) => Err(CliError::usage(
+                    "--relabel training: the model's package has no data.relabel of its training; leave the option out",
+                )),
+                _ => Ok(map),
+            };
         }
         let list = map.iter().map(|(old, new)| format!("{old} -> {new}")).collect::<Vec<_>>().join(", ");
         if self.relabel.unwrap_or(default) == Relabel::None {
             note(format!("truth values are taken as they are; in the model's training {list} (--relabel training)"));
-            return BTreeMap::new();
+            return Ok(BTreeMap::new());
         }
         fact("truth", format!("values replaced as in the model's training (or --relabel none): {list}"));
-        map
+        Ok(map)
     }
 
     /// The cases asked for and the name of their list.
@@ -213,7 +218,7 @@ impl Evaluate {
         &self,
         segmenter: &mut Segmenter,
         case: &Case,
-        (names, relabel): (&[LabelName], &BTreeMap<u16, u16>),
+        names: &[LabelName],
         scores: &mut Scores,
     ) -> Result<(), CliError> {
         let options = ScanOptions { nifti: self.form.read_options(), series: Vec::new() };
@@ -221,7 +226,7 @@ impl Evaluate {
         scans.check_channels(segmenter.metadata())?;
         scans.arrange(segmenter.metadata());
         let mut truth = scans::labels(&case.label, &options.nifti)?;
-        replace(&mut truth, relabel);
+        replace(&mut truth, &scores.relabel);
         let image = case.images.first().map_or(Path::new(""), PathBuf::as_path);
         let grids = [(&scans.volume.dims, &scans.volume.affine), (&truth.dims, &truth.affine)];
         scans::same_grid(image, &case.label, grids)?;
@@ -237,11 +242,13 @@ impl Evaluate {
 }
 
 /// The map of label values that a model's training recipe has.
-fn relabelled(metadata: &Metadata) -> BTreeMap<u16, u16> {
+fn relabelled(metadata: &Metadata) -> Result<BTreeMap<u16, u16>, CliError> {
     let recipe = metadata.training.get("recipe");
-    let map = recipe.and_then(|r| r.get("data")?.get("relabel")?.as_object());
-    let numbers = |(old, new): (&String, &serde_json::Value)| Some((old.parse().ok()?, new.as_u64()?.try_into().ok()?));
-    map.into_iter().flatten().filter_map(numbers).collect()
+    match recipe.and_then(|r| r.get("data")?.get("relabel")) {
+        None => Ok(BTreeMap::new()),
+        Some(map) => serde_json::from_value(map.clone())
+            .map_err(|e| CliError::failed(format!("training.recipe.data.relabel of the model package is {map}: {e}"))),
+    }
 }
 
 fn replace(labels: &mut LabelMap, map: &BTreeMap<u16, u16>) {

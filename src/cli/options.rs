@@ -139,6 +139,6 @@ pub(super) fn three_sizes(text: &str) -> Result<[usize; 3], String> {
     let sizes: Vec<usize> = text.split([',', 'x']).map(|part| part.trim().parse().unwrap_or(0)).collect();
     match sizes[..] {
         [x, y, z] if sizes.iter().all(|n| (1..=MOST).contains(n)) => Ok([x, y, z]),
-        _ => Err(format!("three sizes from 1 to {MOST} are needed, such as 96,96,96")),
+        _ => Err(format!("three sizes are needed, each from 1 to {MOST}, such as 96,96,96")),
     }
 }

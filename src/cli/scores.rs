@@ -1,5 +1,7 @@
 //! Figures of an evaluation as table, CSV and JSON.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::table::Table;
@@ -22,6 +24,8 @@ pub(super) struct Score {
 #[derive(Default)]
 pub(super) struct Scores {
     pub rows: Vec<Score>,
+    /// What the truth's values became before they were compared.
+    pub relabel: BTreeMap<u16, u16>,
 }
 
 /// Mean over the cases of one class.
@@ -159,7 +163,7 @@ impl Scores {
                 })
             })
             .collect();
-        json!({"cases": rows, "classes": classes, "rules": RULES.replace('\n', " ")})
+        json!({"cases": rows, "classes": classes, "relabel": self.relabel, "rules": RULES.replace('\n', " ")})
     }
 }
 
@@ -185,7 +189,7 @@ mod tests {
             metrics(Presence::FalseAlarm, f64::NAN, f64::NAN, f64::INFINITY),
         ];
         let score = |(i, metrics)| Score { case: format!("case {i}"), label: "spleen".into(), metrics };
-        let scores = Scores { rows: rows.into_iter().enumerate().map(score).collect() };
+        let scores = Scores { rows: rows.into_iter().enumerate().map(score).collect(), ..Scores::default() };
         let class = &scores.json()["classes"][0];
         assert_eq!((&class["dice"]["mean"], &class["dice"]["excluded"]), (&json!(0.4), &json!(1)));
         assert_eq!((&class["hd95_mm"]["mean"], &class["hd95_mm"]["excluded"]), (&json!(3.0), &json!(2)));

@@ -45,6 +45,29 @@ pub fn by_name<S: AsRef<str>>(files: &[S], channels: &[String]) -> Option<Vec<us
     order.into_iter().collect()
 }
 
+/// For each of `channels` the index of its file, by name or else as given; and what the user is to be told: which file is
+/// which channel, where that was not plain.
+#[must_use]
+pub fn order<S: AsRef<str>>(files: &[S], channels: &[String]) -> (Vec<usize>, Option<String>) {
+    let given: Vec<usize> = (0..files.len()).collect();
+    let list = |order: &[usize]| {
+        let pair = |(channel, &at): (&String, &usize)| format!("{channel} = {}", files[at].as_ref());
+        channels.iter().zip(order).map(pair).collect::<Vec<_>>().join(", ")
+    };
+    match by_name(files, channels) {
+        Some(order) if order == given => (order, None),
+        Some(order) => {
+            let told = format!("the files were put into the model's order by their names: {}", list(&order));
+            (order, Some(told))
+        }
+        None => {
+            let why = "the file names do not tell the channels, so they are taken in the order given";
+            let told = format!("{why}: {}", list(&given));
+            (given, Some(told))
+        }
+    }
+}
+
 /// Puts the channels of a study of one file each into the order of `channels`, and `files` with them. Gives what the user
 /// is to be told: which file is which channel, where that was not plain.
 pub fn arrange<T>(
@@ -57,20 +80,7 @@ pub fn arrange<T>(
     if n < 2 || files.len() != n || volume.channels != n {
         return None;
     }
-    let names: Vec<&str> = files.iter().map(&name).collect();
-    let list = |order: &[usize]| {
-        let pairs: Vec<String> = channels.iter().zip(order).map(|(c, &at)| format!("{c} = {}", names[at])).collect();
-        pairs.join(", ")
-    };
-    let given: Vec<usize> = (0..n).collect();
-    let Some(order) = by_name(&names, channels) else {
-        let list = list(&given);
-        return Some(format!("the file names do not tell the channels, so they are taken in the order given: {list}"));
-    };
-    if order == given {
-        return None;
-    }
-    let told = format!("the files were put into the model's order by their names: {}", list(&order));
+    let (order, told) = order(&files.iter().map(&name).collect::<Vec<_>>(), channels);
     let size = volume.voxels();
     let mut data = Vec::with_capacity(volume.data.len());
     for &at in &order {
@@ -79,7 +89,7 @@ pub fn arrange<T>(
     volume.data = data;
     let mut old: Vec<Option<T>> = files.drain(..).map(Some).collect();
     files.extend(order.iter().filter_map(|&at| old[at].take()));
-    Some(told)
+    told
 }
 
 /// The contrasts that a file name holds, each by its common name: those of `channels`, and the known ones, which may

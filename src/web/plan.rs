@@ -107,7 +107,6 @@ impl Plan {
         if !scan.ordered {
             let names = &segmenter.inner.metadata().input.channels;
             scan.warnings.extend(channels::arrange(&mut scan.volume, &mut scan.files, |f| &f.file, names));
-            scan.ordered = true;
         }
         let prepared = segmenter.inner.prepare(&scan.volume)?;
         Ok(Self { scan, prepared, overlap, state: RunState::default() })

@@ -46,8 +46,8 @@ function refresh() {
   $('segment').disabled = !state.plan || busy || opening;
   $('segment').hidden = busy;
   $('running').hidden = !busy;
-  for (const id of ['open-scan', 'open-folder', 'sample', 'compare', 'expert', 'save-model']) $(id).disabled = busy;
-  for (const id of ['open-model', 'overlap', 'models']) $(id).disabled = busy || opening;
+  for (const id of ['open-scan', 'open-folder', 'open-model', 'sample', 'models', 'compare', 'expert', 'save-model']) $(id).disabled = busy;
+  $('overlap').disabled = busy || opening;
 }
 
 function showAdapter({ webgpu, software, adapter, reason }) {
@@ -156,7 +156,7 @@ async function openScan(find) {
   const last = () => turn === state.asked;
   const work = (async () => {
     const found = await find();
-    const ready = last() && found?.files.length > 0 && await readable(found.files);
+    const ready = last() && found.files.length > 0 && await readable(found.files);
     if (!ready || !last()) return false;
     await showScan(found, ready);
     return true;
@@ -169,16 +169,23 @@ async function openScan(find) {
     if (last()) complain(error);
     return false;
   } finally {
-    if (last()) state.opening = null;
+    if (last()) {
+      state.opening = null;
+      // Planning came first; the timing of the scan that is open now, be it the new one or the old, comes after.
+      if (state.plan?.windowMs === null && state.timing?.signal.aborted !== false) time();
+    }
     refresh();
   }
 }
 
-/** `{plan, shown}`: the run over these files, and what the viewer is to show of them; null, with the reason told, for no scan. */
+/** `{plan, shown}`: the run over these files, and what the viewer is to show of them. */
 async function readable(files) {
   // The reader that segments decides what a scan is, before anything is drawn.
-  const made = state.segmenter ? await planned(files) : null;
-  if (state.segmenter && !made) return null;
+  let made = null;
+  if (state.segmenter) {
+    say(null);
+    made = await planned(files);
+  }
   if (!isSeries(files)) return { plan: made, shown: files };
   // The viewer gets what the segmenter reads, on the same grid.
   const { nifti } = await scanToNifti(files);
@@ -195,35 +202,32 @@ async function showScan({ files, sample = null, expert = null }, { plan, shown }
   $('expert').hidden = expert === null;
   $('expert').textContent = sample?.by ?? '';
   if (plan) showPlan(plan);
-  if (plan?.windowMs === null) time();
   try {
     await state.viewer?.showScan(shown);
   } catch (error) {
-    say(`The viewer cannot show this scan: ${error.message}`);
+    if (state.scan === files) say(`The viewer cannot show this scan: ${error.message}`);
   }
 }
 
-/** A run over these files; null, with the reason told, if they cannot be segmented. */
-async function planned(files) {
-  say(null);
+/** A run over these files. */
+function planned(files) {
   state.timing?.abort();
-  try {
-    return await state.segmenter.plan(files, { ...overlap(), measure: false });
-  } catch (error) {
-    complain(error);
-    return null;
-  }
+  return state.segmenter.plan(files, { ...overlap(), measure: false });
 }
 
 /** Plans the scan that is open again: the model or the overlap has changed. */
 async function replan() {
   const { scan } = state;
   if (!state.segmenter || !scan) return;
-  const made = await planned(scan);
-  if (!made || scan !== state.scan) return;
-  showPlan(made);
+  try {
+    const made = await planned(scan);
+    if (scan !== state.scan) return;
+    showPlan(made);
+    if (made.windowMs === null) time();
+  } catch (error) {
+    complain(error);
+  }
   refresh();
-  if (made.windowMs === null) time();
 }
 
 function showPlan(made) {
@@ -340,7 +344,8 @@ function saveResult(content, ending, type) {
 async function opened(files) {
   if (running()) return;
   const { model, fields, scan } = sort(files);
-  if (model) {
+  // Without WebGPU there is nothing to load a model on; scans are still looked at.
+  if (model && state.support.webgpu) {
     const entry = { model, name: model.name, bytes: model.size };
     try {
       if (fields) entry.fields = JSON.parse(await fields.text());
@@ -382,7 +387,10 @@ function wire() {
   $('expert').addEventListener('click', () => compare(state.expert));
   $('sample').addEventListener('click', sample);
   $('save-model').addEventListener('click', saveModel);
-  $('overlap').addEventListener('change', replan);
+  $('overlap').addEventListener('change', () => {
+    say(null);
+    replan();
+  });
   $('segment').addEventListener('click', segment);
   $('cancel').addEventListener('click', () => state.running?.abort());
   // The key that started the run may still be held down when Cancel takes its place.
@@ -447,6 +455,7 @@ async function start() {
     refused.push($('message').textContent);
     await openModel(models.at());
   }
+  if (models && !models.current) models.show();
   // Several are channels, or the files of a series.
   const scans = address.getAll('scan');
   const wanted = async () => ({ files: await Promise.all(scans.map(fetchFile)) });

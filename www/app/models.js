@@ -6,6 +6,8 @@ const pace = (sha256, adapter) => `window-ms ${sha256} ${adapter}`;
 export class Models {
   #entries = [];
   #adapter;
+  /** Whether the list shows a choice that is not confirmed yet. */
+  #walked;
 
   /** `choose(entry)` opens a model and says whether it worked. */
   static async create(adapter, choose) {
@@ -16,11 +18,10 @@ export class Models {
       // The file's own hash: another file at the same address must not be mistaken for the one that is kept.
       models.#entries.push({ ...m, fileSha256: m.sha256, model: new URL(`models/${m.file}`, location.href) });
     }
-    models.#write();
-    whenChosen($('models'), async () => {
+    models.#walked = whenChosen($('models'), async () => {
       const entry = models.#entries[Number($('models').value)];
       if (!entry || entry === models.current) return;
-      if (!(await choose(entry))) models.#write();
+      if (!(await choose(entry))) models.show();
     });
     return models;
   }
@@ -36,7 +37,7 @@ export class Models {
     Object.assign(entry, { name: name || entry.name, bytes, licence, sha256 });
     if (!this.#entries.includes(entry)) this.#entries.push(entry);
     this.current = entry;
-    this.#write();
+    this.show();
   }
 
   /** Remembers how long a window takes here, for the next time. */
@@ -46,7 +47,7 @@ export class Models {
     } catch {
       // Private windows may keep nothing.
     }
-    this.#write();
+    this.show();
   }
 
   #expected({ sha256 }) {
@@ -57,7 +58,9 @@ export class Models {
     }
   }
 
-  #write() {
+  /** Writes the list; a choice that is not confirmed yet stays. */
+  show() {
+    const before = this.#walked() ? $('models').value : null;
     const none = make('option', { value: '', textContent: 'Choose a model…', disabled: true, selected: true });
     const options = this.#entries.map((entry, i) => {
       const ms = this.#expected(entry);
@@ -65,10 +68,12 @@ export class Models {
       return make('option', { value: i, textContent: [words(entry.name), ...facts].join(' · '), selected: entry === this.current });
     });
     $('models').replaceChildren(...(this.current ? [] : [none]), ...options);
+    if (before !== null) $('models').value = before;
   }
 }
 
-/** Arrow keys on a closed list change it step by step: what lies on the way is not meant, only what is left or confirmed. */
+/** Arrow keys on a closed list change it step by step: what lies on the way is not meant, only what is left or
+ * confirmed. Gives a function that tells whether that is still to come. */
 function whenChosen(select, chosen) {
   let stepping = false;
   let walked = false;
@@ -90,4 +95,5 @@ function whenChosen(select, chosen) {
     if (!walked) chosen();
   });
   select.addEventListener('blur', arrive);
+  return () => walked;
 }

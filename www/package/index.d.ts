@@ -101,7 +101,8 @@ export interface Volume {
 /**
  * One NIfTI file, one per channel (a `.hdr` with its `.img`), the files of a DICOM series, or plain voxels. Files whose
  * names each hold one channel's name (T1w, FLAIR, ...) are put into the model's order; others are taken in the order given.
- * `plan.warnings` tells which file became which channel where files were moved or their names do not tell.
+ * `plan.warnings` tells which file became which channel where files were moved or their names do not tell; what has no name,
+ * and series that `series` chose, are the channels in that order, and nothing is told.
  */
 export type Scan = Blob | ArrayBuffer | Uint8Array | (Blob | ArrayBuffer | Uint8Array)[] | Volume;
 

@@ -90,10 +90,25 @@ impl Source {
 
     /// The files of a case in the model's order, as far as their names tell it: what segments a scan does the same.
     pub(super) fn images<'a>(&self, case: &'a Case) -> Vec<&'a Path> {
-        let images: Vec<&Path> = case.images.iter().map(PathBuf::as_path).collect();
-        let names: Vec<_> = images.iter().map(|p| p.file_name().unwrap_or_default().to_string_lossy()).collect();
-        let order = (images.len() > 1).then(|| channels::by_name(&names, &self.channels)).flatten();
-        order.map_or(images.clone(), |order| order.into_iter().map(|at| images[at]).collect())
+        self.order(case).0.into_iter().map(|at| case.images[at].as_path()).collect()
+    }
+
+    fn order(&self, case: &Case) -> (Vec<usize>, Option<String>) {
+        if case.images.len() < 2 || case.images.len() != self.channels.len() {
+            return ((0..case.images.len()).collect(), None);
+        }
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        channels::order(&case.images.iter().map(name).collect::<Vec<_>>(), &self.channels)
+    }
+
+    /// Which file of these cases is which channel, where that was not plain: of the first one, since the others are alike.
+    pub(super) fn channels_told(&self, cases: &[Case]) -> Option<String> {
+        let mut told = cases.iter().filter_map(|case| Some((&case.name, self.order(case).1?)));
+        let (name, text) = told.next()?;
+        Some(match told.count() {
+            0 => format!("{name}: {text}"),
+            more => format!("{name} and {more} more case(s): {text}"),
+        })
     }
 
     /// Reads a case's files and checks that they fit together and to the network.
@@ -106,9 +121,6 @@ impl Source {
         let first = images.first().copied().unwrap_or(Path::new(""));
         let mut volume: Option<Volume> = None;
         let mut warnings = Vec::new();
-        if case.images.iter().ne(&images) {
-            warnings.push(format!("{}: the files were put into the model's order by their names", case.name));
-        }
         for path in images {
             let scan = read_path(path, &options).map_err(|source| DataError::volume(path, source))?;
             warnings.extend(scan.warnings.iter().map(|text| format!("{}: {text}", path.display())));

@@ -22,6 +22,8 @@ pub type Progress<'a> = dyn Fn(usize, usize) -> ControlFlow<()> + Sync + 'a;
 #[derive(Debug)]
 pub struct Prepared {
     source: Source,
+    /// Which file is which channel, where that was not plain.
+    channels: Option<String>,
     cases: Vec<Stored>,
     cache: Option<Cache>,
     /// The cases read last from files: the samples of a case follow each other.
@@ -65,7 +67,8 @@ impl Prepared {
             return Err(DataError::AllEmpty { cases: cases.len() });
         }
         let keep = data.threads + 1;
-        Ok(Self { source: source.clone(), cases: stored, cache, recent: Mutex::default(), keep })
+        let channels = source.channels_told(cases);
+        Ok(Self { source: source.clone(), cases: stored, channels, cache, recent: Mutex::default(), keep })
     }
 
     /// How many cases there are; at least one.
@@ -104,7 +107,8 @@ impl Prepared {
 
     /// What is doubtful about the cases, in their order.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
-        self.cases.iter().flat_map(|stored| stored.warnings.iter().map(String::as_str))
+        let cases = self.cases.iter().flat_map(|stored| &stored.warnings);
+        self.channels.iter().chain(cases).map(String::as_str)
     }
 
     /// 64 hexadecimal digits that change with any file, its place in the list, or a setting of preprocessing. A resumed
@@ -165,7 +169,8 @@ pub fn check(
     if !cases.is_empty() && !checked.iter().any(|(_, labelled)| *labelled) {
         return Err(DataError::AllEmpty { cases: cases.len() });
     }
-    Ok(checked.into_iter().flat_map(|(warnings, _)| warnings).collect())
+    let channels = source.channels_told(cases);
+    Ok(channels.into_iter().chain(checked.into_iter().flat_map(|(warnings, _)| warnings)).collect())
 }
 
 /// All results, or the problems of all cases that have one.

@@ -82,8 +82,15 @@ test('plain voxels give what their file gives, and plans come before runs', asyn
     const again = await segmenter.plan(scan);
     const second = performance.now() - start;
     const result = await segmenter.segment(scan);
+    // A benchmark that is stopped lets the next request in.
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 1000);
+    const stopped = await segmenter.benchmark({ repeats: 1000, signal: controller.signal }).catch((error) => error.code);
+    const asked = performance.now();
+    await segmenter.plan(scan);
+    const waited = performance.now() - asked;
     segmenter.dispose();
-    return { unmeasured, plan, again, second, inferMs: result.timings.inferMs, dims: result.dims, affine: result.affine, length: result.labels.length };
+    return { stopped, waited, unmeasured, plan, again, second, inferMs: result.timings.inferMs, dims: result.dims, affine: result.affine, length: result.labels.length };
   });
   assert.equal(got.plan.windows, 1);
   assert.ok(got.plan.memory.total > got.plan.memory.weights && got.plan.memory.weights >= SHIPPED.bytes / 3);
@@ -94,4 +101,6 @@ test('plain voxels give what their file gives, and plans come before runs', asyn
   assert.deepEqual(got.dims, ROI.map((n, axis) => n - axis - 2));
   assert.equal(got.length, got.dims.reduce((a, b) => a * b));
   assert.deepEqual(got.affine[3], [0, 0, 0, 1]);
+  assert.equal(got.stopped, 'aborted');
+  assert.ok(got.waited < 500 * got.plan.windowMs, `the benchmark went on for ${got.waited} ms`);
 });

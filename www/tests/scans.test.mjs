@@ -1,4 +1,4 @@
-// DICOM series in the tab: the package's labels against the native program's, and the app from files to labels.
+// Scans of several files in the tab: DICOM series against the native program's labels, pairs, and the app from files to labels.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -52,6 +52,24 @@ test('a series in any order gives the labels of the native program', async () =>
   assert.equal(values.length, 35 * 51 * 32);
   assert.equal(values.reduce((a, b) => a + b, 0), 3_346_681);
   assert.deepEqual(got.doubts, []);
+});
+
+test('pairs of header and image are channels in the order they are given', async () => {
+  const got = await tab.run(async ({ scanToNifti, affine }) => {
+    const pair = async (name, value) => {
+      const { nifti } = await scanToNifti({ data: new Float32Array(8).fill(value), dims: [2, 2, 2], affine });
+      const view = new DataView(nifti.buffer);
+      const offset = view.getFloat32(108, true);
+      view.setFloat32(108, 0, true);
+      view.setUint8(345, 'i'.charCodeAt(0));
+      return [new File([nifti.slice(0, 352)], `${name}.hdr`), new File([nifti.slice(offset)], `${name}.img`)];
+    };
+    const [z, a] = [await pair('z', 1), await pair('a', 2)];
+    const { nifti } = await scanToNifti([z[1], a[0], z[0], a[1]]);
+    const offset = new DataView(nifti.buffer).getFloat32(108, true);
+    return Array.from(new Float32Array(nifti.buffer.slice(offset)));
+  });
+  assert.deepEqual(got, [...Array(8).fill(1), ...Array(8).fill(2)]);
 });
 
 test('the app shows and segments the files of a series', LONG, async () => {
