@@ -161,13 +161,13 @@ impl Evaluate {
         self.outputs(&[path, model])?;
         let (list, cases) = self.cases(path)?;
         let package = files::model(model)?;
+        let relabel = self.relabels(Some(package.metadata()), Relabel::Training)?;
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
         fact("model", format!("{} {}", package.metadata().name, package.metadata().version));
         fact("dataset", format!("{}, {} case(s) of its list \"{list}\"", path.display(), cases.len()));
         let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, self.inference.segment_options()))?;
         let names = names_of(package.metadata());
-        let relabel = self.relabels(Some(package.metadata()), Relabel::Training)?;
         let (mut scores, mut failures) = (Scores { relabel, ..Scores::default() }, Vec::new());
         for (i, case) in cases.iter().enumerate() {
             note(format!("case {}/{}  {}", i + 1, cases.len(), case.name));

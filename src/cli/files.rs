@@ -1,6 +1,7 @@
 //! Reading models and hashing files.
 
-use std::io::Read;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -25,20 +26,9 @@ pub(super) fn model(path: &Path) -> Result<Package, CliError> {
 pub(super) fn record(path: &Path) -> Result<FileRecord, CliError> {
     let mut hash = Sha256::new();
     for part in nifti::files_of(path) {
-        update(&mut hash, &part)?;
+        File::open(&part).and_then(|mut file| io::copy(&mut file, &mut hash)).at(&part)?;
     }
     Ok(FileRecord { file: file_name(path), sha256: hex(hash.finalize()) })
-}
-
-fn update(hash: &mut Sha256, path: &Path) -> Result<(), CliError> {
-    let mut file = std::fs::File::open(path).at(path)?;
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut piece).at(path)? {
-            0 => return Ok(()),
-            n => hash.update(&piece[..n]),
-        }
-    }
 }
 
 /// The last part of a path.

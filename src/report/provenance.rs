@@ -13,7 +13,8 @@ use super::NOTICE;
 pub struct FileRecord {
     /// Name without folders.
     pub file: String,
-    /// SHA-256 of its bytes; of a pair, of header and image one after the other; of a DICOM series, of the sorted list of its files' SHA-256, a line each.
+    /// SHA-256 of its bytes; of a pair, of header and image one after the other; of a DICOM series, of the sorted list of
+    /// its files' SHA-256, a line each.
     pub sha256: String,
 }
 

@@ -81,6 +81,9 @@ pub fn arrange<T>(
         return None;
     }
     let (order, told) = order(&files.iter().map(&name).collect::<Vec<_>>(), channels);
+    if order.is_sorted() {
+        return told;
+    }
     let size = volume.voxels();
     let mut data = Vec::with_capacity(volume.data.len());
     for &at in &order {

@@ -4,7 +4,7 @@
 //! `(3)`), named by SHA-256 of everything its content depends on: the `input` section, the labels' map and the case's
 //! files. A changed setting or file thus has another name. Files are written under a temporary name, flushed and renamed.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -130,13 +130,7 @@ pub fn key(source: &Source, case: &Case) -> Result<String, DataError> {
 }
 
 fn digest(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = std::fs::File::open(path)?;
     let mut hash = Sha256::new();
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hash.finalize().into()),
-            n => hash.update(piece.get(..n).unwrap_or_default()),
-        }
-    }
+    io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
+    Ok(hash.finalize().into())
 }
