@@ -191,7 +191,12 @@ impl Evaluate {
                 _ => Ok(map),
             };
         }
-        let list = map.iter().map(|(old, new)| format!("{old} -> {new}")).collect::<Vec<_>>().join(", ");
+        // Atlases have hundreds.
+        let first = map.iter().take(5).map(|(old, new)| format!("{old} -> {new}")).collect::<Vec<_>>().join(", ");
+        let list = match map.len().saturating_sub(5) {
+            0 => first,
+            more => format!("{first} and {more} more"),
+        };
         if self.relabel.unwrap_or(default) == Relabel::None {
             note(format!("truth values are taken as they are; in the model's training {list} (--relabel training)"));
             return Ok(BTreeMap::new());
