@@ -11,6 +11,7 @@ struct Params { samples: u32, channels: u32, k: u32, x: u32, y: u32, z: u32, par
 #if WEIGHTS
 @group(0) @binding(#) var<storage, read> x: array<f32>;
 @group(0) @binding(#) var<storage, read_write> partials: array<vec4<f32>>;
+#import phase_partials
 #else
 @group(0) @binding(#) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(#) var<storage, read_write> dx: array<f32>;
@@ -76,11 +77,7 @@ fn forward(
     }
 #unroll i in 0..HELD
 #unroll o in 0..2
-    if (c + $iu < params.channels && k + $ou < params.k) {
-        let to = ((part * params.channels + c + $iu) * params.k + k + $ou) * 2u;
-        partials[to] = near_$i_$o;
-        partials[to + 1u] = far_$i_$o;
-    }
+    store(part, c + $iu, k + $ou, near_$i_$o, far_$i_$o);
 #end
 #end
 #else

@@ -28,6 +28,8 @@ shaders![
     "common/index",
     "common/linear_end",
     "common/mask",
+    #[cfg(feature = "train")]
+    "common/phase_partials",
     "common/runs",
     "common/values",
     #[cfg(feature = "train")]
