@@ -103,6 +103,28 @@ fn the_app_is_served_to_this_machine_and_nothing_else_is() {
 }
 
 #[test]
+fn connections_that_stay_open_hold_up_no_other() {
+    // On a busy machine, where all arrive before the server has looked at one, many times over.
+    for _ in 0..10 {
+        let Some(server) = serve(&[]) else {
+            return;
+        };
+        // As browsers do: some opened in advance and silent, the others kept for the next file.
+        let connect = || TcpStream::connect(&server.place).expect("a connection");
+        let mut open: Vec<_> = (0..24).map(|_| connect()).collect();
+        for stream in &mut open[8..] {
+            write!(stream, "GET / HTTP/1.1\r\nHost: {}\r\n\r\n", server.place).expect("sent");
+        }
+        for stream in &mut open[8..] {
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+            let mut start = [0; 12];
+            stream.read_exact(&mut start).expect("an answer on every connection");
+            assert_eq!(&start, b"HTTP/1.1 200");
+        }
+    }
+}
+
+#[test]
 fn a_scan_of_the_user_is_served_under_the_address_it_prints() {
     let scan = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hippocampus/images/hippocampus_250.nii.gz");
     let Some(server) = serve(&[scan.to_str().expect("UTF-8")]) else {
