@@ -369,10 +369,8 @@ impl<'a> Run<'a> {
         let loss = &self.recipe.loss;
         let classes = self.recipe.metadata.network.out_channels.max(2) as f64;
         let ignorance = f64::from(loss.dice) + f64::from(loss.cross_entropy) * classes.ln();
-        // Where nothing is labelled, the Dice loss is that of a network that knows nothing, however good this one is.
-        let tells = batches.iter().any(|b| b.label.iter().any(|&v| v != 0.0));
-        let diverged = tells.then(|| self.state.watch.add(stepped.loss, ignorance)).flatten();
-        if let Some((beginning, now)) = diverged {
+        let labelled = batches.iter().any(|b| b.label.iter().any(|&v| v != 0.0));
+        if let Some((beginning, now)) = self.state.watch.add(stepped.loss, ignorance, labelled) {
             return Err(TrainError::Diverged { step: t, beginning, now, saved: self.saved });
         }
         self.state.step = t;
