@@ -6,9 +6,11 @@ import { test } from 'node:test';
 import { launch, open } from './browser.mjs';
 import { SHIPPED, root, unetr } from './page.mjs';
 
+const MODEL = `${root}models/hippocampus.safetensors`;
+
 test('the program serves an app that segments the scan it was given', async () => {
   const scan = `${root}tests/data/hippocampus/images/hippocampus_087.nii.gz`;
-  const server = spawn(unetr, ['serve', '--port', '0', scan], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const server = spawn(unetr, ['serve', '--port', '0', '--model', MODEL, scan], { stdio: ['ignore', 'pipe', 'pipe'] });
   const browser = await launch();
   try {
     const address = await new Promise((resolve, reject) => {
@@ -24,6 +26,12 @@ test('the program serves an app that segments the scan it was given', async () =
     assert.equal(await page.textContent('#scan-name'), 'hippocampus_087.nii.gz');
     assert.equal(await page.$$eval('#legend tr', (all) => all.length), SHIPPED.package.output.labels.length);
     assert.ok(Number(await page.textContent('#legend tr:first-child .number')) > 0.5);
+    const kept = await page.evaluate(async () => {
+      const root = await navigator.storage.getDirectory();
+      const folders = await Array.fromAsync(root.keys());
+      return [...folders, ...(await caches.keys()).filter((name) => name === 'unetr-wgpu')];
+    });
+    assert.deepEqual(kept, [], 'a file of this machine may change at its address, so none is kept');
     assert.deepEqual(problems, [], 'nothing is against the policy');
     await context.close();
   } finally {
