@@ -1,7 +1,7 @@
 // y = (x - mean) / sqrt(var + eps) * w + b over the last axis, biased variance.
 //   x, y  (rows, width)
 //   w, b  (width)
-// LANES invocations share a row; one lane needs no barrier and suits software adapters.
+// One invocation per row, or, SHARED, a group: barriers are slow on software adapters.
 #import index
 
 struct Params { rows: u32, width: u32, eps: f32 }
@@ -12,22 +12,7 @@ struct Params { rows: u32, width: u32, eps: f32 }
 @group(0) @binding(#) var<storage, read_write> y: array<f32>;
 
 #if SHARED
-var<workgroup> sh_sums: array<f32, 64>;
-
-// The sum over the group in a fixed tree.
-fn total(lane: u32, value: f32) -> f32 {
-    sh_sums[lane] = value;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            sh_sums[lane] += sh_sums[lane + half];
-        }
-        workgroupBarrier();
-    }
-    let sum = sh_sums[0];
-    workgroupBarrier();
-    return sum;
-}
+#import group_sum
 #end
 
 @compute @workgroup_size(64)
@@ -55,7 +40,7 @@ fn forward(
         sum += x[first + i];
     }
 #if SHARED
-    sum = total(lane, sum);
+    sum = group_sum(lane, sum);
 #end
     let mean = sum / f32(params.width);
     var squares = 0.0;
@@ -64,7 +49,7 @@ fn forward(
         squares = fma(d, d, squares);
     }
 #if SHARED
-    squares = total(lane, squares);
+    squares = group_sum(lane, squares);
 #end
     let rstd = 1.0 / sqrt(squares / f32(params.width) + params.eps);
     for (var i = start; i < params.width; i += step) {

@@ -1,9 +1,9 @@
-// Gradients of layer norm. The first stage, one invocation per row: dx = rstd (w dy - mean(w dy) - x_hat mean(w dy x_hat));
-// the second (WEIGHTS), one per column and part of the rows: sums of dy x_hat and of dy.
-//   x, dy, dx  (rows, width)
-//   w          (width)
-//   rows_at    (rows) of (mean, rstd)
-//   partials   (parts, 2 width): sums of dy x_hat, then of dy
+// Gradients of layer norm. The first stage, one invocation per row or, SHARED, one group: dx = rstd (w dy - mean(w dy) - x_hat mean(w dy x_hat));
+// the second (WEIGHTS), one invocation per column and part of the rows: sums of dy x_hat and of dy.
+//   x, dy, dx         (rows, width)
+//   w                 (width)
+//   rows_at           (rows) of (mean, rstd)
+//   factors, offsets  (parts, width): sums of dy x_hat, of dy
 #import index
 
 struct Params { rows: u32, width: u32, parts: u32, eps: f32 }
@@ -12,8 +12,12 @@ struct Params { rows: u32, width: u32, parts: u32, eps: f32 }
 @group(0) @binding(#) var<storage, read> x: array<f32>;
 #if WEIGHTS
 @group(0) @binding(#) var<storage, read> rows_at: array<vec2<f32>>;
-@group(0) @binding(#) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(#) var<storage, read_write> factors: array<f32>;
+@group(0) @binding(#) var<storage, read_write> offsets: array<f32>;
 #else
+#if SHARED
+#import group_sum
+#end
 @group(0) @binding(#) var<storage, read> w: array<f32>;
 @group(0) @binding(#) var<storage, read_write> rows_at: array<vec2<f32>>;
 @group(0) @binding(#) var<storage, read_write> dx: array<f32>;
@@ -25,8 +29,8 @@ fn forward(
     @builtin(num_workgroups) counts: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = flat_group(wid, counts) * 64u + lane;
 #if WEIGHTS
+    let index = flat_group(wid, counts) * 64u + lane;
     let column = index % params.width;
     let part = index / params.width;
     if (part >= params.parts) {
@@ -40,36 +44,55 @@ fn forward(
         factor = fma(d, (x[row * params.width + column] - at.x) * at.y, factor);
         offset += d;
     }
-    partials[part * 2u * params.width + column] = factor;
-    partials[(part * 2u + 1u) * params.width + column] = offset;
+    factors[index] = factor;
+    offsets[index] = offset;
 #else
-    if (index >= params.rows) {
+#if SHARED
+    // Groups of the grid's overhang repeat the last row, so that barriers stay uniform.
+    let row = min(flat_group(wid, counts), params.rows - 1u);
+    let start = lane;
+    let step = 64u;
+#else
+    let row = flat_group(wid, counts) * 64u + lane;
+    if (row >= params.rows) {
         return;
     }
-    let first = index * params.width;
+    let start = 0u;
+    let step = 1u;
+#end
+    let first = row * params.width;
+    let share = 1.0 / f32(params.width);
     var sum = 0.0;
-    for (var i = 0u; i < params.width; i += 1u) {
+    for (var i = start; i < params.width; i += step) {
         sum += x[first + i];
     }
-    let mean = sum / f32(params.width);
+#if SHARED
+    sum = group_sum(lane, sum);
+#end
+    let mean = sum * share;
     var squares = 0.0;
-    for (var i = 0u; i < params.width; i += 1u) {
-        let d = x[first + i] - mean;
-        squares = fma(d, d, squares);
-    }
-    let rstd = 1.0 / sqrt(squares / f32(params.width) + params.eps);
-    var plain = 0.0;
-    var scaled = 0.0;
-    for (var i = 0u; i < params.width; i += 1u) {
+    var weighted = 0.0;
+    var moved = 0.0;
+    for (var i = start; i < params.width; i += step) {
+        let offset = x[first + i] - mean;
         let d = dy[first + i] * w[i];
-        plain += d;
-        scaled = fma(d, (x[first + i] - mean) * rstd, scaled);
+        squares = fma(offset, offset, squares);
+        weighted += d;
+        moved = fma(d, offset, moved);
     }
-    plain /= f32(params.width);
-    scaled /= f32(params.width);
-    for (var i = 0u; i < params.width; i += 1u) {
+#if SHARED
+    squares = group_sum(lane, squares);
+    weighted = group_sum(lane, weighted);
+    moved = group_sum(lane, moved);
+#end
+    let rstd = 1.0 / sqrt(squares * share + params.eps);
+    let plain = weighted * share;
+    let scaled = moved * share * rstd;
+    for (var i = start; i < params.width; i += step) {
         dx[first + i] = rstd * (dy[first + i] * w[i] - plain - (x[first + i] - mean) * rstd * scaled);
     }
-    rows_at[index] = vec2<f32>(mean, rstd);
+    if (start == 0u) {
+        rows_at[row] = vec2<f32>(mean, rstd);
+    }
 #end
 }

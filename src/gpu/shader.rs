@@ -25,6 +25,7 @@ shaders![
     "common/activation",
     #[cfg(feature = "train")]
     "common/finite",
+    "common/group_sum",
     "common/index",
     "common/linear_end",
     "common/mask",

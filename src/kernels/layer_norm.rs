@@ -16,7 +16,7 @@ pub(super) const EPS: f64 = 1e-5;
 pub struct LayerNorm;
 
 /// One invocation per row, or one group of 64 with workgroup memory.
-const SHARED: &[bool] = &[false, true];
+pub(super) const SHARED: &[bool] = &[false, true];
 
 impl Kernel for LayerNorm {
     kernel_name!("layer_norm");

@@ -3,7 +3,7 @@
 //!
 //! Shapes: `x, dy, dx (..., E)`, `w, dw, db (E)`. Sums over rows in two stages of fixed order.
 
-use super::layer_norm::{EPS, LayerNorm};
+use super::layer_norm::{EPS, LayerNorm, SHARED};
 use super::sum_parts::Parts;
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::gpu::Access;
@@ -34,29 +34,36 @@ impl Kernel for LayerNormBackward {
 
     fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
         let (rows, width) = (io.input(0).rows(), io.input(0).last());
-        vec![rows as u64 * 8, (parts(rows) * 2 * width) as u64 * 4]
+        let partials = (parts(rows) * width) as u64 * 4;
+        vec![rows as u64 * 8, partials, partials]
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (rows, width) = (io.input(0).rows(), io.input(0).last());
         let parts = parts(rows);
-        let (at, partials) = (Operand::Scratch(0), Operand::Scratch(1));
-        let stage = |weights: bool, bindings, invocations: usize| Dispatch {
+        let shared = *target.choose(SHARED);
+        let stage = |weights: bool, bindings, needed: usize| Dispatch {
             shader: "layer_norm_backward",
             entry: "forward",
-            constants: vec![("WEIGHTS", constant(weights))],
+            constants: vec![("WEIGHTS", constant(weights)), ("SHARED", constant(shared))],
             params: Params { rows: rows as u32, width: width as u32, parts: parts as u32, eps: EPS as f32 }.block(),
             bindings,
-            groups: groups(invocations.div_ceil(64)),
+            groups: groups(needed),
         };
         let (read, write) = (Access::Read, Access::Write);
-        let sum = |offset| Parts { count: width, parts, stride: 2 * width, offset };
-        vec![
-            stage(false, vec![bind_read(0), bind_read(1), bind_read(2), (at, write), bind_write(0)], rows),
-            stage(true, vec![bind_read(0), bind_read(1), (at, read), (partials, write)], width * parts),
-            sum(0).dispatch(partials, Operand::Output(1)),
-            sum(width).dispatch(partials, Operand::Output(2)),
-        ]
+        let at = Operand::Scratch(0);
+        let sums = Parts::all(width, parts);
+        let (factors, first) = sums.finish(Operand::Scratch(1), Operand::Output(1));
+        let (offsets, second) = sums.finish(Operand::Scratch(2), Operand::Output(2));
+        let data = vec![bind_read(0), bind_read(1), bind_read(2), (at, write), bind_write(0)];
+        let weights = vec![bind_read(0), bind_read(1), (at, read), (factors, write), (offsets, write)];
+        let mut work = vec![
+            stage(false, data, if shared { rows } else { rows.div_ceil(64) }),
+            stage(true, weights, (width * parts).div_ceil(64)),
+        ];
+        work.extend(first);
+        work.extend(second);
+        work
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
