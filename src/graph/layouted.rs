@@ -230,5 +230,10 @@ fn report(graph: &Graph, bytes: &[u64], slots: &[u64], lifetimes: &[Lifetime]) -
 }
 
 pub(super) fn uniform_bytes(work: &Work, alignment: u64) -> u64 {
-    (work.dispatch.params.bytes.len() as u64).max(16).next_multiple_of(alignment)
+    parameter_bytes(&work.dispatch).next_multiple_of(alignment)
+}
+
+/// Bytes of a dispatch's parameters as WGSL counts them, which rounds a struct that holds vectors up to theirs.
+pub(super) fn parameter_bytes(dispatch: &Dispatch) -> u64 {
+    dispatch.params.bytes.len().next_multiple_of(16).max(16) as u64
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::check::CheckError;
 use super::kernel::{Dispatch, Io, Kernel, Target};
-use super::layouted::{Layouted, MemoryReport, NodeReport, Place, Work, stored_bytes, uniform_bytes};
+use super::layouted::{Layouted, MemoryReport, NodeReport, Place, Work, parameter_bytes, stored_bytes, uniform_bytes};
 use super::{Choices, DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
 use crate::gpu::{AdapterClass, Buffer, Gpu, GpuError, PipelineKey, Profiler};
 use crate::tensor::Shape;
@@ -402,11 +402,8 @@ fn step(
         constants: dispatch.constants.clone(),
         bindings: dispatch.bindings.iter().map(|b| b.1).collect(),
     })?;
-    let params = wgpu::BufferBinding {
-        buffer: uniforms,
-        offset,
-        size: std::num::NonZeroU64::new((dispatch.params.bytes.len() as u64).max(16)),
-    };
+    let size = std::num::NonZeroU64::new(parameter_bytes(dispatch));
+    let params = wgpu::BufferBinding { buffer: uniforms, offset, size };
     let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) }];
     entries.extend(
         buffers

@@ -1,75 +1,112 @@
-//! `sums[slot] = Σ x²`: a gradient's part of the length of all gradients. Two stages of fixed order; the other slots stay. A
-//! value that is NaN or infinite, by its bits, makes the slot NaN; squares that overflow make it infinite.
+//! `Σ x²` of gradients, their part of the length of all gradients, as partial sums in some elements of a table; the others stay.
+//! A value that is NaN or infinite, by its bits, makes its sum NaN; squares that overflow make theirs infinite.
 
 use super::{bind_read, bind_write, constant, kernel_name};
-use crate::gpu::Access;
-use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Operand, Target};
+use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Target};
 use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { count: u32, parts: u32, slot: u32 });
+params!(Params { counts: [u32; 8], ends: [u32; 8], first_place: u32, places: u32 });
 
-/// The op; arguments `x, sums`, the latter updated in place.
+/// As many gradients as the default limits leave bindings for, beside the table.
+pub const GRADIENTS: usize = 7;
+
+/// The op; arguments up to [`GRADIENTS`] gradients, then `sums`, which is updated in place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SquareSum {
-    /// Which element of `sums`.
-    pub slot: usize,
+    /// The first element of `sums` that is written.
+    pub first_place: usize,
 }
 
-/// Invocations of the first stage, in whole groups; enough that no loop is long for a whole binding.
-fn parts(count: usize) -> usize {
-    values(count).1.div_ceil(128).next_multiple_of(64).min(8192)
+/// Neighbouring invocations that take values in turn: a line of memory on GPUs, one vector of lanes on software adapters.
+const RUN: usize = 8;
+
+/// How many elements of `sums` a gradient of this shape takes: invocations in whole groups, enough that no loop is long for a
+/// whole binding.
+pub fn places(gradient: &Shape) -> usize {
+    gradient.elements().div_ceil(512).next_multiple_of(64).min(8192)
 }
 
 impl Kernel for SquareSum {
     kernel_name!("square_sum");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        match inputs {
-            [_, sums] if self.slot < sums.elements() => Ok(vec![sums.clone()]),
-            _ => Err(GraphError::new(format!("{inputs:?} has no slot {}", self.slot))),
+        match inputs.split_last() {
+            Some((sums, x))
+                if (1..=GRADIENTS).contains(&x.len())
+                    && self.first_place + x.iter().map(places).sum::<usize>() <= sums.elements() =>
+            {
+                Ok(vec![sums.clone()])
+            }
+            _ => Err(GraphError::new(format!(
+                "{inputs:?} are not 1 to {GRADIENTS} gradients and a table with their places from {} on",
+                self.first_place
+            ))),
         }
     }
 
-    fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
-        vec![parts(io.inputs[0].written()) as u64 * 4]
-    }
-
-    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        let count = io.inputs[0].written();
-        let parts = parts(count);
-        let (wide, count) = values(count);
-        let stage = |merge: bool, bindings, invocations: usize| Dispatch {
+    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+        let gradients = io.inputs.len() - 1;
+        let wide = io.inputs[..gradients].iter().all(|x| values(x.written()).0);
+        let mut params = Params { first_place: self.first_place as u32, ..Default::default() };
+        for (i, x) in io.inputs[..gradients].iter().enumerate() {
+            params.places += places(&x.shape) as u32;
+            params.ends[i] = params.places;
+            params.counts[i] = if wide { values(x.written()).1 } else { x.written() } as u32;
+        }
+        let mut bindings: Vec<_> = (0..gradients).map(bind_read).collect();
+        bindings.push(bind_write(0));
+        vec![Dispatch {
             shader: "square_sum",
             entry: "forward",
-            constants: vec![("MERGE", constant(merge)), ("WIDE", constant(wide)), ("RUN", target.run())],
-            params: Params { count: count as u32, parts: parts as u32, slot: self.slot as u32 }.block(),
+            constants: vec![("WIDE", constant(wide)), ("RUN", RUN as u32), ("GRADIENTS", gradients as u32)],
+            params: params.block(),
             bindings,
-            groups: groups(invocations.div_ceil(64)),
-        };
-        let partials = Operand::Scratch(0);
-        vec![
-            stage(false, vec![bind_read(0), (partials, Access::Write)], parts),
-            stage(true, vec![(partials, Access::Read), bind_write(0)], 1),
-        ]
+            groups: groups(params.places as usize / 64),
+        }]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let mut sums = inputs[1].clone();
-        sums.data[self.slot] = inputs[0].data.iter().map(|v| v * v).sum();
+        let Some((sums, gradients)) = inputs.split_last() else {
+            return Vec::new();
+        };
+        let mut sums = (*sums).clone();
+        let wide = gradients.iter().all(|x| values(x.data.len()).0);
+        let step = if wide { 4 } else { 1 };
+        let mut first = self.first_place;
+        for x in gradients {
+            let places = places(&x.shape);
+            let share = RUN * (x.data.len() / step).div_ceil(places);
+            let own = &mut sums.data[first..][..places];
+            own.fill(0.0);
+            for (i, v) in x.data.iter().enumerate() {
+                own[i / step / share * RUN + i / step % RUN] += v * v;
+            }
+            first += places;
+        }
         vec![sums]
     }
 
     fn cost(&self, io: &Io) -> Cost {
-        Cost { flops: 2.0 * io.input(0).elements() as f64, bytes: io.bytes() }
+        let gradients = &io.inputs[..io.inputs.len() - 1];
+        Cost { flops: 2.0 * gradients.iter().map(|x| x.shape.elements() as f64).sum::<f64>(), bytes: io.bytes() }
     }
 }
 
-/// Lengths around the part, and another slot that stays.
+/// Lengths around a group's share, with the most places and the most gradients, and places before and behind that stay.
 pub fn cases() -> Vec<Case> {
-    let case = |count: usize, slot| {
-        let inputs = vec![HostTensor::noise([count], 1), HostTensor::noise([3], 2)];
-        Case::new(format!("{count} to {slot}"), SquareSum { slot }, inputs).updating()
+    let case = |counts: &[usize], first_place: usize| {
+        let mut inputs: Vec<_> = counts.iter().zip(1..).map(|(n, seed)| HostTensor::noise([*n], seed)).collect();
+        let end = first_place + inputs.iter().map(|x| places(&x.shape)).sum::<usize>();
+        inputs.push(HostTensor::noise([end + 1], 50));
+        Case::new(format!("{counts:?} to {first_place}"), SquareSum { first_place }, inputs).updating()
     };
-    vec![case(1, 0), case(257, 2), case(2 * 64 * 128, 0), case(300_001, 1), case(4_000_004, 2)]
+    vec![
+        case(&[1], 0),
+        case(&[257], 2),
+        case(&[2 * 64 * 512, 4], 0),
+        case(&[300_001, 8, 3], 1),
+        case(&[4, 70_000, 12, 40_000, 64, 1028, 516], 3),
+        case(&[4_500_004], 2),
+    ]
 }

@@ -4,7 +4,7 @@
 use crate::graph::{Gradients, Graph, GraphError, Role, TensorId};
 use crate::kernels::adamw::AdamW;
 use crate::kernels::clip::Clip;
-use crate::kernels::square_sum::SquareSum;
+use crate::kernels::square_sum::{GRADIENTS, SquareSum, places};
 
 pub use crate::kernels::adamw::Rates;
 
@@ -52,8 +52,10 @@ pub struct Optimizer {
     pub rates: TensorId,
     /// Output `(4)`: length of all gradients, the factor they were scaled by, 1 if they were finite (0: no update), 0.
     pub clip: TensorId,
-    /// State: the sum of the squares of each parameter's gradient, in the order of [`Optimizer::parameters`].
+    /// State: sums of the squares of the gradients, many for each.
     pub square_sums: TensorId,
+    /// Where those of each parameter end, in the order of [`Optimizer::parameters`].
+    ends: Vec<usize>,
     /// In the order of the parameters.
     pub parameters: Vec<Updated>,
 }
@@ -67,10 +69,19 @@ impl Optimizer {
         let mut pairs = gradients.pairs();
         pairs.retain(|(p, _)| graph.tensor(*p).role == Role::Parameter);
         let rates = graph.input("optimizer.rates", [8]);
-        let sums = graph.state("optimizer.square_sums", [pairs.len().max(1)]);
-        for (slot, (parameter, gradient)) in pairs.iter().enumerate() {
-            let name = format!("{}.square_sum", graph.tensor(*parameter).name);
-            graph.update(&name, SquareSum { slot }, &[*gradient, sums])?;
+        let mut end = 0;
+        let mut ends = Vec::with_capacity(pairs.len());
+        for (_, gradient) in &pairs {
+            end += places(graph.shape(*gradient));
+            ends.push(end);
+        }
+        let sums = graph.state("optimizer.square_sums", [end.max(1)]);
+        let mut first_place = 0;
+        for (some, ends) in pairs.chunks(GRADIENTS).zip(ends.chunks(GRADIENTS)) {
+            let mut inputs: Vec<_> = some.iter().map(|(_, gradient)| *gradient).collect();
+            inputs.push(sums);
+            graph.update("optimizer.square_sums", SquareSum { first_place }, &inputs)?;
+            first_place = ends.last().copied().unwrap_or(first_place);
         }
         let clip = graph.add_one("optimizer.clip", Clip { most: options.clip.unwrap_or(0.0) }, &[sums])?;
         graph.output(clip);
@@ -86,13 +97,17 @@ impl Optimizer {
             graph.update_many(&format!("{name}.adamw"), op, &[gradient, rates, clip], &targets)?;
             parameters.push(Updated { parameter, m, v, average });
         }
-        Ok(Self { rates, clip, square_sums: sums, parameters })
+        Ok(Self { rates, clip, square_sums: sums, ends, parameters })
     }
 
     /// The parameters whose gradients a step could not use, by what it left in [`Optimizer::square_sums`]: with a value that
     /// is NaN or infinite, or with squares beyond single precision.
     pub fn not_finite<'a>(&self, graph: &'a Graph, square_sums: &[f32]) -> Vec<&'a str> {
-        let bad = self.parameters.iter().zip(square_sums).filter(|(_, sum)| !sum.is_finite());
+        let mut start = 0;
+        let bad = self.parameters.iter().zip(&self.ends).filter(|&(_, &end)| {
+            let sums = square_sums.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
+            sums.iter().any(|sum| !sum.is_finite())
+        });
         bad.map(|(p, _)| graph.tensor(p.parameter).name.as_str()).collect()
     }
 }
