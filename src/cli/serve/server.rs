@@ -16,11 +16,12 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::runtime;
+use tokio::task::block_in_place;
 
 use super::site::{self, Answer, Question, Site};
 
-/// Files are read where they are sent from: threads enough that a slow disk under one does not hold up a page.
-const THREADS: usize = 4;
+/// Threads that serve. One that waits for a disk has a substitute meanwhile.
+const THREADS: usize = 2;
 
 /// Between a connection that failed and the next.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -48,7 +49,7 @@ impl Server {
     /// silent holds up none.
     ///
     /// # Errors
-    /// The system gives no threads, or no notice of connections.
+    /// The system gives no notice of connections.
     pub fn answer(self, site: Site) -> io::Result<()> {
         let site = Arc::new(site);
         runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?.block_on(async {
@@ -61,7 +62,7 @@ impl Server {
                 };
                 let site = Arc::clone(&site);
                 tokio::spawn(async move {
-                    let service = service_fn(|request| std::future::ready(answer(&site, &request)));
+                    let service = service_fn(|request| std::future::ready(block_in_place(|| answer(&site, &request))));
                     // Who hangs up before the end has lost interest.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
@@ -96,7 +97,7 @@ impl Body for Sent {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let piece = match &mut self.0 {
             site::Body::Bytes(bytes) => Ok(Bytes::from_static(std::mem::take(bytes))),
-            site::Body::File(file, left) => piece(file, left),
+            site::Body::File(file, left) => block_in_place(|| piece(file, left)),
         };
         Poll::Ready(match piece {
             Ok(piece) if piece.is_empty() => None,
