@@ -199,12 +199,18 @@ fn an_overflow_names_the_node() {
     assert_eq!(pollster::block_on(training.plan.first_not_finite(&training.step.graph)).expect("it runs"), None);
 }
 
-/// Each value is finite, the sum of the squares is not.
+/// Each value is finite, the sum of the squares is not: that of a part of them, or only that of all.
 #[test]
 fn a_gradient_too_long_for_single_precision_is_refused_and_named() {
+    for (size, seed, parts_are_finite) in [(2, 1e25, false), (16, 4.4e21, true)] {
+        too_long(size, seed, parts_are_finite);
+    }
+}
+
+fn too_long(size: usize, seed: f32, parts_are_finite: bool) {
     let mut graph = Graph::new();
-    let (short, long) = (graph.parameter("short", [1, 3, 2, 2, 2]), graph.parameter("long", [1, 3, 2, 2, 2]));
-    let label = graph.input("label", [1, 1, 2, 2, 2]);
+    let [short, long] = ["short", "long"].map(|name| graph.parameter(name, [1, 3, size, size, size]));
+    let label = graph.input("label", [1, 1, size, size, size]);
     let mut seeds = Vec::new();
     for (name, logits) in [("a", short), ("b", long)] {
         let loss = graph.dice_ce(name, logits, label, None, DiceCe::default()).expect("it fits").0;
@@ -214,10 +220,12 @@ fn a_gradient_too_long_for_single_precision_is_refused_and_named() {
     let optimizer = Optimizer::new(&mut graph, &gradients, &OptimizerOptions::default()).expect("an optimiser");
     let plan = plan(&gpu(), &graph);
     plan.write(seeds[0].1, &[1.0]).expect("it fits");
-    plan.write(seeds[1].1, &[1e25]).expect("it fits");
+    plan.write(seeds[1].1, &[seed]).expect("it fits");
     plan.write(optimizer.rates, &Rates::default().at(1)).expect("it fits");
     plan.run().expect("it runs");
     assert_eq!(read(&plan, optimizer.clip)[2], 0.0);
-    assert_eq!(optimizer.not_finite(&graph, &read(&plan, optimizer.square_sums)), ["long"]);
+    let sums = read(&plan, optimizer.square_sums);
+    assert_eq!(sums.iter().all(|sum| sum.is_finite()), parts_are_finite);
+    assert_eq!(optimizer.not_finite(&graph, &sums), ["long"]);
     assert!(read(&plan, long).iter().all(|v| *v == 0.0), "nothing was changed");
 }

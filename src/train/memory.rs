@@ -23,7 +23,7 @@ pub struct TrainingMemory {
     pub activations: u64,
     /// What these would take if nothing were shared.
     pub activations_unshared: u64,
-    /// Windows, labels, rates and the kernels' parameters.
+    /// Windows, labels, rates, lengths of gradients and the kernels' parameters.
     pub inputs: u64,
     /// The largest buffer.
     pub largest: u64,
@@ -68,6 +68,7 @@ pub fn training_memory(
     memory.weights = bytes(&graphs.step.graph, &|role, _| role == Role::Parameter);
     memory.moments = bytes(updating, &state("optimizer.m.")) + bytes(updating, &state("optimizer.v."));
     memory.average = bytes(updating, &state("optimizer.average."));
+    memory.inputs += bytes(updating, &state("optimizer.square_sums"));
     memory.gradients = graphs.optimizer.parameters.iter().map(|u| updating.tensor(u.parameter).bytes()).sum();
     Ok(memory)
 }

@@ -106,7 +106,7 @@ impl Optimizer {
         let mut start = 0;
         let bad = self.parameters.iter().zip(&self.ends).filter(|&(_, &end)| {
             let sums = square_sums.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
-            sums.iter().any(|sum| !sum.is_finite())
+            !sums.iter().sum::<f32>().is_finite()
         });
         bad.map(|(p, _)| graph.tensor(p.parameter).name.as_str()).collect()
     }
