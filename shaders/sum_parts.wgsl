@@ -1,10 +1,10 @@
-// The second stage of a reduction: y[i] = sum over parts of partials[part, offset + i], in the order of the parts.
-//   partials  (parts, stride)
+// The second stage of a reduction: y[i] = sum over parts of partials[part, i], in the order of the parts.
+//   partials  (parts, count)
 //   y         (count), all counted in values
 #import index
 #import values
 
-struct Params { count: u32, parts: u32, stride: u32, offset: u32 }
+struct Params { count: u32, parts: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> partials: array<Value>;
 @group(0) @binding(#) var<storage, read_write> y: array<Value>;
@@ -21,7 +21,7 @@ fn forward(
     }
     var sum = Value();
     for (var part = 0u; part < params.parts; part += 1u) {
-        sum += partials[part * params.stride + params.offset + index];
+        sum += partials[part * params.count + index];
     }
     y[index] = sum;
 }

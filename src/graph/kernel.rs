@@ -125,7 +125,8 @@ impl Target {
         Self { variant: self.variant.or_else(|| self.choices.get(op, io)), choices: Choices::default(), ..*self }
     }
 
-    /// For shaders that import `common/runs`: how many neighbouring invocations share a run of values.
+    /// For shaders that import `common/runs` and have no choice of their own: how many neighbouring invocations share a run of
+    /// values.
     pub(crate) fn run(&self) -> u32 {
         match self.class {
             AdapterClass::Software => 8,

@@ -52,7 +52,7 @@ impl Kernel for ChannelSums {
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let (outer, c, inner) = self.sizes(io.input(0)).expect("checked by infer");
         let parts = parts(outer * inner);
-        let (to, second) = Parts::all(c, parts).finish(Operand::Scratch(0), Operand::Output(0));
+        let (to, second) = Parts { count: c, parts }.finish(Operand::Scratch(0), Operand::Output(0));
         let mut work = vec![Dispatch {
             shader: "channel_sums",
             entry: "forward",

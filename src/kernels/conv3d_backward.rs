@@ -265,7 +265,7 @@ impl Kernel for Conv3dWeights {
         let parts = self.parts(weight, io.input(dy), target);
         let stored = Layout::TapMajor.stored_elements(weight);
         let cube = self.side == 3;
-        let (to, second) = Parts::all(stored, parts).finish(Operand::Scratch(0), Operand::Output(0));
+        let (to, second) = Parts { count: stored, parts }.finish(Operand::Scratch(0), Operand::Output(0));
         let form = Form::new(self.side, target);
         // A pointwise convolution does not care for rows.
         let (step, (wide, _)) = match (form.columns, cube) {

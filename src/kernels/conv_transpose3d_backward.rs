@@ -72,7 +72,7 @@ impl Kernel for ConvTranspose3dBackward {
         let (n, c, k, [x, y, z]) = sizes(self.weight, io.input(0), io.input(1)).expect("checked by infer");
         let parts = parts(n * x * y * z, c, k, target);
         let (partials, held, wide) = (Operand::Scratch(0), target.choose(VARIANTS).0, wide(z, target));
-        let (sums, second) = Parts::all(c * k * 8, parts).finish(partials, Operand::Output(0));
+        let (sums, second) = Parts { count: c * k * 8, parts }.finish(partials, Operand::Output(0));
         let (to, invocations) = if self.weight {
             ((sums, Access::Write), parts * c.div_ceil(held) * k.div_ceil(2))
         } else {

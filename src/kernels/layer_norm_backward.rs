@@ -52,7 +52,7 @@ impl Kernel for LayerNormBackward {
         };
         let (read, write) = (Access::Read, Access::Write);
         let at = Operand::Scratch(0);
-        let sums = Parts::all(width, parts);
+        let sums = Parts { count: width, parts };
         let (factors, first) = sums.finish(Operand::Scratch(1), Operand::Output(1));
         let (offsets, second) = sums.finish(Operand::Scratch(2), Operand::Output(2));
         let data = vec![bind_read(0), bind_read(1), bind_read(2), (at, write), bind_write(0)];

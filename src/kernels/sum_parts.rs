@@ -4,44 +4,30 @@
 use super::{constant, kernel_name};
 use crate::gpu::Access;
 use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Operand, Target};
-use crate::graph::{groups, params};
+use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { count: u32, parts: u32, stride: u32, offset: u32 });
+params!(Params { count: u32, parts: u32 });
 
-/// Sums `parts` rows of `stride` values from `offset` on into `count` results.
+/// Sums `parts` rows of `count` values.
 pub(super) struct Parts {
     pub count: usize,
     pub parts: usize,
-    pub stride: usize,
-    pub offset: usize,
 }
 
 impl Parts {
-    /// Rows without anything between them.
-    pub(super) fn all(count: usize, parts: usize) -> Self {
-        Self { count, parts, stride: count, offset: 0 }
-    }
-
     /// Where the first stage writes, and the second stage: a single part needs none.
     pub(super) fn finish(&self, partials: Operand, to: Operand) -> (Operand, Option<Dispatch>) {
         if self.parts == 1 { (to, None) } else { (partials, Some(self.dispatch(partials, to))) }
     }
 
-    pub(super) fn dispatch(&self, from: Operand, to: Operand) -> Dispatch {
-        let wide = [self.count, self.stride, self.offset].iter().all(|n| n.is_multiple_of(4));
-        let [count, stride, offset] = [self.count, self.stride, self.offset].map(|n| if wide { n / 4 } else { n });
+    fn dispatch(&self, from: Operand, to: Operand) -> Dispatch {
+        let (wide, count) = values(self.count);
         Dispatch {
             shader: "sum_parts",
             entry: "forward",
             constants: vec![("WIDE", constant(wide))],
-            params: Params {
-                count: count as u32,
-                parts: self.parts as u32,
-                stride: stride as u32,
-                offset: offset as u32,
-            }
-            .block(),
+            params: Params { count: count as u32, parts: self.parts as u32 }.block(),
             bindings: vec![(from, Access::Read), (to, Access::Write)],
             groups: groups(count.div_ceil(64)),
         }
@@ -67,7 +53,7 @@ impl Kernel for SumRepeats {
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let count = self.shape.elements();
-        vec![Parts::all(count, io.input(0).elements() / count).dispatch(Operand::Input(0), Operand::Output(0))]
+        vec![Parts { count, parts: io.input(0).elements() / count }.dispatch(Operand::Input(0), Operand::Output(0))]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
