@@ -1,5 +1,5 @@
-// Gradients of layer norm. The first stage, one invocation per row or, SHARED, one group: dx = rstd (w dy - mean(w dy) - x_hat mean(w dy x_hat));
-// the second (WEIGHTS), one invocation per column and part of the rows: sums of dy x_hat and of dy.
+// Gradients of layer norm. The first stage, row by row: dx = rstd (w dy - mean(w dy) - x_hat mean(w dy x_hat)); the second
+// (WEIGHTS), one invocation per column and part of the rows: sums of dy x_hat and of dy.
 //   x, dy, dx         (rows, width)
 //   w                 (width)
 //   rows_at           (rows) of (mean, rstd)
@@ -15,9 +15,7 @@ struct Params { rows: u32, width: u32, parts: u32, eps: f32 }
 @group(0) @binding(#) var<storage, read_write> factors: array<f32>;
 @group(0) @binding(#) var<storage, read_write> offsets: array<f32>;
 #else
-#if SHARED
-#import group_sum
-#end
+#import rows
 @group(0) @binding(#) var<storage, read> w: array<f32>;
 @group(0) @binding(#) var<storage, read_write> rows_at: array<vec2<f32>>;
 @group(0) @binding(#) var<storage, read_write> dx: array<f32>;
@@ -47,51 +45,34 @@ fn forward(
     factors[index] = factor;
     offsets[index] = offset;
 #else
-#if SHARED
-    // Groups of the grid's overhang repeat the last row, so that barriers stay uniform.
-    let row = min(flat_group(wid, counts), params.rows - 1u);
-    let start = lane;
-    let step = 64u;
-#else
-    let row = flat_group(wid, counts) * 64u + lane;
+    let row = row_of(flat_group(wid, counts), lane, params.rows);
     if (row >= params.rows) {
         return;
     }
-    let start = 0u;
-    let step = 1u;
-#end
     let first = row * params.width;
     let share = 1.0 / f32(params.width);
     var sum = 0.0;
-    for (var i = start; i < params.width; i += step) {
+    for (var i = row_start(lane); i < params.width; i += ROW_STEP) {
         sum += x[first + i];
     }
-#if SHARED
-    sum = group_sum(lane, sum);
-#end
-    let mean = sum * share;
+    let mean = row_sum(lane, sum) * share;
     var squares = 0.0;
     var weighted = 0.0;
     var moved = 0.0;
-    for (var i = start; i < params.width; i += step) {
+    for (var i = row_start(lane); i < params.width; i += ROW_STEP) {
         let offset = x[first + i] - mean;
         let d = dy[first + i] * w[i];
         squares = fma(offset, offset, squares);
         weighted += d;
         moved = fma(d, offset, moved);
     }
-#if SHARED
-    squares = group_sum(lane, squares);
-    weighted = group_sum(lane, weighted);
-    moved = group_sum(lane, moved);
-#end
-    let rstd = 1.0 / sqrt(squares * share + params.eps);
-    let plain = weighted * share;
-    let scaled = moved * share * rstd;
-    for (var i = start; i < params.width; i += step) {
+    let rstd = 1.0 / sqrt(row_sum(lane, squares) * share + params.eps);
+    let plain = row_sum(lane, weighted) * share;
+    let scaled = row_sum(lane, moved) * share * rstd;
+    for (var i = row_start(lane); i < params.width; i += ROW_STEP) {
         dx[first + i] = rstd * (dy[first + i] * w[i] - plain - (x[first + i] - mean) * rstd * scaled);
     }
-    if (start == 0u) {
+    if (row_start(lane) == 0u) {
         rows_at[row] = vec2<f32>(mean, rstd);
     }
 #end

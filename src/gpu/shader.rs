@@ -25,12 +25,12 @@ shaders![
     "common/activation",
     #[cfg(feature = "train")]
     "common/finite",
-    "common/group_sum",
     "common/index",
     "common/linear_end",
     "common/mask",
     #[cfg(feature = "train")]
     "common/phase_partials",
+    "common/rows",
     "common/runs",
     "common/values",
     #[cfg(feature = "train")]

@@ -52,10 +52,8 @@ pub struct Optimizer {
     pub rates: TensorId,
     /// Output `(4)`: length of all gradients, the factor they were scaled by, 1 if they were finite (0: no update), 0.
     pub clip: TensorId,
-    /// State: sums of the squares of the gradients, many for each.
+    /// State: sums of the squares of the gradients, many for each, in the order of [`Optimizer::parameters`].
     pub square_sums: TensorId,
-    /// Where those of each parameter end, in the order of [`Optimizer::parameters`].
-    ends: Vec<usize>,
     /// In the order of the parameters.
     pub parameters: Vec<Updated>,
 }
@@ -69,19 +67,16 @@ impl Optimizer {
         let mut pairs = gradients.pairs();
         pairs.retain(|(p, _)| graph.tensor(*p).role == Role::Parameter);
         let rates = graph.input("optimizer.rates", [8]);
-        let mut end = 0;
-        let mut ends = Vec::with_capacity(pairs.len());
-        for (_, gradient) in &pairs {
-            end += places(graph.shape(*gradient));
-            ends.push(end);
-        }
-        let sums = graph.state("optimizer.square_sums", [end.max(1)]);
+        let places_of = |graph: &Graph, some: &[(TensorId, TensorId)]| -> usize {
+            some.iter().map(|(_, gradient)| places(graph.shape(*gradient))).sum()
+        };
+        let sums = graph.state("optimizer.square_sums", [places_of(graph, &pairs).max(1)]);
         let mut first_place = 0;
-        for (some, ends) in pairs.chunks(GRADIENTS).zip(ends.chunks(GRADIENTS)) {
+        for some in pairs.chunks(GRADIENTS) {
             let mut inputs: Vec<_> = some.iter().map(|(_, gradient)| *gradient).collect();
             inputs.push(sums);
             graph.update("optimizer.square_sums", SquareSum { first_place }, &inputs)?;
-            first_place = ends.last().copied().unwrap_or(first_place);
+            first_place += places_of(graph, some);
         }
         let clip = graph.add_one("optimizer.clip", Clip { most: options.clip.unwrap_or(0.0) }, &[sums])?;
         graph.output(clip);
@@ -97,17 +92,19 @@ impl Optimizer {
             graph.update_many(&format!("{name}.adamw"), op, &[gradient, rates, clip], &targets)?;
             parameters.push(Updated { parameter, m, v, average });
         }
-        Ok(Self { rates, clip, square_sums: sums, ends, parameters })
+        Ok(Self { rates, clip, square_sums: sums, parameters })
     }
 
     /// The parameters whose gradients a step could not use, by what it left in [`Optimizer::square_sums`]: with a value that
     /// is NaN or infinite, or with squares beyond single precision.
     pub fn not_finite<'a>(&self, graph: &'a Graph, square_sums: &[f32]) -> Vec<&'a str> {
-        let mut start = 0;
-        let bad = self.parameters.iter().zip(&self.ends).filter(|&(_, &end)| {
-            let sums = square_sums.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
+        let mut rest = square_sums;
+        let bad = self.parameters.iter().filter(|p| {
+            let own = places(graph.shape(p.parameter)).min(rest.len());
+            let (sums, others) = rest.split_at(own);
+            rest = others;
             !sums.iter().sum::<f32>().is_finite()
         });
-        bad.map(|(p, _)| graph.tensor(p.parameter).name.as_str()).collect()
+        bad.map(|p| graph.tensor(p.parameter).name.as_str()).collect()
     }
 }
