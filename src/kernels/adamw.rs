@@ -127,7 +127,8 @@ pub fn cases() -> Vec<Case> {
     let small = |shape: [usize; 3]| {
         let noise = |seed, size: f64| HostTensor::noise(shape, seed).map(|v| v * size);
         let rates = Rates { learning_rate: 1e-3, ..Rates::default() }.at(5);
-        let mut inputs = vec![noise(1, 1e-4), HostTensor::from_f32([8], &rates), HostTensor::new([4], vec![1.0, 1.0, 1.0, 0.0])];
+        let mut inputs =
+            vec![noise(1, 1e-4), HostTensor::from_f32([8], &rates), HostTensor::new([4], vec![1.0, 1.0, 1.0, 0.0])];
         inputs.extend([noise(2, 0.1), noise(3, 4e-5), noise(4, 1e-4).map(|v| 5e-3 * v * v)]);
         Case::new(format!("small {shape:?}"), AdamW { decays: true, average: false }, inputs).updating_last(3)
     };

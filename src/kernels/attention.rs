@@ -79,7 +79,9 @@ impl Kernel for Attention {
         let fits = inputs.len() == 1 + step && inputs[1..].iter().all(|s| s.elements() == 1);
         match inputs.first().filter(|_| fits).and_then(|s| self.sizes(s)) {
             Some((n, t, d)) => Ok(vec![Shape::from([n, t, self.heads * d]), Shape::from([n, self.heads, t])]),
-            None => Err(GraphError::new(format!("{inputs:?} is no qkv of {} heads with {step} step numbers", self.heads))),
+            None => {
+                Err(GraphError::new(format!("{inputs:?} is no qkv of {} heads with {step} step numbers", self.heads)))
+            }
         }
     }
 
@@ -99,12 +101,8 @@ impl Kernel for Attention {
             }
             Variant::Tiled { rows, keys } => {
                 let pieces = d4.div_ceil(8);
-                let constants = vec![
-                    ("ROWS", rows as u32),
-                    ("KEYS", keys as u32),
-                    ("D4", d4 as u32),
-                    ("PIECES", pieces as u32),
-                ];
+                let constants =
+                    vec![("ROWS", rows as u32), ("KEYS", keys as u32), ("D4", d4 as u32), ("PIECES", pieces as u32)];
                 ("attention_tiled", constants, heads * t.div_ceil(8 * rows))
             }
         };
@@ -134,7 +132,9 @@ impl Kernel for Attention {
             };
             for query in 0..t {
                 let scores: Vec<f64> = (0..t)
-                    .map(|key| row(query, 0).iter().zip(row(key, 1)).map(|(a, b)| a * b).sum::<f64>() / (d as f64).sqrt())
+                    .map(|key| {
+                        row(query, 0).iter().zip(row(key, 1)).map(|(a, b)| a * b).sum::<f64>() / (d as f64).sqrt()
+                    })
                     .collect();
                 let most = scores.iter().copied().fold(f64::MIN, f64::max);
                 let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();

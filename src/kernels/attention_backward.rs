@@ -8,7 +8,9 @@ use super::attention::{Attention, Params};
 use super::dropout::Mask;
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::gpu::Access;
-use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Operand, Target, TensorId, groups};
+use crate::graph::{
+    Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Operand, Target, TensorId, groups,
+};
 use crate::tensor::{HostTensor, Shape};
 
 /// The op; arguments `qkv, o, lse, do`, with dropout also `step (1)`; result `dqkv`.
@@ -103,7 +105,12 @@ impl Kernel for AttentionBackward {
 }
 
 impl Op for Attention {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         if dy[1].is_some() {
             return Err(GraphError::new("the softmax's denominators have no gradient"));
         }
@@ -130,9 +137,8 @@ pub fn cases() -> Vec<Case> {
         inputs.append(&mut arguments);
         Case::new(format!("{name} {n}x{t}x{heads}x{d}"), AttentionBackward { forward }, inputs)
     };
-    let case = |name: &str, n, t, heads, d, scale, seed| {
-        build(name, n, t, Attention { heads, dropout: None }, d, scale, seed)
-    };
+    let case =
+        |name: &str, n, t, heads, d, scale, seed| build(name, n, t, Attention { heads, dropout: None }, d, scale, seed);
     let dropped = |n, t, heads, d| {
         let dropout = Some(Mask { rate: 0.3, seed: 11 });
         build("dropout", n, t, Attention { heads, dropout }, d, 2.0, 7)

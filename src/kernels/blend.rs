@@ -12,9 +12,16 @@ use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
 params!(WeightParams {
-    x: u32, y: u32, z: u32, floor: f32,
-    start_x: u32, start_y: u32, start_z: u32, ring: u32,
-    volume_y: u32, volume_z: u32,
+    x: u32,
+    y: u32,
+    z: u32,
+    floor: f32,
+    start_x: u32,
+    start_y: u32,
+    start_z: u32,
+    ring: u32,
+    volume_y: u32,
+    volume_z: u32,
 });
 params!(PlaneParams { classes: u32, plane: u32, ring: u32, start: u32, planes: u32 });
 params!(ClearParams { channels: u32, plane: u32, ring: u32, start: u32, planes: u32 });
@@ -94,7 +101,13 @@ fn last(inputs: &[Shape], count: usize) -> Result<Vec<Shape>, GraphError> {
     }
 }
 
-fn dispatch(shader: &'static str, constants: Vec<(&'static str, u32)>, params: crate::graph::Params, io: &Io, invocations: usize) -> Dispatch {
+fn dispatch(
+    shader: &'static str,
+    constants: Vec<(&'static str, u32)>,
+    params: crate::graph::Params,
+    io: &Io,
+    invocations: usize,
+) -> Dispatch {
     let mut bindings: Vec<_> = (0..io.inputs.len() - 1).map(bind_read).collect();
     bindings.push(bind_write(0));
     Dispatch { shader, entry: "forward", constants, params, bindings, groups: groups(invocations.div_ceil(64)) }
@@ -272,10 +285,17 @@ pub fn cases() -> Vec<Case> {
     let normalise = |activation| BlendNormalise { activation, planes };
     vec![
         Case::new("weights", BlendWeights { size: [4, 2, 2], at }, vec![axes, count.clone()]).updating(),
-        Case::new("first part", BlendDenominator { first: true, planes }, vec![acc(4), count.clone(), lse.clone()]).updating(),
-        Case::new("second part", BlendDenominator { first: false, planes }, vec![acc(5), count.clone(), lse.clone()]).updating(),
+        Case::new("first part", BlendDenominator { first: true, planes }, vec![acc(4), count.clone(), lse.clone()])
+            .updating(),
+        Case::new("second part", BlendDenominator { first: false, planes }, vec![acc(5), count.clone(), lse.clone()])
+            .updating(),
         Case::new("mean", normalise(Activation::None), vec![count.clone(), acc(6)]).updating(),
-        Case::new("softmax", normalise(Activation::Softmax), vec![count.clone(), lse.map(|v| v.abs() / 9.0 + 9.0), acc(7).map(|v| v / 9.0)]).updating(),
+        Case::new(
+            "softmax",
+            normalise(Activation::Softmax),
+            vec![count.clone(), lse.map(|v| v.abs() / 9.0 + 9.0), acc(7).map(|v| v / 9.0)],
+        )
+        .updating(),
         Case::new("sigmoid", normalise(Activation::Sigmoid), vec![count, acc(8).map(|v| v / 9.0)]).updating(),
         Case::new("clear", ClearPlanes { planes }, vec![acc(9)]).updating(),
         Case::new("clear nothing", ClearPlanes { planes: Planes::default() }, vec![acc(10)]).updating(),

@@ -34,13 +34,8 @@ impl Kernel for Ceiling {
             shader: "ceiling",
             entry: "forward",
             constants: vec![("COPY", constant(self.rounds.is_none()))],
-            params: Params {
-                count: count as u32,
-                rounds: self.rounds.unwrap_or(0),
-                factor: FACTOR,
-                summand: SUMMAND,
-            }
-            .block(),
+            params: Params { count: count as u32, rounds: self.rounds.unwrap_or(0), factor: FACTOR, summand: SUMMAND }
+                .block(),
             bindings: vec![bind_read(0), bind_write(0)],
             groups: groups(count.div_ceil(64)),
         }]

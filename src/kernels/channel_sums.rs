@@ -57,7 +57,8 @@ impl Kernel for ChannelSums {
             shader: "channel_sums",
             entry: "forward",
             constants: vec![("COLUMNS", constant(self.last))],
-            params: Params { outer: outer as u32, channels: c as u32, inner: inner as u32, parts: parts as u32 }.block(),
+            params: Params { outer: outer as u32, channels: c as u32, inner: inner as u32, parts: parts as u32 }
+                .block(),
             bindings: vec![(Operand::Input(0), Access::Read), (to, Access::Write)],
             groups: groups((c * parts).div_ceil(64)),
         }];

@@ -13,13 +13,25 @@ mod tiled;
 pub(super) mod wide;
 
 use super::{bind_read, bind_write, constant, kernel_name, leaky_relu, moments};
-use crate::graph::{Binding, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Operand, Target, TensorId};
+use crate::graph::{
+    Binding, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Operand, Target, TensorId,
+};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
 params!(Params {
-    x: u32, y: u32, z: u32, channels_0: u32, channels_1: u32, k: u32, tiles: u32, groups: u32,
-    n: u32, pad_0: u32, pad_1: u32, pad_2: u32,
+    x: u32,
+    y: u32,
+    z: u32,
+    channels_0: u32,
+    channels_1: u32,
+    k: u32,
+    tiles: u32,
+    groups: u32,
+    n: u32,
+    pad_0: u32,
+    pad_1: u32,
+    pad_2: u32,
 });
 
 /// An input of a convolution: a tensor, and the norm to apply on load if it is a raw convolution output.
@@ -115,7 +127,13 @@ pub(super) struct Side {
 }
 
 /// The shader for one or two sources and the result `y`.
-pub(super) fn dispatch(y: &Shape, sources: &[Side], half: u32, bindings: Vec<Binding>, (voxels, quads): (u32, u32)) -> Dispatch {
+pub(super) fn dispatch(
+    y: &Shape,
+    sources: &[Side],
+    half: u32,
+    bindings: Vec<Binding>,
+    (voxels, quads): (u32, u32),
+) -> Dispatch {
     let (n, k, [sx, sy, sz]) = y.volume().expect("a volume");
     let voxels = block(voxels, sz);
     let quads = quads.min(k.div_ceil(4) as u32);
@@ -296,11 +314,9 @@ pub(crate) fn convolve(a: &HostTensor, w: &HostTensor) -> HostTensor {
             let (x, yy, z) = (p / sz / sy, p / sz % sy, p % sz);
             let mut sum = 0.0;
             for t in 0..side.pow(3) {
-                let (Some(qx), Some(qy), Some(qz)) = (
-                    inside(x, t / side / side, sx),
-                    inside(yy, t / side % side, sy),
-                    inside(z, t % side, sz),
-                ) else {
+                let (Some(qx), Some(qy), Some(qz)) =
+                    (inside(x, t / side / side, sx), inside(yy, t / side % side, sy), inside(z, t % side, sz))
+                else {
                     continue;
                 };
                 let q = (qx * sy + qy) * sz + qz;
@@ -411,10 +427,7 @@ impl Graph {
         }
         inputs.push(w);
         inputs.extend(shortcut);
-        let op = Conv3d {
-            sources: sources.iter().map(|s| s.norm.is_some()).collect(),
-            shortcut: shortcut.is_some(),
-        };
+        let op = Conv3d { sources: sources.iter().map(|s| s.norm.is_some()).collect(), shortcut: shortcut.is_some() };
         let outputs = self.add_op(name, op, &inputs)?;
         let convolved = |i: usize| Convolved { y: outputs[i], moments: outputs[i + 1] };
         Ok((convolved(0), shortcut.map(|_| convolved(2))))

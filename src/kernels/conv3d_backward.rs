@@ -11,7 +11,9 @@ use super::residual_backward::ResidualBackward;
 use super::sum_parts::Parts;
 use super::{bind_read, bind_write, constant, kernel_name, moments_backward};
 use crate::gpu::{Access, AdapterClass};
-use crate::graph::{Applied, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Op, Operand, Target, TensorId};
+use crate::graph::{
+    Applied, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Op, Operand, Target, TensorId,
+};
 use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
@@ -111,7 +113,9 @@ impl Kernel for Conv3dData {
         for (i, pair) in inputs.chunks(2).enumerate() {
             let (pn, k, size) = pair[0].volume().ok_or_else(misfit)?;
             let fits = match *pair[1].dims() {
-                [wk, c, a, b, d] => wk == k && a == b && b == d && (a == 1 || (a == 3 && i == 0)) && self.first + self.channels <= c,
+                [wk, c, a, b, d] => {
+                    wk == k && a == b && b == d && (a == 1 || (a == 3 && i == 0)) && self.first + self.channels <= c
+                }
                 _ => false,
             };
             if !fits || pn != n || size != [x, y, z] {
@@ -363,7 +367,12 @@ fn weights_reference(a: &HostTensor, dy: &HostTensor, side: usize) -> HostTensor
 }
 
 impl Op for Conv3d {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let (positions, first) = self.positions();
         let mut grads = vec![None; node.inputs.len()];
         let mut through = Vec::new();
@@ -405,10 +414,19 @@ impl Op for Conv3d {
     }
 }
 
-fn data_case(name: &str, n: usize, k: usize, (first, channels, all): (usize, usize, usize), size: [usize; 3], shortcut: Option<usize>, side: usize) -> Case {
+fn data_case(
+    name: &str,
+    n: usize,
+    k: usize,
+    (first, channels, all): (usize, usize, usize),
+    size: [usize; 3],
+    shortcut: Option<usize>,
+    side: usize,
+) -> Case {
     let [x, y, z] = size;
     let seed = (n + k * 7 + x * 31) as u64;
-    let mut inputs = vec![HostTensor::noise([n, k, x, y, z], seed), HostTensor::noise([k, all, side, side, side], seed + 1)];
+    let mut inputs =
+        vec![HostTensor::noise([n, k, x, y, z], seed), HostTensor::noise([k, all, side, side, side], seed + 1)];
     if let Some(k) = shortcut {
         inputs.extend([HostTensor::noise([n, k, x, y, z], seed + 2), HostTensor::noise([k, all, 1, 1, 1], seed + 3)]);
     }

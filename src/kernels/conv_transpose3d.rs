@@ -4,8 +4,8 @@
 //! Shapes: `x (N, C, X, Y, Z)`, `w (C, K, 2, 2, 2)`, `y (N, K, 2X, 2Y, 2Z)`. Source: `torch.nn.ConvTranspose3d`.
 
 use super::{bind_read, bind_write, kernel_name};
-use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
 use crate::gpu::AdapterClass;
+use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 

@@ -59,7 +59,8 @@ impl Kernel for ConvTranspose3dBackward {
             [dy, other] => sizes(self.weight, dy, other),
             _ => None,
         };
-        let (n, c, k, [x, y, z]) = made.ok_or_else(|| GraphError::new(format!("gradient and factor do not fit: {inputs:?}")))?;
+        let (n, c, k, [x, y, z]) =
+            made.ok_or_else(|| GraphError::new(format!("gradient and factor do not fit: {inputs:?}")))?;
         Ok(vec![if self.weight { Shape::from([c, k, 2, 2, 2]) } else { Shape::from([n, c, x, y, z]) }])
     }
 
@@ -130,7 +131,12 @@ impl Kernel for ConvTranspose3dBackward {
 }
 
 impl Op for ConvTranspose3d {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let mut grads = vec![None; 2];
         if let Some(dy) = dy[0] {
             for (i, (name, weight)) in [("input", false), ("weight", true)].into_iter().enumerate() {

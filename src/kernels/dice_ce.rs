@@ -18,9 +18,16 @@ use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
 params!(Params {
-    samples: u32, classes: u32, voxels: u32, parts: u32,
-    first: u32, together: u32, dice: f32, entropy: f32,
-    smooth_nr: f32, smooth_dr: f32,
+    samples: u32,
+    classes: u32,
+    voxels: u32,
+    parts: u32,
+    first: u32,
+    together: u32,
+    dice: f32,
+    entropy: f32,
+    smooth_nr: f32,
+    smooth_dr: f32,
 });
 
 /// The op; arguments `logits, label, [class weights]`, results `loss, lse, slopes, parts`.

@@ -76,7 +76,12 @@ impl Kernel for DiceCeBackward {
 }
 
 impl Op for DiceCe {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         if dy[1..].iter().any(Option::is_some) || node.needs[1..].contains(&true) {
             return Err(GraphError::new("a loss has a gradient from its value to the logits alone"));
         }

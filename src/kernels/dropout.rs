@@ -63,7 +63,8 @@ impl Kernel for Dropout {
             ([x, step, residual], true) => Some(x).filter(|x| step.elements() == 1 && *x == residual),
             _ => None,
         };
-        fits.map(|x| vec![x.clone()]).ok_or_else(|| GraphError::new(format!("x, step and residual do not fit: {inputs:?}")))
+        fits.map(|x| vec![x.clone()])
+            .ok_or_else(|| GraphError::new(format!("x, step and residual do not fit: {inputs:?}")))
     }
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {

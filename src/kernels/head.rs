@@ -9,16 +9,28 @@
 
 use super::residual::{BlockEnd, Shortcut, example};
 use super::{bind_read, bind_write, constant, kernel_name};
+use crate::gpu::AdapterClass;
 use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, NodeId, Target, TensorId};
 use crate::graph::{groups, params, values};
-use crate::gpu::AdapterClass;
 use crate::tensor::{HostTensor, Shape};
 
 params!(Params {
-    samples: u32, channels: u32, k: u32, first_quad: u32,
-    x: u32, y: u32, z: u32, floor: f32,
-    start_x: u32, start_y: u32, start_z: u32, ring: u32,
-    volume_y: u32, volume_z: u32, classes: u32, first_class: u32,
+    samples: u32,
+    channels: u32,
+    k: u32,
+    first_quad: u32,
+    x: u32,
+    y: u32,
+    z: u32,
+    floor: f32,
+    start_x: u32,
+    start_y: u32,
+    start_z: u32,
+    ring: u32,
+    volume_y: u32,
+    volume_z: u32,
+    classes: u32,
+    first_class: u32,
 });
 
 /// Blocks of four classes in one dispatch.
@@ -203,7 +215,8 @@ impl Kernel for HeadAccumulate {
                 let product = axes.data[p[0]] * axes.data[s[0] + p[1]] * axes.data[s[0] + s[1] + p[2]];
                 let q = [0, 1, 2].map(|a| p[a] + self.at.start[a]);
                 let out = ((class * d[1] + q[0] % d[1]) * d[2] + q[1]) * d[3] + q[2];
-                acc.data[out] += product.max(f64::from(self.at.floor)) * y.data[(self.at.first_class + class) * voxels + v];
+                acc.data[out] +=
+                    product.max(f64::from(self.at.floor)) * y.data[(self.at.first_class + class) * voxels + v];
             }
         }
         vec![acc]
@@ -258,16 +271,24 @@ fn arguments(shortcut: Shortcut, n: usize, c: usize, k: usize, size: [usize; 3])
 /// Class counts off the block and beyond one dispatch, windows that wrap around the ring, classes in parts.
 pub fn cases() -> Vec<Case> {
     let plain = |shortcut: Shortcut, n, c, k, size: [usize; 3], dtype| {
-        Case::new(format!("{shortcut:?} {n}x{c}to{k}x{size:?} {dtype:?}"), Head { shortcut }, arguments(shortcut, n, c, k, size))
-            .stored(shortcut.arguments(), Layout::TapMajor, dtype)
+        Case::new(
+            format!("{shortcut:?} {n}x{c}to{k}x{size:?} {dtype:?}"),
+            Head { shortcut },
+            arguments(shortcut, n, c, k, size),
+        )
+        .stored(shortcut.arguments(), Layout::TapMajor, dtype)
     };
     let window = |shortcut: Shortcut, size: [usize; 3], k, part: usize, at: Placement, ring: [usize; 3]| {
         let mut inputs = arguments(shortcut, 1, 3, k, size);
         inputs.push(HostTensor::noise([size.iter().sum()], 77).map(|v| v.abs()));
         inputs.push(HostTensor::noise([part, ring[0], ring[1], ring[2]], 78));
-        Case::new(format!("{part} of {k} classes at {:?} in {ring:?}", at.start), HeadAccumulate { shortcut, at }, inputs)
-            .stored(shortcut.arguments(), Layout::TapMajor, DType::F32)
-            .updating()
+        Case::new(
+            format!("{part} of {k} classes at {:?} in {ring:?}", at.start),
+            HeadAccumulate { shortcut, at },
+            inputs,
+        )
+        .stored(shortcut.arguments(), Layout::TapMajor, DType::F32)
+        .updating()
     };
     vec![
         plain(Shortcut::Normalised, 1, 1, 1, [1, 1, 1], DType::F32),
@@ -276,9 +297,37 @@ pub fn cases() -> Vec<Case> {
         plain(Shortcut::Normalised, 1, 3, 37, [2, 3, 4], DType::F32),
         plain(Shortcut::Normalised, 2, 3, 5, [5, 4, 7], DType::F32),
         plain(Shortcut::None, 1, 1, 2, [163, 161, 161], DType::F32),
-        window(Shortcut::Normalised, [4, 3, 5], 5, 5, Placement { start: [0, 0, 0], floor: 0.3, first_class: 0 }, [6, 4, 7]),
-        window(Shortcut::Identity, [4, 3, 5], 5, 2, Placement { start: [9, 1, 2], floor: 0.0, first_class: 3 }, [5, 4, 7]),
-        window(Shortcut::Normalised, [3, 3, 5], 3, 3, Placement { start: [1, 1, 1], floor: 0.1, first_class: 0 }, [6, 4, 6]),
-        window(Shortcut::None, [4, 3, 5], 21, 20, Placement { start: [3, 0, 0], floor: 0.01, first_class: 0 }, [4, 3, 5]),
+        window(
+            Shortcut::Normalised,
+            [4, 3, 5],
+            5,
+            5,
+            Placement { start: [0, 0, 0], floor: 0.3, first_class: 0 },
+            [6, 4, 7],
+        ),
+        window(
+            Shortcut::Identity,
+            [4, 3, 5],
+            5,
+            2,
+            Placement { start: [9, 1, 2], floor: 0.0, first_class: 3 },
+            [5, 4, 7],
+        ),
+        window(
+            Shortcut::Normalised,
+            [3, 3, 5],
+            3,
+            3,
+            Placement { start: [1, 1, 1], floor: 0.1, first_class: 0 },
+            [6, 4, 6],
+        ),
+        window(
+            Shortcut::None,
+            [4, 3, 5],
+            21,
+            20,
+            Placement { start: [3, 0, 0], floor: 0.01, first_class: 0 },
+            [4, 3, 5],
+        ),
     ]
 }

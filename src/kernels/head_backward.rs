@@ -9,7 +9,12 @@ use super::residual_backward::ResidualBackward;
 use crate::graph::{Applied, Case, Graph, GraphError, Op, TensorId};
 
 impl Op for Head {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let mut grads = vec![None; node.inputs.len()];
         let Some(dy) = dy[0] else {
             return Ok(grads);

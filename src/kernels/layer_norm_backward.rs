@@ -93,7 +93,12 @@ impl Kernel for LayerNormBackward {
 }
 
 impl Op for LayerNorm {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let Some(dy) = dy[0] else {
             return Ok(vec![None; 3]);
         };

@@ -83,7 +83,9 @@ impl Kernel for Linear {
         let columns = w.dims().first().copied().unwrap_or(0);
         // A patch embedding's weight keeps its convolution's shape: every axis but the first counts as depth.
         if inputs.len() != want || w.elements() != columns * x.last() {
-            return Err(GraphError::new(format!("x {x} and weight {w} do not fit, or {want} arguments were not given")));
+            return Err(GraphError::new(format!(
+                "x {x} and weight {w} do not fit, or {want} arguments were not given"
+            )));
         }
         let mut dims = x.dims().to_vec();
         if let Some(last) = dims.last_mut() {
@@ -225,7 +227,17 @@ impl Graph {
 /// Shapes around every tile's edge, all options, both storages.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes = [(1, 1, 1), (3, 5, 7), (8, 8, 16), (13, 17, 12), (27, 96, 48), (9, 70_001, 4), (216, 31, 64), (33, 68, 36), (131, 100, 528)];
+    let sizes = [
+        (1, 1, 1),
+        (3, 5, 7),
+        (8, 8, 16),
+        (13, 17, 12),
+        (27, 96, 48),
+        (9, 70_001, 4),
+        (216, 31, 64),
+        (33, 68, 36),
+        (131, 100, 528),
+    ];
     for (i, &(rows, columns, depth)) in sizes.iter().enumerate() {
         let seed = 10 * i as u64;
         let x = HostTensor::noise([rows, depth], seed);
@@ -238,9 +250,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(Case::new(name.clone(), plain, vec![x.clone(), w.clone()]));
         cases.push(Case::new(format!("{name} bias gelu residual"), full, vec![x.clone(), w.clone(), b, r]));
         let half = w.map(|v| f64::from(half::f16::from_f64(v)));
-        cases.push(
-            Case::new(format!("{name} f16"), plain, vec![x, half]).stored(1, Layout::Natural, DType::F16),
-        );
+        cases.push(Case::new(format!("{name} f16"), plain, vec![x, half]).stored(1, Layout::Natural, DType::F16));
     }
     let wide = HostTensor::noise([5, 8], 99).map(|v| v * 40.0);
     let identity = HostTensor::new([8, 8], (0..64).map(|i| f64::from(u8::from(i % 9 == 0))).collect());
@@ -262,7 +272,9 @@ mod tests {
     #[test]
     fn erf_values() {
         // From mpmath to 15 digits.
-        for (x, want) in [(0.5, 0.520_499_877_813_046_5), (1.0, 0.842_700_792_949_714_9), (3.0, 0.999_977_909_503_001_4)] {
+        for (x, want) in
+            [(0.5, 0.520_499_877_813_046_5), (1.0, 0.842_700_792_949_714_9), (3.0, 0.999_977_909_503_001_4)]
+        {
             assert!((erf(x) - want).abs() < 1e-14, "erf({x}) = {}", erf(x));
             assert!((erf(-x) + want).abs() < 1e-14, "erf is odd");
         }

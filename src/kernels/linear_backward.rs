@@ -34,8 +34,13 @@ enum Variant {
 }
 
 /// The first suits software adapters, whose loads cost more than arithmetic.
-const VARIANTS: &[Variant] =
-    &[Variant::Wide, Variant::Registers(4, 1), Variant::Registers(8, 4), Variant::Registers(4, 2), Variant::Registers(8, 2)];
+const VARIANTS: &[Variant] = &[
+    Variant::Wide,
+    Variant::Registers(4, 1),
+    Variant::Registers(8, 4),
+    Variant::Registers(4, 2),
+    Variant::Registers(8, 2),
+];
 
 /// Rows of results per invocation with long loads: as few beyond the last as may be, as each block of rows costs.
 fn wide_rows(rows: usize, transposed: bool) -> usize {
@@ -65,7 +70,9 @@ impl Kernel for LinearBackward {
         };
         let (rows, columns, depth) = self.sizes(dy, other);
         if depth > MOST_DEPTH {
-            return Err(GraphError::new(format!("a gradient sums over {depth} rows, at most {MOST_DEPTH} are possible")));
+            return Err(GraphError::new(format!(
+                "a gradient sums over {depth} rows, at most {MOST_DEPTH} are possible"
+            )));
         }
         let misfit = || GraphError::new(format!("gradient {dy} and {other} do not fit"));
         match &self.weight {
@@ -166,7 +173,12 @@ impl Kernel for GeluBackward {
 }
 
 impl Op for Linear {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let mut grads = vec![None; node.inputs.len()];
         let Some(dy) = dy[0] else {
             return Ok(grads);
@@ -180,7 +192,9 @@ impl Op for Linear {
         let dz = match (self.gelu, node.outputs.get(1)) {
             (false, _) => dy,
             (true, Some(&argument)) => g.add_one("gelu", GeluBackward, &[dy, argument])?,
-            (true, None) => return Err(GraphError::new("the argument of GELU was not kept: build the graph for training")),
+            (true, None) => {
+                return Err(GraphError::new("the argument of GELU was not kept: build the graph for training"));
+            }
         };
         let (x, w) = (node.inputs[0], node.inputs[1]);
         if node.needs[0] {
@@ -200,7 +214,11 @@ impl Op for Linear {
 /// Both products with shapes around every tile's edge, and GELU where its exponential vanishes.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (seed, (rows, columns, depth)) in [(1, 1, 1), (3, 5, 7), (13, 17, 12), (27, 96, 48), (216, 31, 64), (37, 20, 72), (2, 40, 8)].into_iter().enumerate() {
+    for (seed, (rows, columns, depth)) in
+        [(1, 1, 1), (3, 5, 7), (13, 17, 12), (27, 96, 48), (216, 31, 64), (37, 20, 72), (2, 40, 8)]
+            .into_iter()
+            .enumerate()
+    {
         let dy = HostTensor::noise([rows, columns], seed as u64);
         let w = HostTensor::noise([columns, depth], seed as u64 + 10);
         let x = HostTensor::noise([rows, depth], seed as u64 + 20);
@@ -210,7 +228,11 @@ pub fn cases() -> Vec<Case> {
         cases.push(Case::new(format!("weight {name}"), LinearBackward { weight }, vec![dy, x]));
     }
     let patches = LinearBackward { weight: Some(Shape::from([6, 2, 2, 2, 2])) };
-    cases.push(Case::new("a convolution's weight", patches, vec![HostTensor::noise([2, 9, 6], 1), HostTensor::noise([2, 9, 16], 2)]));
+    cases.push(Case::new(
+        "a convolution's weight",
+        patches,
+        vec![HostTensor::noise([2, 9, 6], 1), HostTensor::noise([2, 9, 16], 2)],
+    ));
     let wide = HostTensor::noise([41, 9], 3).map(|v| v * 40.0);
     let near = HostTensor::noise([40, 9], 4).map(|v| v * 3.0);
     let (odd, even) = (HostTensor::noise([41, 9], 5), HostTensor::noise([40, 9], 5));

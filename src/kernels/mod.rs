@@ -1,82 +1,113 @@
 //! The ops: one file each, with its shape rule, GPU work, double-precision twin, cost, builder and test cases. Its WGSL
-//! is the file of the same name in `shaders/`. A new op is added to the list below and is then validated, tested,
+//! is the file of the same name in `shaders/`. A new op is added to `all_cases` and is then validated, tested,
 //! self-tested on users' adapters and benchmarked like all others.
 
-macro_rules! kernels {
-    ($($(#[$when:meta])* $module:ident),* $(,)?) => {
-        $($(#[$when])* pub mod $module;)*
-
-        /// Every op with its test cases.
-        pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
-            [$($(#[$when])* (stringify!($module), $module::cases())),*].into()
-        }
-    };
-}
+#[cfg(feature = "train")]
+pub mod accumulate;
+#[cfg(feature = "train")]
+pub mod adamw;
+#[cfg(feature = "train")]
+pub mod add;
+pub mod attention;
+#[cfg(feature = "train")]
+pub mod attention_backward;
+pub mod blend;
+pub mod ceiling;
+#[cfg(feature = "train")]
+pub mod channel_sums;
+#[cfg(feature = "train")]
+pub mod clip;
+pub mod conv3d;
+#[cfg(feature = "train")]
+pub mod conv3d_backward;
+pub mod conv_transpose3d;
+#[cfg(feature = "train")]
+pub mod conv_transpose3d_backward;
+pub mod decide;
+#[cfg(feature = "train")]
+pub mod dice_ce;
+#[cfg(feature = "train")]
+pub mod dice_ce_backward;
+pub mod dropout;
+#[cfg(feature = "train")]
+pub mod fill;
+pub mod head;
+#[cfg(feature = "train")]
+pub mod head_backward;
+pub mod layer_norm;
+#[cfg(feature = "train")]
+pub mod layer_norm_backward;
+pub mod linear;
+#[cfg(feature = "train")]
+pub mod linear_backward;
+mod moments;
+#[cfg(feature = "train")]
+pub mod moments_backward;
+pub mod norm_parameters;
+#[cfg(feature = "train")]
+pub mod norm_parameters_backward;
+pub mod patchify;
+#[cfg(feature = "train")]
+pub mod patchify_backward;
+pub mod residual;
+#[cfg(feature = "train")]
+pub mod residual_backward;
+pub mod selftest;
+#[cfg(feature = "train")]
+pub mod square_sum;
+#[cfg(feature = "train")]
+pub mod sum_parts;
+pub mod transpose;
+#[cfg(feature = "train")]
+pub mod transpose_backward;
 
 use crate::gpu::Access;
 use crate::graph::{Binding, Case, Operand};
 
-kernels![
-    attention,
-    blend,
-    ceiling,
-    conv3d,
-    conv_transpose3d,
-    decide,
-    dropout,
-    head,
-    layer_norm,
-    linear,
-    norm_parameters,
-    patchify,
-    residual,
-    transpose,
+/// Every op with its test cases.
+pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
+    let forward = [
+        ("attention", attention::cases()),
+        ("blend", blend::cases()),
+        ("ceiling", ceiling::cases()),
+        ("conv3d", conv3d::cases()),
+        ("conv_transpose3d", conv_transpose3d::cases()),
+        ("decide", decide::cases()),
+        ("dropout", dropout::cases()),
+        ("head", head::cases()),
+        ("layer_norm", layer_norm::cases()),
+        ("linear", linear::cases()),
+        ("norm_parameters", norm_parameters::cases()),
+        ("patchify", patchify::cases()),
+        ("residual", residual::cases()),
+        ("transpose", transpose::cases()),
+    ];
     #[cfg(feature = "train")]
-    accumulate,
-    #[cfg(feature = "train")]
-    add,
-    #[cfg(feature = "train")]
-    attention_backward,
-    #[cfg(feature = "train")]
-    channel_sums,
-    #[cfg(feature = "train")]
-    conv3d_backward,
-    #[cfg(feature = "train")]
-    conv_transpose3d_backward,
-    #[cfg(feature = "train")]
-    adamw,
-    #[cfg(feature = "train")]
-    clip,
-    #[cfg(feature = "train")]
-    square_sum,
-    #[cfg(feature = "train")]
-    dice_ce,
-    #[cfg(feature = "train")]
-    dice_ce_backward,
-    #[cfg(feature = "train")]
-    fill,
-    #[cfg(feature = "train")]
-    head_backward,
-    #[cfg(feature = "train")]
-    layer_norm_backward,
-    #[cfg(feature = "train")]
-    linear_backward,
-    #[cfg(feature = "train")]
-    moments_backward,
-    #[cfg(feature = "train")]
-    norm_parameters_backward,
-    #[cfg(feature = "train")]
-    patchify_backward,
-    #[cfg(feature = "train")]
-    residual_backward,
-    #[cfg(feature = "train")]
-    sum_parts,
-    #[cfg(feature = "train")]
-    transpose_backward,
-];
-
-mod moments;
-pub mod selftest;
+    let forward = forward.into_iter().chain([
+        ("accumulate", accumulate::cases()),
+        ("add", add::cases()),
+        ("attention_backward", attention_backward::cases()),
+        ("channel_sums", channel_sums::cases()),
+        ("conv3d_backward", conv3d_backward::cases()),
+        ("conv_transpose3d_backward", conv_transpose3d_backward::cases()),
+        ("adamw", adamw::cases()),
+        ("clip", clip::cases()),
+        ("square_sum", square_sum::cases()),
+        ("dice_ce", dice_ce::cases()),
+        ("dice_ce_backward", dice_ce_backward::cases()),
+        ("fill", fill::cases()),
+        ("head_backward", head_backward::cases()),
+        ("layer_norm_backward", layer_norm_backward::cases()),
+        ("linear_backward", linear_backward::cases()),
+        ("moments_backward", moments_backward::cases()),
+        ("norm_parameters_backward", norm_parameters_backward::cases()),
+        ("patchify_backward", patchify_backward::cases()),
+        ("residual_backward", residual_backward::cases()),
+        ("sum_parts", sum_parts::cases()),
+        ("transpose_backward", transpose_backward::cases()),
+    ]);
+    forward.into_iter().collect()
+}
 
 /// `Kernel::name` as the op's file name.
 macro_rules! kernel_name {

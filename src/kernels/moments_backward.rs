@@ -55,7 +55,8 @@ impl Kernel for MomentsBackward {
             shader: "moments_backward",
             entry: "forward",
             constants: vec![("DIRECT", constant(self.direct)), ("WIDE", constant(wide)), ("RUN", target.run())],
-            params: Params { channels: (n * c) as u32, values: values as u32, share: (1.0 / voxels as f64) as f32 }.block(),
+            params: Params { channels: (n * c) as u32, values: values as u32, share: (1.0 / voxels as f64) as f32 }
+                .block(),
             bindings,
             groups: groups(n * c * values.div_ceil(512)),
         }]
@@ -87,5 +88,10 @@ pub fn cases() -> Vec<Case> {
         inputs.extend(direct.then(|| volume(4)));
         Case::new(format!("{n}x{c}x{size:?} {direct}"), MomentsBackward { direct }, inputs)
     };
-    vec![case(1, 1, [1, 1, 1], true), case(2, 3, [3, 5, 7], true), case(1, 5, [4, 3, 2], false), case(2, 3, [9, 11, 13], true)]
+    vec![
+        case(1, 1, [1, 1, 1], true),
+        case(2, 3, [3, 5, 7], true),
+        case(1, 5, [4, 3, 2], false),
+        case(2, 3, [9, 11, 13], true),
+    ]
 }

@@ -44,13 +44,8 @@ impl Kernel for NormParameters {
             shader: "norm_parameters",
             entry: "forward",
             constants: vec![("AFFINE", constant(self.affine))],
-            params: Params {
-                samples: d[0] as u32,
-                channels: d[1] as u32,
-                group: self.group as u32,
-                eps: EPS as f32,
-            }
-            .block(),
+            params: Params { samples: d[0] as u32, channels: d[1] as u32, group: self.group as u32, eps: EPS as f32 }
+                .block(),
             bindings,
             groups: groups((d[0] * d[1]).div_ceil(64)),
         }]

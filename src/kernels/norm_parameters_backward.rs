@@ -92,7 +92,12 @@ impl Kernel for NormParametersBackward {
 }
 
 impl Op for NormParameters {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let Some(sums) = dy[0] else {
             return Ok(vec![None; node.inputs.len()]);
         };

@@ -98,7 +98,13 @@ impl Graph {
     ///
     /// # Errors
     /// [`GraphError`] if an axis is no multiple of the patch.
-    pub fn patchify(&mut self, name: &str, x: TensorId, patch: usize, channel_last: bool) -> Result<TensorId, GraphError> {
+    pub fn patchify(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        patch: usize,
+        channel_last: bool,
+    ) -> Result<TensorId, GraphError> {
         self.add_one_op(name, Patchify { patch, channel_last }, &[x])
     }
 }

@@ -19,7 +19,11 @@ impl Kernel for PatchifyBackward {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         let rows = self.forward.infer(std::slice::from_ref(&self.volume))?;
-        if inputs == rows { Ok(vec![self.volume.clone()]) } else { Err(GraphError::new(format!("{inputs:?} are no rows of {}", self.volume))) }
+        if inputs == rows {
+            Ok(vec![self.volume.clone()])
+        } else {
+            Err(GraphError::new(format!("{inputs:?} are no rows of {}", self.volume)))
+        }
     }
 
     fn dispatches(&self, _io: &Io, _target: &Target) -> Vec<Dispatch> {
@@ -40,7 +44,12 @@ impl Kernel for PatchifyBackward {
 }
 
 impl Op for Patchify {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let Some(dy) = dy[0] else {
             return Ok(vec![None]);
         };

@@ -38,9 +38,10 @@ impl Kernel for ResidualBackward {
             return Err(GraphError::new("a gradient is needed"));
         };
         self.shortcut.check(rest)?;
-        let (n, c, _) = dy.volume().filter(|_| *dy == rest[0]).ok_or_else(|| {
-            GraphError::new(format!("gradient {dy} of a block's end {}", rest[0]))
-        })?;
+        let (n, c, _) = dy
+            .volume()
+            .filter(|_| *dy == rest[0])
+            .ok_or_else(|| GraphError::new(format!("gradient {dy} of a block's end {}", rest[0])))?;
         let sums = Shape::from([n, c, 2]);
         let all = [dy.clone(), sums.clone(), dy.clone(), sums];
         Ok(all.into_iter().take(self.shortcut.arguments()).collect())
@@ -112,7 +113,12 @@ impl Kernel for ResidualBackward {
 }
 
 impl Op for Residual {
-    fn backward(&self, g: &mut Graph, node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let Some(dy) = dy[0] else {
             return Ok(vec![None; node.inputs.len()]);
         };

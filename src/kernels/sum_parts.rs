@@ -46,7 +46,9 @@ impl Kernel for SumRepeats {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         match inputs {
-            [x] if self.shape.elements() > 0 && x.elements() % self.shape.elements() == 0 => Ok(vec![self.shape.clone()]),
+            [x] if self.shape.elements() > 0 && x.elements() % self.shape.elements() == 0 => {
+                Ok(vec![self.shape.clone()])
+            }
             _ => Err(GraphError::new(format!("{inputs:?} does not repeat {}", self.shape))),
         }
     }

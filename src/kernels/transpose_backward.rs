@@ -1,7 +1,7 @@
 //! The gradient of a transposition is the transposition back: `dx[n, i, j] = dy[n, j, i]`, channels first to tokens.
 
-use super::transpose::{self, Transpose};
 use super::kernel_name;
+use super::transpose::{self, Transpose};
 use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Target, TensorId};
 use crate::tensor::{HostTensor, Shape};
 
@@ -40,7 +40,12 @@ impl Kernel for TransposeBackward {
 }
 
 impl Op for Transpose {
-    fn backward(&self, g: &mut Graph, _node: &Applied, dy: &[Option<TensorId>]) -> Result<Vec<Option<TensorId>>, GraphError> {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        _node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let Some(dy) = dy[0] else {
             return Ok(vec![None]);
         };

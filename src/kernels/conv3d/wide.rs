@@ -16,7 +16,8 @@ pub(crate) fn fits(y: &Shape) -> bool {
 }
 
 /// Rows and voxels along Z of an invocation.
-const TILES: &[(usize, usize)] = &[(4, 12), (3, 16), (6, 8), (4, 8), (2, 12), (2, 16), (2, 8), (6, 4), (4, 4), (2, 4), (1, 12), (1, 8), (1, 4)];
+const TILES: &[(usize, usize)] =
+    &[(4, 12), (3, 16), (6, 8), (4, 8), (2, 12), (2, 16), (2, 8), (6, 4), (4, 4), (2, 4), (1, 12), (1, 8), (1, 4)];
 
 /// Multiply-adds that take as long as a load.
 const LOAD: usize = 40;
