@@ -1,7 +1,5 @@
 //! Malformed NIfTI files: name, bytes, and a piece of the message that must refuse them.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};

@@ -2,7 +2,7 @@
 
 use unetr_wgpu::volume::{Orientation, Volume};
 
-use crate::phantom::{HONEST, Hooks};
+use super::phantom::{HONEST, Hooks};
 
 type Defect = (&'static str, Hooks);
 

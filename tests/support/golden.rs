@@ -1,7 +1,5 @@
 //! Reads reference tensors from `tests/golden`.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};

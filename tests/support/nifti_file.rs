@@ -1,7 +1,5 @@
 //! Makes and reads NIfTI bytes field by field, without the library's own reader or writer.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 /// Row-major rows of an affine.
 pub type Rows = [[f64; 4]; 3];
 

@@ -1,12 +1,9 @@
 //! A phantom that looks different from every side, and the whole way through the library with each
 //! station compared with what the phantom is known to be.
 
-#[path = "nifti_file.rs"]
-pub mod nifti_file;
-
 use std::collections::BTreeSet;
 
-use nifti_file::{Rows, Spec, outside};
+use super::nifti_file::{Rows, Spec, outside};
 use unetr_wgpu::volume::{LabelMap, Preprocess, Volume, nifti};
 
 pub const DIMS: [usize; 3] = [9, 11, 7];

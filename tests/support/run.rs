@@ -1,7 +1,5 @@
 //! Runs the program in a folder of its own and says what it did.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,0 +1,16 @@
+//! Kernels, graphs, plans and the network on this machine's adapter, against their twins and against MONAI.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod architecture;
+mod golden;
+#[cfg(feature = "train")]
+mod gradients;
+mod kernels;
+#[cfg(feature = "train")]
+mod not_finite;
+mod plan;
+mod resume;
+mod shaders;
+mod tuning;

@@ -1,0 +1,12 @@
+//! The program from outside.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod adapters;
+mod bad_input;
+mod cli;
+mod cli_commands;
+mod end_to_end;
+#[cfg(feature = "serve")]
+mod serve;

@@ -1,0 +1,20 @@
+//! What the tests share.
+#![allow(dead_code, reason = "each group of tests uses a part")]
+
+pub mod bad_checkpoints;
+pub mod bad_lines;
+pub mod bad_models;
+pub mod bad_nifti;
+#[cfg(feature = "train")]
+pub mod cases;
+pub mod defects;
+pub mod dicom_file;
+pub mod event_file;
+pub mod golden;
+pub mod nifti_file;
+pub mod page;
+pub mod phantom;
+pub mod raw_models;
+pub mod run;
+pub mod tiny;
+pub mod torch_files;

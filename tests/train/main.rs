@@ -1,0 +1,16 @@
+//! Training: data, steps, runs and their records.
+#![cfg(feature = "train")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod augment_geometry;
+mod augment_intensity;
+mod crops;
+mod mirrored_labels;
+mod recipes;
+mod train_data;
+mod train_data_bad_input;
+mod train_log;
+mod train_run;
+mod training;

@@ -1,0 +1,13 @@
+//! Scans in and out, geometry, intensities and metrics.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(feature = "dicom")]
+mod dicom;
+mod intensity;
+mod metrics;
+mod orientations;
+mod transforms;
+mod volume_writing;
+mod volumes;

@@ -1,0 +1,7 @@
+//! Model packages and checkpoints.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod checkpoints;
+mod weights;
