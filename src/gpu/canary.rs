@@ -18,6 +18,10 @@ pub(super) struct Canary {
     submitted: AtomicU32,
 }
 
+pub(super) fn canary_key() -> PipelineKey {
+    PipelineKey { shader: "canary", entry: "main", constants: Vec::new(), bindings: vec![Access::Write] }
+}
+
 impl Gpu {
     fn canary(&self) -> Result<Arc<Canary>, GpuError> {
         let mut slot =
@@ -25,12 +29,7 @@ impl Gpu {
         if let Some(canary) = &*slot {
             return Ok(Arc::clone(canary));
         }
-        let pipeline = self.pipeline(&PipelineKey {
-            shader: "canary",
-            entry: "main",
-            constants: Vec::new(),
-            bindings: vec![Access::Write],
-        })?;
+        let pipeline = self.pipeline(&canary_key())?;
         let buffer = self.buffer("canary", 4);
         let descriptor = wgpu::BufferDescriptor {
             label: Some("canary"),

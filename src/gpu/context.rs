@@ -29,6 +29,8 @@ pub struct Gpu {
     faults: Arc<Mutex<Faults>>,
     pub(super) pipelines: Arc<Mutex<PipelineCache>>,
     pub(super) canary: Arc<Mutex<Option<Arc<Canary>>>>,
+    #[cfg(target_arch = "wasm32")]
+    pub(super) compiler: Option<Arc<dyn super::PipelineCompiler>>,
 }
 
 #[derive(Default)]
@@ -78,6 +80,14 @@ impl Gpu {
             report.class = AdapterClass::Software;
         }
         self.report = Arc::new(report);
+        self
+    }
+
+    /// Has pipelines made ahead by `compiler` from now on.
+    #[cfg(target_arch = "wasm32")]
+    #[must_use]
+    pub fn compiled_by(mut self, compiler: Arc<dyn super::PipelineCompiler>) -> Self {
+        self.compiler = Some(compiler);
         self
     }
 
@@ -135,6 +145,8 @@ impl Gpu {
             faults,
             pipelines: Arc::new(Mutex::new(HashMap::new())),
             canary: Arc::default(),
+            #[cfg(target_arch = "wasm32")]
+            compiler: None,
         }
     }
 

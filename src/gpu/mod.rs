@@ -15,7 +15,9 @@ pub(crate) use buffer::Buffer;
 pub use adapter::{AdapterClass, AdapterReport, list_adapters};
 pub use context::{Gpu, GpuOptions};
 pub use error::GpuError;
-pub use pipeline::{Access, PipelineKey};
+#[cfg(target_arch = "wasm32")]
+pub use pipeline::PipelineCompiler;
+pub use pipeline::{Access, PipelineKey, PipelineSource};
 pub use profile::{KernelTime, Profiler};
 pub use shader::{SHADERS, ShaderError, expand};
 

@@ -1,13 +1,19 @@
 //! Compute pipelines, made once per (shader, constants, access of its bindings).
+//!
+//! wgpu makes a pipeline in one call that waits for the driver's compiler. In a browser that compiler runs where every tab's
+//! drawing is done, and a page stands still meanwhile; there a [`PipelineCompiler`] makes the same pipelines ahead, one after
+//! the other and without holding anything up, and wgpu's call then finds them by their label.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::canary::canary_key;
 use super::shader::expand;
 use super::{Gpu, GpuError};
 
 /// How a dispatch uses a storage buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Read only.
     Read,
@@ -28,11 +34,48 @@ pub struct PipelineKey {
     pub bindings: Vec<Access>,
 }
 
+impl PipelineKey {
+    /// The whole key as text, the label of the pipeline and of its shader module: `conv3d:forward(NORM=1) rrw`.
+    pub fn label(&self) -> String {
+        let constants: Vec<String> = self.constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let access = |a: &Access| if *a == Access::Read { 'r' } else { 'w' };
+        let bindings: String = self.bindings.iter().map(access).collect();
+        format!("{}:{}({}) {bindings}", self.shader, self.entry, constants.join(","))
+    }
+}
+
+/// A pipeline as text: all that a platform needs to make it by itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PipelineSource {
+    /// [`PipelineKey::label`].
+    pub label: String,
+    /// WGSL, with its constants.
+    pub code: String,
+    /// Entry point.
+    pub entry: &'static str,
+    /// Storage buffers, in binding order after the parameters (a uniform buffer) at binding 0.
+    pub bindings: Vec<Access>,
+}
+
+/// Makes pipelines before wgpu is asked for them, where the platform can do so without waiting.
+#[cfg(target_arch = "wasm32")]
+pub trait PipelineCompiler {
+    /// Resolves once all of these are made; the error is the platform's message.
+    fn compile(
+        &self,
+        pipelines: Vec<PipelineSource>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + '_>>;
+}
+
 /// A pipeline and the layout of its one bind group.
 #[derive(Clone)]
 pub(crate) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
+}
+
+fn source(key: &PipelineKey) -> Result<String, GpuError> {
+    expand(key.shader, &key.constants).map_err(|e| GpuError::Validation(e.to_string()))
 }
 
 pub(super) type PipelineCache = HashMap<PipelineKey, Arc<Pipeline>>;
@@ -55,10 +98,48 @@ impl Gpu {
         Ok(pipeline)
     }
 
+    /// Those of these pipelines that were not made yet, each once, and the submission counter's if it is missing too.
+    ///
+    /// # Errors
+    /// [`GpuError::Validation`] if a shader cannot be put together.
+    pub fn missing(&self, keys: impl IntoIterator<Item = PipelineKey>) -> Result<Vec<PipelineSource>, GpuError> {
+        let made = self.pipelines.lock().map_err(|_| GpuError::Validation("the pipeline cache is gone".to_owned()))?;
+        let mut seen = HashSet::new();
+        let mut missing = Vec::new();
+        for key in keys.into_iter().chain([canary_key()]) {
+            if made.contains_key(&key) || seen.contains(&key) {
+                continue;
+            }
+            missing.push(PipelineSource {
+                label: key.label(),
+                code: source(&key)?,
+                entry: key.entry,
+                bindings: key.bindings.clone(),
+            });
+            seen.insert(key);
+        }
+        Ok(missing)
+    }
+
+    /// Has the platform make what is missing, if it was given a compiler.
+    ///
+    /// # Errors
+    /// [`GpuError::Validation`] with the platform's message.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) async fn compile_ahead(&self, keys: impl IntoIterator<Item = PipelineKey>) -> Result<(), GpuError> {
+        let Some(compiler) = &self.compiler else { return Ok(()) };
+        let missing = self.missing(keys)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        compiler.compile(missing).await.map_err(GpuError::Validation)
+    }
+
     fn compile(&self, key: &PipelineKey) -> Result<Pipeline, GpuError> {
-        let source = expand(key.shader, &key.constants).map_err(|e| GpuError::Validation(e.to_string()))?;
+        let source = source(key)?;
+        let label = key.label();
         let descriptor =
-            wgpu::ShaderModuleDescriptor { label: Some(key.shader), source: wgpu::ShaderSource::Wgsl(source.into()) };
+            wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = if self.checked() {
             self.device.create_shader_module(descriptor)
         } else {
@@ -73,7 +154,7 @@ impl Gpu {
             immediate_size: 0,
         });
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(key.shader),
+            label: Some(&label),
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some(key.entry),

@@ -6,6 +6,7 @@ use super::check::check_webgpu;
 use super::kernel::{Cost, Dispatch, Io, Operand, Target, TensorKind};
 use super::memory::{Lifetime, assign_slots};
 use super::{DType, Graph, Layout, PlanError, Role, TensorId};
+use crate::gpu::PipelineKey;
 use crate::tensor::Shape;
 
 /// GPU memory by purpose, in bytes.
@@ -208,9 +209,24 @@ impl Layouted {
         &self.nodes
     }
 
+    /// The pipeline of every dispatch, in order.
+    pub fn pipelines(&self) -> impl Iterator<Item = PipelineKey> {
+        self.work.iter().map(|w| pipeline_key(&w.dispatch))
+    }
+
     /// The dispatches in order, with their node's path.
     pub fn dispatches(&self) -> impl Iterator<Item = (&str, &Dispatch)> {
         self.work.iter().map(|w| (self.nodes[w.node].name.as_str(), &w.dispatch))
+    }
+}
+
+/// The pipeline that a dispatch needs.
+pub(super) fn pipeline_key(dispatch: &Dispatch) -> PipelineKey {
+    PipelineKey {
+        shader: dispatch.shader,
+        entry: dispatch.entry,
+        constants: dispatch.constants.clone(),
+        bindings: dispatch.bindings.iter().map(|b| b.1).collect(),
     }
 }
 

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use super::check::CheckError;
 use super::kernel::{Dispatch, Io, Kernel, Target};
-use super::layouted::{Layouted, MemoryReport, NodeReport, Place, Work, parameter_bytes, stored_bytes, uniform_bytes};
+use super::layouted::{
+    Layouted, MemoryReport, NodeReport, Place, Work, parameter_bytes, pipeline_key, stored_bytes, uniform_bytes,
+};
 use super::{Choices, DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
-use crate::gpu::{AdapterClass, Buffer, Gpu, GpuError, PipelineKey, Profiler};
+use crate::gpu::{AdapterClass, Buffer, Gpu, GpuError, Profiler};
 use crate::tensor::Shape;
 
 /// Why a graph could not be made ready or run.
@@ -139,6 +141,8 @@ impl Plan {
             choices: options.choices.clone(),
         };
         let layouted = Layouted::new(graph, &target, gpu.limits(), options.keep_all)?;
+        #[cfg(target_arch = "wasm32")]
+        gpu.compile_ahead(layouted.pipelines()).await?;
         let total = layouted.report.total() >> 20;
         let what = format!("{total} MiB for the network");
         gpu.scoped(&what, || Self::bind(gpu, layouted, residents)).await
@@ -396,12 +400,7 @@ fn step(
     offset: u64,
 ) -> Result<Step, PlanError> {
     let dispatch = &work.dispatch;
-    let pipeline = gpu.pipeline(&PipelineKey {
-        shader: dispatch.shader,
-        entry: dispatch.entry,
-        constants: dispatch.constants.clone(),
-        bindings: dispatch.bindings.iter().map(|b| b.1).collect(),
-    })?;
+    let pipeline = gpu.pipeline(&pipeline_key(dispatch))?;
     let size = std::num::NonZeroU64::new(parameter_bytes(dispatch));
     let params = wgpu::BufferBinding { buffer: uniforms, offset, size };
     let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) }];

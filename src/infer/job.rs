@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::InferError;
 use super::windows::WindowGrid;
-use crate::gpu::Limits;
+use crate::gpu::{Limits, PipelineKey};
 use crate::graph::{Graph, Layouted, MemoryReport, NodeId, Target, TensorId};
 use crate::kernels::blend::{Activation, BlendDenominator, BlendNormalise, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, PackLabels};
@@ -200,6 +200,24 @@ impl Job {
             .map(|(i, s)| g.update(&format!("clear.{i}"), op, &[s]))
             .collect::<Result<_, _>>()?;
         Ok(ClearGraph { graph: g, nodes })
+    }
+
+    /// Pipelines of the whole run on this target.
+    pub fn pipelines(
+        &self,
+        op: Option<&Decide>,
+        target: &Target,
+        limits: &Limits,
+    ) -> Result<Vec<PipelineKey>, InferError> {
+        let mut graphs = vec![self.window_graph()?.graph, self.finish_graph()?.graph, self.clear_graph()?.graph];
+        if let Some(op) = op {
+            graphs.push(self.decide_graph(op)?.graph);
+        }
+        let mut keys = Vec::new();
+        for graph in &graphs {
+            keys.extend(Layouted::new(graph, target, limits, false)?.pipelines());
+        }
+        Ok(keys)
     }
 
     /// GPU memory of the whole run on this target, planned without a device.

@@ -8,7 +8,7 @@ use super::job::{Job, Memory};
 use super::observer::{Finished, Observer, RunState, Windows};
 use super::run::Run;
 use super::windows::{WindowGrid, importance};
-use crate::gpu::{AdapterClass, Gpu, Limits};
+use crate::gpu::{AdapterClass, Gpu, Limits, PipelineSource};
 use crate::graph::{Graph, Residents, Target};
 use crate::kernels::blend::Activation;
 use crate::model::{UnetrConfig, unetr};
@@ -172,20 +172,50 @@ impl Segmenter {
         let roi = self.metadata.network.img_size;
         let overlap = self.options.overlap.unwrap_or(self.metadata.inference.overlap);
         let grid = WindowGrid::new(made.volume.dims, roi, overlap)?;
-        let regions = self.metadata.output.activation == package::Activation::Sigmoid;
+        let regions = self.regions();
         let decision = match self.options.resample {
             Resample::Labels => Some(Decision::on_model_grid(made.volume.dims, grid.before, regions)),
             Resample::Probabilities => Decision::on_scan(&made.geometry.scan_to_grid(), grid.before, regions),
         };
+        let job = self.job(grid, decision.as_ref())?;
+        let memory = job.memory(decision.as_ref().map(|d| &d.op), &self.target(), self.gpu.limits())?;
+        Ok(Prepared { volume: made.volume, geometry: made.geometry, warnings: made.warnings, job, decision, memory })
+    }
+
+    /// Pipelines that a run of this scan needs and the device has not made yet; without a scan, those of any scan that fits
+    /// into the buffers of one window's sums.
+    ///
+    /// # Errors
+    /// [`InferError`].
+    pub fn missing_pipelines(&self, prepared: Option<&Prepared>) -> Result<Vec<PipelineSource>, InferError> {
+        let (target, limits) = (self.target(), self.gpu.limits());
+        let keys = match prepared {
+            Some(p) => p.job.pipelines(p.decision.as_ref().map(|d| &d.op), &target, limits)?,
+            None => {
+                let roi = self.metadata.network.img_size;
+                let grid = WindowGrid::new(roi, roi, 0.0)?;
+                let decision = Decision::on_model_grid(roi, grid.before, self.regions());
+                self.job(grid, Some(&decision))?.pipelines(Some(&decision.op), &target, limits)?
+            }
+        };
+        Ok(self.gpu.missing(keys)?)
+    }
+
+    fn regions(&self) -> bool {
+        self.metadata.output.activation == package::Activation::Sigmoid
+    }
+
+    fn target(&self) -> Target {
+        let workgroup_bytes = self.gpu.limits().max_compute_workgroup_storage_size;
+        Target { workgroup_bytes, ..Target::new(self.gpu.class()) }
+    }
+
+    fn job(&self, grid: WindowGrid, decision: Option<&Decision>) -> Result<Job, InferError> {
         let limits = self.gpu.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let activation = if regions { Activation::Sigmoid } else { Activation::Softmax };
-        let slice = decision.map_or(1, |d| d.slice_voxels());
-        let job = Job::new(&self.metadata.network, grid, self.options.half_weights, activation, slice, limit)?;
-        let target =
-            Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(self.gpu.class()) };
-        let memory = job.memory(decision.as_ref().map(|d| &d.op), &target, limits)?;
-        Ok(Prepared { volume: made.volume, geometry: made.geometry, warnings: made.warnings, job, decision, memory })
+        let activation = if self.regions() { Activation::Sigmoid } else { Activation::Softmax };
+        let slice = decision.map_or(1, Decision::slice_voxels);
+        Job::new(&self.metadata.network, grid, self.options.half_weights, activation, slice, limit)
     }
 
     /// Runs a prepared scan; `progress` is called after each window and may stop the run.

@@ -1,20 +1,37 @@
 //! The adapter that the browser gives, and whether its arithmetic can be trusted.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use js_sys::Function;
+use js_sys::{Function, Promise};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 use super::error::WebError;
 use super::object;
-use crate::gpu::{AdapterClass, Gpu, GpuOptions};
+use crate::gpu::{AdapterClass, Gpu, GpuOptions, PipelineCompiler, PipelineSource};
 use crate::kernels::{all_cases, selftest};
 
 /// An open device.
 #[wasm_bindgen]
 pub struct Device {
     pub(super) gpu: Gpu,
+}
+
+/// The page's way to make pipelines without holding up what draws.
+struct Compiler(Function);
+
+impl PipelineCompiler for Compiler {
+    fn compile(&self, pipelines: Vec<PipelineSource>) -> Pin<Box<dyn Future<Output = Result<(), String>> + '_>> {
+        Box::pin(async move {
+            let text =
+                |e: JsValue| e.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{e:?}"), |e| e.message().into());
+            let promise: Promise =
+                self.0.call1(&JsValue::NULL, &object(&pipelines).map_err(text)?).map_err(text)?.into();
+            JsFuture::from(promise).await.map(|_| ()).map_err(text)
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -54,10 +71,11 @@ struct KernelRow {
 
 #[wasm_bindgen]
 impl Device {
-    /// Opens the device. `name` and `software` are what the page was told of the adapter.
-    pub async fn open(name: String, software: bool) -> Result<Device, JsValue> {
+    /// Opens the device. `name` and `software` are what the page was told of the adapter; `compile(pipelines)` makes these
+    /// ahead and gives a promise.
+    pub async fn open(name: String, software: bool, compile: Function) -> Result<Device, JsValue> {
         let gpu = Gpu::open(&GpuOptions::default()).await.map_err(WebError::from)?;
-        Ok(Self { gpu: gpu.described(name, software) })
+        Ok(Self { gpu: gpu.described(name, software).compiled_by(Arc::new(Compiler(compile))) })
     }
 
     /// Name, kind, features, and the limits that were asked for.

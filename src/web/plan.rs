@@ -71,6 +71,11 @@ impl Plan {
         })
     }
 
+    /// Pipelines that this run needs and the segmenter's device has not made yet: `[{label, code, entry, bindings}]`.
+    pub fn pipelines(&self, segmenter: &WebSegmenter) -> Result<JsValue, JsValue> {
+        object(&segmenter.inner.missing_pipelines(Some(&self.prepared)).map_err(WebError::from)?)
+    }
+
     /// Runs the windows that are not finished yet. `progress(done, total)` is called after each and may return true to
     /// stop; `labels(begin, extent, bytes)` hears of parts of the result that are final. If the device is lost, call it
     /// again with a segmenter on a new one.

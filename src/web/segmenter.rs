@@ -68,6 +68,11 @@ impl WebSegmenter {
         object(&table(&self.names))
     }
 
+    /// Pipelines that scans need and the device has not made yet: `[{label, code, entry, bindings}]`.
+    pub fn pipelines(&self) -> Result<JsValue, JsValue> {
+        object(&self.inner.missing_pipelines(None).map_err(WebError::from)?)
+    }
+
     /// Preprocesses the scan and plans its windows and memory. `overlap` undefined takes the package's.
     pub fn prepare(&mut self, scan: Scan, overlap: Option<f64>) -> Result<Plan, JsValue> {
         Ok(Plan::new(self, scan, overlap)?)

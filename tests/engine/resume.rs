@@ -1,5 +1,6 @@
 //! A run whose device is lost goes on, on another one, and gives the same bits; what is told on the way is the result.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -100,6 +101,29 @@ fn same(a: &Segmentation, b: &Segmentation) {
     let bits = |v: &Option<Volume>| v.as_ref().expect("kept").data.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
     assert!(bits(&a.logits) == bits(&b.logits), "logits differ");
     assert!(bits(&a.probabilities) == bits(&b.probabilities), "probabilities differ");
+}
+
+#[test]
+fn pipelines_are_listed_before_a_run_makes_them() {
+    let (package, gpu) = (package(), gpu());
+    let scan = scan(&package);
+    let segmenter = segmenter(&gpu, &package);
+    let prepared = segmenter.prepare(&scan).expect("a plan");
+    let list = |prepared| -> BTreeSet<String> {
+        let missing = segmenter.missing_pipelines(prepared).expect("a list");
+        let labels: BTreeSet<String> = missing.iter().map(|p| p.label.clone()).collect();
+        assert_eq!(labels.len(), missing.len(), "each has a label of its own");
+        assert!(missing.iter().all(|p| p.code.contains(p.entry) && !p.bindings.is_empty()));
+        labels
+    };
+    let of_scan = list(Some(&prepared));
+    assert!(of_scan.len() > 20, "{} pipelines", of_scan.len());
+    assert_eq!(list(None), of_scan, "any scan needs the same");
+    let mut watch = Watch::new(&gpu, usize::MAX, None, scan.dims);
+    run(&segmenter, &prepared, &mut RunState::default(), &mut watch).expect("a result");
+    // Nothing was made that was not listed, or it would be missing still.
+    assert_eq!(list(Some(&prepared)), BTreeSet::new());
+    assert_eq!(list(None), BTreeSet::new());
 }
 
 #[test]

@@ -212,7 +212,7 @@ async function showScan({ files, sample = null, expert = null }, { plan, shown }
 /** A run over these files. */
 function planned(files) {
   state.timing?.abort();
-  return state.segmenter.plan(files, { ...overlap(), measure: false });
+  return state.segmenter.plan(files, overlap());
 }
 
 /** Plans the scan that is open again: the model or the overlap has changed. */
@@ -249,7 +249,7 @@ async function time() {
   state.timing = new AbortController();
   const { signal } = state.timing;
   try {
-    const made = await state.segmenter.plan(scan, { ...overlap(), signal });
+    const made = await state.segmenter.plan(scan, { ...overlap(), measure: true, signal });
     if (!signal.aborted && scan === state.scan) showPlan(made);
   } catch (error) {
     complain(error);

@@ -2,22 +2,59 @@ import { UnetrError, aborted, typed } from './errors.js';
 
 const FATAL = new Set(['device-lost', 'internal', 'no-webgpu', 'out-of-memory']);
 
+/** How long a worker without a model waits for the next one, which finds its kernels compiled. */
+const LINGER_MS = 60_000;
+
+/** The workers of this page that hold models, by what makes them. */
+const shared = new Map();
+
 /** One worker and the requests that wait for it. A worker that failed is replaced at the next request. */
 export class Client {
+  /** Counts the workers: what a model was given to an earlier one is gone. */
+  generation = 0;
   #make;
   #worker = null;
   #waiting = new Map();
   #next = 1;
+  #users = 0;
+  #linger;
+  #key;
 
   constructor(make) {
     this.#make = make;
+  }
+
+  /** The client of all models of this page whose workers are made alike. */
+  static share(key, make) {
+    const client = shared.get(key) ?? new Client(make);
+    shared.set(key, client);
+    client.#key = key;
+    client.#users += 1;
+    clearTimeout(client.#linger);
+    return client;
+  }
+
+  /** The counterpart of `share`. */
+  leave() {
+    this.#users -= 1;
+    if (this.#users > 0) return;
+    this.#linger = setTimeout(() => {
+      shared.delete(this.#key);
+      this.close(aborted());
+    }, LINGER_MS);
   }
 
   get alive() {
     return this.#worker !== null;
   }
 
+  /** A number for a model on this worker. */
+  number() {
+    return this.#next++;
+  }
+
   start() {
+    if (this.alive) return;
     let worker;
     try {
       worker = this.#make();
@@ -33,6 +70,7 @@ export class Client {
       this.#fail(new UnetrError('internal', event.message || 'the worker could not be loaded; is assetPath right?'));
     });
     this.#worker = worker;
+    this.generation += 1;
   }
 
   /** Sends a request; `signal` stops it, `onProgress` and `onPart` hear of it. */
@@ -42,7 +80,7 @@ export class Client {
         reject(aborted(signal.reason));
         return;
       }
-      const id = this.#next++;
+      const id = this.number();
       const stop = () => {
         this.#worker?.postMessage({ type: 'cancel', id });
         settle(reject, aborted(signal.reason));
@@ -53,6 +91,7 @@ export class Client {
         end(value);
       };
       this.#waiting.set(id, {
+        model: request.model,
         progress: onProgress,
         part: onPart,
         resolve: (value) => settle(resolve, value),
@@ -65,6 +104,16 @@ export class Client {
         settle(reject, new UnetrError('bad-input', `this cannot be sent to the worker: ${error.message}`, { cause: error }));
       }
     });
+  }
+
+  /** Stops everything that is asked of a model, and takes it off the worker. */
+  unload(model, error) {
+    for (const [id, request] of [...this.#waiting]) {
+      if (request.model !== model) continue;
+      this.#worker?.postMessage({ type: 'cancel', id });
+      request.reject(error);
+    }
+    if (this.alive) this.ask({ type: 'unload', model }).catch(() => {});
   }
 
   #hear({ id, progress, part, value, error, fault }) {

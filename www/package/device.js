@@ -1,27 +1,51 @@
-// The device, the model on it, and what happens when the device is lost.
+// The one device of this worker, the models on it, and what happens when the device is lost.
 import { Device, ModelFile, Segmenter } from './unetr_wgpu.js';
 import { loadModel } from './download.js';
 import { aborted, release } from './errors.js';
+import { Pipelines } from './pipelines.js';
 import { checkSupport } from './support.js';
 
 /** Losses in a row, without a window between them, after which a device is given up. */
 const MOST_LOSSES = 3;
 
+/** Opens the module's device, and gives it with the browser's own object behind it. */
+async function openDevice(name, software) {
+  const { requestDevice } = GPUAdapter.prototype;
+  const made = {};
+  // The module asks for its device by itself; this is the place to see it.
+  GPUAdapter.prototype.requestDevice = async function (...options) {
+    made.pipelines = new Pipelines(await requestDevice.apply(this, options));
+    return made.pipelines.device;
+  };
+  try {
+    made.device = await Device.open(name, software, (list) => made.pipelines.make(list));
+    return made;
+  } finally {
+    GPUAdapter.prototype.requestDevice = requestDevice;
+  }
+}
+
+/** The device, opened when it is first needed and anew after a loss. */
 export class Held {
   device = null;
-  segmenter = null;
-  /** Time of one window of this model on this device, once it is known. */
-  windowMs = null;
+  pipelines = null;
   #adapter = null;
-  #request = null;
+  #opening = null;
+  #models = new Map();
 
-  async open() {
-    if (!this.device) {
-      const { adapter, software } = await checkSupport();
-      this.#adapter = adapter;
-      this.device = await Device.open(adapter?.name ?? '', software);
-    }
-    return this;
+  /** Opens the device, once however many ask. */
+  open() {
+    this.#opening ??= this.#open().finally(() => { this.#opening = null; });
+    return this.#opening;
+  }
+
+  async #open() {
+    if (this.device) return;
+    const { adapter, software } = await checkSupport();
+    this.#adapter = adapter;
+    const { device, pipelines } = await openDevice(adapter?.name ?? '', software);
+    this.device = device;
+    this.pipelines = pipelines;
   }
 
   report() {
@@ -29,40 +53,83 @@ export class Held {
     return { ...this.device.report(), vendor, architecture };
   }
 
-  /** Puts a model on the device; the request is kept to do it again. */
-  async load(request, signal, progress) {
-    await this.open();
-    const { source, precision, cache, sha256, resample, package: fields, prefix } = request;
-    let { file, from, blob } = await loadModel({
-      ...source, sha256, cache, signal,
-      report: (done, total) => progress('download', done, total),
-      makeFile: (total) => new ModelFile(total),
-    });
-    const bytes = file.length();
-    const hash = file.sha256();
-    progress('compile', 0, 1);
-    let warnings = [];
-    if (file.needsImport()) {
-      const made = file.import(fields, prefix);
-      warnings = made.warnings();
-      file = made.intoFile();
+  add(id, model) {
+    this.#models.set(id, model);
+  }
+
+  model(id) {
+    return this.#models.get(id);
+  }
+
+  remove(id) {
+    release(this.#models.get(id)?.segmenter);
+    this.#models.delete(id);
+  }
+
+  /** A new device in place of one that was lost; models are put on it when they are next used. */
+  async replace() {
+    for (const model of this.#models.values()) {
+      release(model.segmenter);
+      model.segmenter = null;
     }
-    release(this.segmenter);
-    this.segmenter = null;
+    release(this.device);
+    this.device = null;
+    this.pipelines = null;
+    await this.open();
+  }
+}
+
+/** Reads a model's file from where the request says it is; made a package if it is a checkpoint. */
+export async function fetchModel({ source, cache, sha256, package: fields, prefix }, signal, progress) {
+  let { file, from, blob } = await loadModel({
+    ...source, sha256, cache, signal,
+    report: (done, total) => progress('download', done, total),
+    makeFile: (total) => new ModelFile(total),
+  });
+  const bytes = file.length();
+  const hash = file.sha256();
+  let warnings = [];
+  if (file.needsImport()) {
+    const made = file.import(fields, prefix);
+    warnings = made.warnings();
+    file = made.intoFile();
+  }
+  return { file, from, blob, bytes, hash, warnings };
+}
+
+/** A model and how to put it on the device again. */
+export class Model {
+  segmenter = null;
+  /** Time of one window on this device, once it is known. */
+  windowMs = null;
+  #held;
+  #request;
+
+  constructor(held, request) {
+    this.#held = held;
+    this.#request = request;
+  }
+
+  /** Puts what `fetchModel` gave on the device. */
+  async put({ file, hash, blob }) {
+    const { precision, resample, source } = this.#request;
+    await this.#held.open();
     // `create` takes the file, also when it fails.
-    this.segmenter = await Segmenter.create(this.device, file, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
-    if (signal?.aborted) throw aborted();
-    this.windowMs = null;
+    this.segmenter = await Segmenter.create(this.#held.device, file, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
     // After a lost device it must be this file again: one run is not to mix two models.
-    this.#request = { ...request, sha256: hash, source: blob ? { ...source, blob } : source };
-    progress('compile', 1, 1);
-    return { ...this.segmenter.model(), bytes, from, blob, warnings, labelTable: this.segmenter.labelTable(), device: this.report() };
+    this.#request = { ...this.#request, sha256: hash, source: blob ? { ...source, blob } : source };
+  }
+
+  /** Is on the device, also after that was replaced. */
+  async ready() {
+    if (!this.segmenter) await this.put(await fetchModel(this.#request, undefined, () => {}));
+    return this;
   }
 
   /** Calls `work(this)`; after a lost device once more on a new one. */
   async use(work) {
     try {
-      return await work(this);
+      return await work(await this.ready());
     } catch (error) {
       if (error.code !== 'device-lost') throw error;
       await this.#replace(error);
@@ -70,11 +137,31 @@ export class Held {
     }
   }
 
-  /** Measures a window; the first one is left out, because shaders are compiled for it. */
-  async time(plan, signal) {
+  async #replace(error) {
+    try {
+      await this.#held.replace();
+      await this.ready();
+    } catch (cause) {
+      // Whatever it was, the device is gone: that is told, and the next call starts anew.
+      error.cause ??= cause;
+      throw error;
+    }
+  }
+
+  /** Has made ahead what a plan needs, or what any scan needs. */
+  compile(plan, signal, progress) {
+    const list = plan ? plan.pipelines(this.segmenter) : this.segmenter.pipelines();
+    return this.#held.pipelines.make(list, signal, (done, total) => progress('compile', done, total));
+  }
+
+  /** Measures a window; the first one is left out, because it warms the device up. */
+  async time(plan, signal, progress) {
+    await this.compile(plan, signal, progress);
     const ticks = [];
+    progress('measure', 0, 2);
     await plan.rehearse(this.segmenter, 2, () => {
       ticks.push(performance.now());
+      progress('measure', ticks.length, 2);
       return signal.aborted;
     });
     if (signal.aborted) throw aborted();
@@ -83,14 +170,14 @@ export class Held {
 
   /** Runs a scan. A run whose device is lost goes on, on a new one, behind the last window that was saved. */
   async run(scan, overlap, part, signal, progress) {
+    await this.ready();
     const plan = this.segmenter.prepare(scan, overlap ?? undefined);
     try {
       const report = plan.report();
       const warnings = [];
-      const first = JSON.stringify(this.report());
+      const first = JSON.stringify(this.#held.report());
+      const times = { prepared: performance.now(), compileMs: 0 };
       progress('preprocess', 1, 1);
-      const prepared = performance.now();
-      progress('infer', 0, report.windows);
       let pace = null;
       const step = (done, total) => {
         const now = performance.now();
@@ -101,8 +188,12 @@ export class Held {
       };
       for (let losses = 0, reached = 0; ;) {
         try {
+          const began = performance.now();
+          await this.compile(plan, signal, progress);
+          times.compileMs += performance.now() - began;
+          if (losses === 0) progress('infer', 0, report.windows);
           const outcome = await plan.run(this.segmenter, step, part);
-          return { outcome, plan: report, warnings, prepared, inferMs: performance.now() - prepared };
+          return { outcome, plan: report, warnings, ...times, inferMs: performance.now() - times.prepared - times.compileMs };
         } catch (error) {
           if (error.code !== 'device-lost' || signal.aborted) throw error;
           losses = plan.reached() > reached ? 1 : losses + 1;
@@ -110,7 +201,7 @@ export class Held {
           if (losses === MOST_LOSSES) throw error;
           await this.#replace(error);
           // Other limits would lay the sums out otherwise.
-          if (JSON.stringify(this.report()) !== first) throw error;
+          if (JSON.stringify(this.#held.report()) !== first) throw error;
           warnings.push(`the GPU device was lost and replaced; the run went on behind window ${reached} of ${report.windows}`);
           pace = null;
         }
@@ -118,22 +209,5 @@ export class Held {
     } finally {
       release(plan);
     }
-  }
-
-  async #replace(error) {
-    const { windowMs } = this;
-    release(this.segmenter);
-    release(this.device);
-    this.segmenter = null;
-    this.device = null;
-    if (!this.#request) throw error;
-    try {
-      await this.load(this.#request, undefined, () => {});
-    } catch (cause) {
-      // Whatever it was, this worker has no model any more: the loss is told, and the next call starts anew.
-      error.cause ??= cause;
-      throw error;
-    }
-    this.windowMs = windowMs;
   }
 }

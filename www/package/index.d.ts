@@ -46,8 +46,9 @@ export interface Support {
 export function checkSupport(): Promise<Support>;
 
 export interface Progress {
-  phase: 'download' | 'compile' | 'preprocess' | 'infer' | 'postprocess' | 'selftest';
-  /** Bytes, windows or kernels. */
+  /** `compile` ticks once for each kernel that the device does not have yet, and is left out where it has all. */
+  phase: 'download' | 'preprocess' | 'compile' | 'measure' | 'infer' | 'postprocess' | 'selftest';
+  /** Bytes, kernels or windows. */
   done: number;
   /** 0 where it is not known. */
   total: number;
@@ -65,7 +66,10 @@ export interface RunOptions {
 export interface AssetOptions {
   /** Folder that holds this package's files, where a bundler does not find the worker by itself. */
   assetPath?: string | URL;
-  /** Makes the worker, where neither suits: it must run this package's `worker.js` as a module. */
+  /**
+   * Makes the worker, where neither suits: it must run this package's `worker.js` as a module. Models that are given the same
+   * function share one worker.
+   */
   worker?: () => Worker;
 }
 
@@ -201,7 +205,7 @@ export class SegmentationResult {
   readonly recoveries: number;
   /** Size of the module's memory. */
   readonly wasmBytes: number;
-  readonly timings: { preprocessMs: number; inferMs: number; postprocessMs: number; totalMs: number };
+  readonly timings: { preprocessMs: number; compileMs: number; inferMs: number; postprocessMs: number; totalMs: number };
   /** Model, inputs, geometry, settings and device, as the command line records them. */
   readonly provenance: Record<string, unknown>;
   /** The labels as a `.nii.gz` file with names, colours and provenance. */
@@ -240,8 +244,13 @@ export interface Segmenter {
   };
   readonly labelTable: Label[];
   readonly device: DeviceReport;
-  /** Windows, memory and time of a scan. The first plan of a model runs two windows to time one, unless `measure` is false. */
-  plan(scan: Scan, options?: SeriesOptions & { overlap?: number; measure?: boolean; signal?: AbortSignal }): Promise<Plan>;
+  /**
+   * Compiles the kernels that the device does not have yet, beside other requests and without holding up what the page draws.
+   * `segment` does so where it was not done before. Kernels serve every model of the page that needs the same.
+   */
+  compile(options?: RunOptions): Promise<void>;
+  /** Windows and memory of a scan. `measure` runs two windows of this model, once, to tell the time they take. Default false. */
+  plan(scan: Scan, options?: RunOptions & SeriesOptions & { overlap?: number; measure?: boolean }): Promise<Plan>;
   /**
    * Requests are answered one after the other. A stopped run ends within one window. A run whose device is lost goes on,
    * on a new one, behind the last window that was saved. `onLabels` hears of parts of the result, on the scan's grid, as they become
@@ -256,7 +265,7 @@ export interface Segmenter {
   ): Promise<{ labels: LabelComparison[]; warnings: string[] }>;
   /** Times windows of this model's network with noise as input, as `unetr bench` does. */
   benchmark(options?: { repeats?: number; signal?: AbortSignal }): Promise<Benchmark>;
-  /** Ends the worker and frees the GPU's memory. */
+  /** Frees the model's memory. The worker, shared by all models of the page, ends a minute after the last of them. */
   dispose(): void;
 }
 

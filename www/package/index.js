@@ -115,12 +115,16 @@ export class SegmentationResult {
 class Segmenter {
   #client;
   #options;
+  #number;
+  /** The client's worker that has this model. */
+  #generation = null;
   #disposed = false;
   #loading = null;
 
   constructor(client, options) {
     this.#client = client;
     this.#options = options;
+    this.#number = client.number();
   }
 
   /** Starts a worker and gives it the model; once, however many ask for it. */
@@ -133,26 +137,23 @@ class Segmenter {
     const { model, precision = 'f32', cache = 'auto', sha256, resample = 'probabilities', package: fields, prefix } = this.#options;
     const source = modelSource(model, cache);
     this.#client.start();
-    try {
-      const { blob, package: metadata, ...loaded } = await this.#client.ask(
-        { type: 'load', source, precision, cache, sha256, resample, package: packageText(fields), prefix },
-        { signal, onProgress },
-      );
-      if (blob) memory.set(source.url, blob);
-      const { parameters, bytes, from, warnings } = loaded;
-      this.model = { ...metadata, sha256: loaded.sha256, parameters, bytes, from, warnings };
-      this.labelTable = loaded.labelTable;
-      this.device = loaded.device;
-    } catch (error) {
-      this.#client.close(error);
-      throw error;
-    }
+    const { generation } = this.#client;
+    const { blob, package: metadata, ...loaded } = await this.#client.ask(
+      { type: 'load', model: this.#number, source, precision, cache, sha256, resample, package: packageText(fields), prefix },
+      { signal, onProgress },
+    );
+    if (blob) memory.set(source.url, blob);
+    const { parameters, bytes, from, warnings } = loaded;
+    this.model = { ...metadata, sha256: loaded.sha256, parameters, bytes, from, warnings };
+    this.labelTable = loaded.labelTable;
+    this.device = loaded.device;
+    this.#generation = generation;
   }
 
   async #ask(request, options) {
     if (this.#disposed) throw new UnetrError('bad-input', 'this segmenter was disposed');
-    if (this.#loading || !this.#client.alive) await this.#reload(options);
-    return this.#client.ask(request, options);
+    if (this.#loading || !this.#client.alive || this.#generation !== this.#client.generation) await this.#reload(options);
+    return this.#client.ask({ model: this.#number, ...request }, options);
   }
 
   /** Loads anew for whoever asks: no one caller's signal ends what others wait for too, but each may leave. */
@@ -168,8 +169,12 @@ class Segmenter {
     }
   }
 
-  async plan(scan, { overlap, series, measure = true, signal } = {}) {
-    return this.#ask({ type: 'plan', input: scanInput(scan, series), overlap, measure }, { signal });
+  async compile({ signal, onProgress } = {}) {
+    await this.#ask({ type: 'compile' }, { signal, onProgress });
+  }
+
+  async plan(scan, { overlap, series, measure = false, signal, onProgress } = {}) {
+    return this.#ask({ type: 'plan', input: scanInput(scan, series), overlap, measure }, { signal, onProgress });
   }
 
   async segment(scan, { overlap, series, signal, onProgress, onLabels } = {}) {
@@ -188,8 +193,10 @@ class Segmenter {
   }
 
   dispose() {
+    if (this.#disposed) return;
     this.#disposed = true;
-    this.#client.close(new UnetrError('aborted', 'the segmenter was disposed'));
+    this.#client.unload(this.#number, new UnetrError('aborted', 'the segmenter was disposed'));
+    this.#client.leave();
   }
 }
 
@@ -200,9 +207,15 @@ export async function createSegmenter(options = {}) {
   modelSource(options.model);
   await requireSupport();
   const { signal, onProgress, assetPath, worker, ...rest } = options;
-  const segmenter = new Segmenter(new Client(workerFactory(assetPath, worker)), rest);
-  await segmenter.load({ signal, onProgress });
-  return segmenter;
+  const key = worker ?? (assetPath === undefined ? '' : String(new URL(assetPath, here())));
+  const segmenter = new Segmenter(Client.share(key, workerFactory(assetPath, worker)), rest);
+  try {
+    await segmenter.load({ signal, onProgress });
+    return segmenter;
+  } catch (error) {
+    segmenter.dispose();
+    throw error;
+  }
 }
 
 /** Makes a model package of a PyTorch checkpoint or a state dict. */

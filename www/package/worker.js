@@ -1,9 +1,11 @@
-// The worker: downloads and holds one model, answers one request after the other, hears cancellations in between.
+// The worker: one device and the models on it. Answers one request after the other and hears cancellations in between;
+// downloads and compilers run beside whatever is being answered.
 //
-// in:  {id, type, ...}   load | plan | segment | compare | bench | import | nifti | selfTest; {type: 'cancel', id}
+// in:  {id, type, model, ...}   load | unload | compile | plan | segment | compare | bench | import | nifti | selfTest;
+//      {type: 'cancel', id}
 // out: {id, progress} | {id, part} | {id, value} | {id, error: {code, message}} | {fault: {code, message}}
 import init, { ModelFile, Scan, onPanic } from './unetr_wgpu.js';
-import { Held } from './device.js';
+import { Held, Model, fetchModel } from './device.js';
 import { loadModel } from './download.js';
 import { UnetrError, aborted, plain, release, typed } from './errors.js';
 
@@ -47,8 +49,16 @@ self.addEventListener('message', ({ data }) => {
   }
   const controller = new AbortController();
   running.set(data.id, controller);
-  queue = queue.then(() => answer(data, controller.signal)).finally(() => running.delete(data.id));
+  const answered = () => answer(data, controller.signal);
+  (BESIDE.has(data.type) ? answered() : inTurn(answered)).finally(() => running.delete(data.id));
 });
+
+/** Calls `work` behind everything that came before. */
+function inTurn(work) {
+  const done = queue.then(work);
+  queue = done.catch(() => {});
+  return done;
+}
 
 async function answer(request, signal) {
   const { id, type } = request;
@@ -57,7 +67,7 @@ async function answer(request, signal) {
     await ready;
     if (signal.aborted) throw aborted();
     const progress = meter((value) => self.postMessage({ id, progress: value }));
-    const { value, transfer = [] } = await HANDLERS[type](request, signal, progress);
+    const { value = null, transfer = [] } = await HANDLERS[type](request, signal, progress);
     self.postMessage({ id, value }, transfer);
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError) trapped(error);
@@ -75,7 +85,7 @@ function meter(post) {
     if (name !== phase) {
       phase = name;
       first = null;
-    } else if (now - last < 50 && done < total) {
+    } else if (name !== 'compile' && now - last < 50 && done < total) {
       return;
     }
     last = now;
@@ -86,24 +96,58 @@ function meter(post) {
   };
 }
 
+/** What waits for nothing that is being answered: it takes its own turn for what must not meet another. */
+const BESIDE = new Set(['load', 'compile']);
+
+/** The model that a request is about. */
+function model(id) {
+  const found = held.model(id);
+  if (!found) throw new UnetrError('internal', 'this model is not loaded');
+  return found;
+}
+
 const HANDLERS = {
   async load(request, signal, progress) {
-    return { value: await held.load(request, signal, progress) };
+    const read = await fetchModel(request, signal, progress);
+    return inTurn(async () => {
+      if (signal.aborted) {
+        release(read.file);
+        throw aborted();
+      }
+      const made = new Model(held, request);
+      await made.put(read);
+      held.add(request.model, made);
+      const { bytes, from, blob, warnings } = read;
+      const value = { ...made.segmenter.model(), bytes, from, blob, warnings, labelTable: made.segmenter.labelTable(), device: held.report() };
+      return { value };
+    });
   },
 
-  async plan({ input, overlap, measure }, signal) {
-    return { value: await held.use(async ({ segmenter }) => {
-      const plan = segmenter.prepare(await read(input), overlap ?? undefined);
+  async unload({ model: id }) {
+    held.remove(id);
+    return {};
+  },
+
+  async compile({ model: id }, signal, progress) {
+    await inTurn(() => model(id).ready());
+    await model(id).compile(null, signal, progress);
+    return {};
+  },
+
+  async plan({ model: id, input, overlap, measure }, signal, progress) {
+    return { value: await model(id).use(async (m) => {
+      const plan = m.segmenter.prepare(await read(input), overlap ?? undefined);
       try {
-        if (measure && held.windowMs === null) await held.time(plan, signal);
-        return report(plan);
+        if (measure && m.windowMs === null) await m.time(plan, signal, progress);
+        return timed(plan.report(), m.windowMs);
       } finally {
         release(plan);
       }
     }) };
   },
 
-  async segment({ id, input, overlap, parts }, signal, progress) {
+  async segment({ id, model: of, input, overlap, parts }, signal, progress) {
+    const used = model(of);
     const start = performance.now();
     progress('preprocess', 0, 1);
     const scan = await read(input);
@@ -112,11 +156,11 @@ const HANDLERS = {
       throw aborted();
     }
     const part = parts ? (begin, extent, labels) => self.postMessage({ id, part: { begin, extent, labels } }, [labels.buffer]) : () => {};
-    const run = await held.run(scan, overlap, part, signal, progress);
+    const run = await used.run(scan, overlap, part, signal, progress);
     progress('postprocess', 0, 1);
     const inferred = performance.now();
     const { outcome } = run;
-    const windowMs = held.windowMs ?? run.inferMs / run.plan.windows;
+    const windowMs = used.windowMs ?? run.inferMs / run.plan.windows;
     try {
       const value = {
         labels: outcome.labels(),
@@ -125,7 +169,7 @@ const HANDLERS = {
         statistics: outcome.statistics(),
         statisticsCsv: outcome.statisticsCsv(),
         statisticsJson: outcome.statisticsJson(),
-        labelTable: held.segmenter.labelTable(),
+        labelTable: used.segmenter.labelTable(),
         provenance: { ...outcome.provenance(), started: new Date(performance.timeOrigin + start).toISOString() },
         nifti: outcome.toNifti(),
         plan: timed(run.plan, windowMs),
@@ -133,7 +177,7 @@ const HANDLERS = {
         warnings: [...run.plan.warnings, ...run.warnings],
         recoveries: run.warnings.length,
         device: held.report(),
-        timings: { preprocessMs: run.prepared - start, inferMs: run.inferMs },
+        timings: { preprocessMs: run.prepared - start, compileMs: run.compileMs, inferMs: run.inferMs },
         wasmBytes: memory.buffer.byteLength,
       };
       value.timings.postprocessMs = performance.now() - inferred;
@@ -146,14 +190,15 @@ const HANDLERS = {
     }
   },
 
-  async compare({ labels, dims, affine, truth }) {
+  async compare({ model: id, labels, dims, affine, truth }) {
     const files = await bytes(truth);
-    const { segmenter } = held;
+    const { segmenter } = await model(id).ready();
     return { value: segmenter.compare(labels, Uint32Array.from(dims), Float64Array.from(affine.flat()), files, truth.map((f) => f.name)) };
   },
 
-  async bench({ repeats }, signal) {
-    const report = await held.segmenter.bench(repeats, () => signal.aborted);
+  async bench({ model: id, repeats }, signal) {
+    const { segmenter } = await model(id).ready();
+    const report = await segmenter.bench(repeats, () => signal.aborted);
     return { value: { ...report, device: held.report() } };
   },
 
@@ -181,8 +226,8 @@ const HANDLERS = {
   },
 
   async selfTest(_request, signal, progress) {
-    const { device } = await held.open();
-    const kernels = await device.selfTest((done, total) => {
+    await held.open();
+    const kernels = await held.device.selfTest((done, total) => {
       progress('selftest', done, total);
       return signal.aborted;
     });
@@ -190,10 +235,6 @@ const HANDLERS = {
     return { value: { ok: kernels.every((k) => k.ok), kernels, device: held.report() } };
   },
 };
-
-function report(plan) {
-  return timed(plan.report(), held.windowMs);
-}
 
 function timed(plan, windowMs) {
   return { ...plan, windowMs, estimatedMs: windowMs === null ? null : windowMs * plan.windows };
