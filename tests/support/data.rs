@@ -1,4 +1,5 @@
-//! Real scans, which are not part of the project: they lie where the environment variable `UNETR_DATA` points.
+//! Real scans and larger cases, which are not part of the project: they lie where the environment variables `UNETR_DATA` and
+//! `UNETR_CASES` point.
 
 use std::panic::Location;
 use std::path::{Path, PathBuf};
@@ -11,18 +12,29 @@ static NOT_RUN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// the count so far, even where the output of tests is captured; a path that is missing below it is a failure.
 #[track_caller]
 pub fn real(relative: &str) -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("UNETR_DATA").filter(|v| !v.is_empty()) else {
+    below("UNETR_DATA", relative)
+}
+
+/// A file or folder below `UNETR_CASES`: small inputs whose right answers other tools have given. As [`real`].
+#[track_caller]
+pub fn known(relative: &str) -> Option<PathBuf> {
+    below("UNETR_CASES", relative)
+}
+
+#[track_caller]
+fn below(variable: &'static str, relative: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os(variable).filter(|v| !v.is_empty()) else {
         let thread = std::thread::current();
         // With one test thread all tests run in the main thread.
         let name = match thread.name().filter(|&n| n != "main") {
             Some(name) => name.to_owned(),
             None => Location::caller().to_string(),
         };
-        report(name, &mut std::io::stderr());
+        report(format!("{name} ({variable})"), &mut std::io::stderr());
         return None;
     };
     let path = Path::new(&folder).join(relative);
-    assert!(path.exists(), "UNETR_DATA is set, but {} is missing", path.display());
+    assert!(path.exists(), "{variable} is set, but {} is missing", path.display());
     Some(path)
 }
 
@@ -32,5 +44,5 @@ fn report(name: String, out: &mut impl std::io::Write) {
         names.push(name);
     }
     // The harness captures what macros print, but not what is written here.
-    writeln!(out, "not run without UNETR_DATA: {}: {}", names.len(), names.join(", ")).expect("standard error");
+    writeln!(out, "not run: {}: {}", names.len(), names.join(", ")).expect("standard error");
 }

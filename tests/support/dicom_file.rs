@@ -43,6 +43,19 @@ impl Dicom {
         self.set(tag, vr, Value::Bytes(text.into_bytes()))
     }
 
+    /// With the elements of another.
+    pub fn and(mut self, other: Self) -> Self {
+        self.elements.extend(other.elements);
+        self
+    }
+
+    /// Every element under another value representation.
+    pub fn all_as(mut self, vr: &str) -> Self {
+        let named = vr.as_bytes().try_into().expect("two letters");
+        self.elements.values_mut().filter(|(old, _)| old != b"SQ").for_each(|(old, _)| *old = named);
+        self
+    }
+
     pub fn short(self, tag: u32, value: u16) -> Self {
         self.set(tag, "US", Value::Short(value))
     }
@@ -113,7 +126,7 @@ impl Dicom {
             let length = if open { u32::MAX } else { body.len() as u32 };
             if encoding == Encoding::Implicit {
                 out.extend(long(length));
-            } else if matches!(vr, b"SQ" | b"OB" | b"OW" | b"UN") {
+            } else if matches!(vr, b"SQ" | b"OB" | b"OD" | b"OF" | b"OV" | b"OW" | b"SV" | b"UN" | b"UV" | b"ZZ") {
                 out.extend(vr);
                 out.extend([0, 0]);
                 out.extend(long(length));

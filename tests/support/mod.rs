@@ -7,6 +7,7 @@ pub mod bad_models;
 pub mod bad_nifti;
 #[cfg(feature = "train")]
 pub mod cases;
+pub mod data;
 pub mod defects;
 pub mod dicom_file;
 pub mod event_file;

@@ -5,6 +5,12 @@ mod support;
 
 #[cfg(feature = "dicom")]
 mod dicom;
+#[cfg(feature = "dicom")]
+mod dicom_acquisitions;
+#[cfg(feature = "dicom")]
+mod dicom_edges;
+#[cfg(feature = "dicom")]
+mod dicom_mosaics;
 mod intensity;
 mod metrics;
 mod orientations;

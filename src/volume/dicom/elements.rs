@@ -19,8 +19,12 @@ impl Encoding {
         if self.big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
     }
 
-    fn u32(self, bytes: [u8; 4]) -> u32 {
+    pub fn u32(self, bytes: [u8; 4]) -> u32 {
         if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
+    pub fn u64(self, bytes: [u8; 8]) -> u64 {
+        if self.big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) }
     }
 }
 
@@ -50,6 +54,12 @@ pub(super) struct Elements<'a> {
     at: usize,
     encoding: Encoding,
 }
+
+/// Representations whose length takes two bytes.
+const SHORT: [&[u8; 2]; 21] = [
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+];
 
 struct Header {
     tag: u32,
@@ -120,7 +130,6 @@ impl<'a> Elements<'a> {
     }
 
     fn header(&mut self, encoding: Encoding) -> Result<Header, DicomError> {
-        let at = self.at;
         let (group, element) = (encoding.u16(self.take()?), encoding.u16(self.take()?));
         let tag = u32::from(group) << 16 | u32::from(element);
         // Items and delimiters have no value representation in any encoding.
@@ -128,41 +137,19 @@ impl<'a> Elements<'a> {
             return Ok(Header { tag, vr: None, length: encoding.u32(self.take()?) });
         }
         let vr: [u8; 2] = self.take()?;
-        if !vr.iter().all(u8::is_ascii_uppercase) {
-            let problem = "an element has no value representation, though the transfer syntax says so";
-            return Err(DicomError::Damaged { at, problem });
+        if SHORT.contains(&&vr) {
+            return Ok(Header { tag, vr: Some(vr), length: encoding.u16(self.take()?).into() });
         }
-        let short = matches!(
-            &vr,
-            b"AE"
-                | b"AS"
-                | b"AT"
-                | b"CS"
-                | b"DA"
-                | b"DS"
-                | b"DT"
-                | b"FL"
-                | b"FD"
-                | b"IS"
-                | b"LO"
-                | b"LT"
-                | b"PN"
-                | b"SH"
-                | b"SL"
-                | b"SS"
-                | b"ST"
-                | b"TM"
-                | b"UI"
-                | b"UL"
-                | b"US"
-        );
-        let length = if short {
-            u32::from(encoding.u16(self.take()?))
-        } else {
-            let _reserved: [u8; 2] = self.take()?;
-            encoding.u32(self.take()?)
-        };
-        Ok(Header { tag, vr: Some(vr), length })
+        let more: [u8; 2] = self.take()?;
+        let [short, long] = [encoding.u16(more).into(), encoding.u32([vr[0], vr[1], more[0], more[1]])];
+        if vr.iter().all(u8::is_ascii_uppercase) {
+            // What is newer than this list has the long form (PS3.5, 7.1.2), and `more` is reserved.
+            return Ok(Header { tag, vr: Some(vr), length: encoding.u32(self.take()?) });
+        }
+        // No representation: an implicit element among explicit ones, or one of a short form whose letters are none.
+        let fits = |length: u32| length as usize <= self.bytes.len() - self.at;
+        let length = if long == UNDEFINED || fits(long) || !fits(short) { long } else { short };
+        Ok(Header { tag, vr: None, length })
     }
 
     /// Jumps over a value of stated length.

@@ -62,6 +62,12 @@ pub enum DicomError {
         /// Its kind.
         what: &'static str,
     },
+    /// A scan in a form that is not read.
+    #[error("it is a {what}")]
+    Unread {
+        /// Its form, and what to do.
+        what: &'static str,
+    },
     /// Pixels that cannot be decoded.
     #[error("pixels: {problem}")]
     Pixels {
@@ -82,6 +88,14 @@ pub enum DicomError {
         /// What is wrong and what to do.
         problem: String,
         /// The series that are there.
+        list: String,
+    },
+    /// Several acquisitions in a series where one is needed, or one that is not there.
+    #[error("{problem}: {list}")]
+    Acquisitions {
+        /// What is wrong and what to do.
+        problem: String,
+        /// The acquisitions that are there, by their numbers.
         list: String,
     },
     /// Slices that make no volume.

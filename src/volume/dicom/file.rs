@@ -44,6 +44,19 @@ fn guess(bytes: &[u8]) -> Option<Encoding> {
     }
 }
 
+/// The encoding that the first element shows. Where the transfer syntax says otherwise, it is the syntax that is wrong: so
+/// read pydicom and dcm2niix.
+fn shown(data: &[u8], stated: Encoding) -> Encoding {
+    let [g0, g1, _, _, v0, v1, ..] = *data else { return stated };
+    let big = match (g0, g1) {
+        (0, 1..) => true,
+        (1.., 0) => false,
+        _ => stated.big,
+    };
+    // As a length without representation, two letters would be 16 kB and more.
+    Encoding { explicit: v0.is_ascii_uppercase() && v1.is_ascii_uppercase(), big }
+}
+
 impl<'a> File<'a> {
     /// # Errors
     /// No DICOM, a damaged header, or a transfer syntax that is not read.
@@ -63,12 +76,12 @@ impl<'a> File<'a> {
         }
         let (head, data) = rest.split_at(end);
         let head = DataSet::read(head, EXPLICIT_LITTLE)?;
-        let directory = head.uid(&tags::MEDIA_STORAGE_CLASS)?.is_some_and(|class| class == MEDIA_DIRECTORY);
-        let syntax = match head.uid(&tags::TRANSFER_SYNTAX)? {
+        let directory = head.text(&tags::MEDIA_STORAGE_CLASS).is_some_and(|class| class == MEDIA_DIRECTORY);
+        let syntax = match head.text(&tags::TRANSFER_SYNTAX) {
             Some(uid) => Syntax::of(&uid)?,
-            // Without the header, the first element shows it; PS3.5 (10.1) makes implicit little-endian the default.
-            None => Syntax { encoding: guess(data).unwrap_or(IMPLICIT_LITTLE), coding: Coding::Native },
+            // PS3.5 (10.1) makes implicit little-endian the default.
+            None => Syntax { encoding: IMPLICIT_LITTLE, coding: Coding::Native },
         };
-        Ok(Self { directory, syntax, data })
+        Ok(Self { directory, syntax: Syntax { encoding: shown(data, syntax.encoding), ..syntax }, data })
     }
 }

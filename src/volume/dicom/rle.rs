@@ -8,7 +8,7 @@ const HEADER: usize = 64;
 
 /// # Errors
 /// A header or a segment that does not fit the image.
-pub(super) fn decode(bytes: &[u8], format: &Format) -> Result<Vec<u16>, DicomError> {
+pub(super) fn decode(bytes: &[u8], format: &Format) -> Result<Vec<u32>, DicomError> {
     let wrong = |text: &str| DicomError::pixels(format!("RLE: {text}"));
     let numbers = bytes.get(..HEADER).ok_or_else(|| wrong("the header is cut short"))?.as_chunks::<4>().0;
     let number = |at: usize| numbers.get(at).map_or(0, |b| u32::from_le_bytes(*b) as usize);
@@ -28,12 +28,12 @@ pub(super) fn decode(bytes: &[u8], format: &Format) -> Result<Vec<u16>, DicomErr
 }
 
 /// Shifts each unpacked byte into the next word; gives how many there were.
-fn unpack<'a>(packed: &[u8], mut words: impl Iterator<Item = &'a mut u16>) -> usize {
+fn unpack<'a>(packed: &[u8], mut words: impl Iterator<Item = &'a mut u32>) -> usize {
     let mut bytes = packed.iter();
     let mut filled = 0;
     let mut put = |byte: u8| match words.next() {
         Some(word) => {
-            *word = *word << 8 | u16::from(byte);
+            *word = *word << 8 | u32::from(byte);
             filled += 1;
             true
         }

@@ -3,37 +3,37 @@
 use std::collections::BTreeMap;
 
 use super::error::DicomError;
-use super::image::SeriesKey;
+use super::image::{Header, NoImage, SeriesKey};
 
 /// The objects of one series.
 pub(super) struct Group {
     pub key: SeriesKey,
     /// Files with an image.
-    pub images: Vec<usize>,
+    pub images: Vec<(usize, Header)>,
     /// Files with something else, and why they are no images.
-    pub others: Vec<(usize, DicomError)>,
+    pub others: Vec<(usize, NoImage)>,
 }
 
 impl Group {
     /// True if it shows a scan, even one that cannot be read: such a series must not be passed over for another.
     pub fn is_scan(&self) -> bool {
-        !self.images.is_empty() || self.others.iter().any(|(_, e)| !matches!(e, DicomError::NotImage { .. }))
+        !self.images.is_empty() || self.others.iter().any(|(_, e)| !matches!(e.error, DicomError::NotImage { .. }))
     }
 }
 
 /// Sorts files by their Series Instance UID, in the order in which series come first.
-pub(super) fn group(files: Vec<(usize, SeriesKey, Option<DicomError>)>) -> Vec<Group> {
+pub(super) fn group(files: Vec<(usize, SeriesKey, Result<Header, NoImage>)>) -> Vec<Group> {
     let mut places = BTreeMap::new();
     let mut groups: Vec<Group> = Vec::new();
-    for (file, key, error) in files {
+    for (file, key, image) in files {
         let at = *places.entry(key.uid.clone()).or_insert_with(|| {
             groups.push(Group { key, images: Vec::new(), others: Vec::new() });
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(at) {
-            match error {
-                None => group.images.push(file),
-                Some(error) => group.others.push((file, error)),
+            match image {
+                Ok(header) => group.images.push((file, header)),
+                Err(error) => group.others.push((file, error)),
             }
         }
     }

@@ -15,16 +15,20 @@ pub(super) struct Plane {
     pub along: [Vec3; 2],
     /// Distance between columns and between rows.
     pub spacing: [f64; 2],
+    /// Degrees by which the directions were off and have been put right; 0 where that was rounding alone.
+    pub mended: f64,
 }
 
 /// Direction cosines are written with six digits and more; more than this is no rounding.
 const DIRECTION: f64 = 1e-3;
+/// The sine of the most that is put right: half a degree.
+const MENDED: f64 = 0.008_726_5;
 /// Between directions of two slices: 0.05 mm over half a metre.
 const SAME_DIRECTION: f64 = 1e-4;
 /// Between pixel sizes of two slices, relative.
 const SAME_SPACING: f64 = 1e-4;
 /// Slices closer than this lie at one place, mm.
-const SAME_PLACE: f64 = 1e-3;
+pub(super) const SAME_PLACE: f64 = 1e-3;
 /// A shift within the plane per slice, relative to its distance, that is more than rounding: 0.06 degrees.
 const SHEAR: f64 = 1e-3;
 
@@ -38,29 +42,40 @@ impl Plane {
     /// Directions that are no unit vectors at right angles, or sizes that are not above 0.
     pub fn new(origin: Vec3, columns: Vec3, rows: Vec3, spacing: [f64; 2]) -> Result<Self, DicomError> {
         let lengths = [length(columns), length(rows)];
-        if lengths.iter().any(|l| (l - 1.0).abs() > DIRECTION) || dot(columns, rows).abs() > DIRECTION {
-            let problem = "its two directions are not unit vectors at right angles";
+        let mut along = [columns.map(|v| v / lengths[0]), rows.map(|v| v / lengths[1])];
+        let lean = dot(along[0], along[1]);
+        let off = lengths.iter().map(|l| (l - 1.0).abs()).fold(lean.abs(), f64::max);
+        if off > MENDED {
+            let problem = "its two directions are not unit vectors at right angles, to half a degree";
             return Err(DicomError::attribute(&tags::ORIENTATION, problem));
         }
         if spacing.iter().any(|s| *s <= 0.0) {
             let problem = format!("{} x {} mm: pixels need a size above 0", spacing[0], spacing[1]);
             return Err(DicomError::attribute(&tags::PIXEL_SPACING, problem));
         }
-        let along = [columns.map(|v| v / lengths[0]), rows.map(|v| v / lengths[1])];
-        Ok(Self { origin, along, spacing })
+        if lean.abs() > DIRECTION {
+            along = orthonormal(along);
+        }
+        let mended = if off > DIRECTION { off.asin().to_degrees() } else { 0.0 };
+        Ok(Self { origin, along, spacing, mended })
     }
 
-    fn normal(&self) -> Vec3 {
+    /// The same plane elsewhere.
+    pub fn moved(self, by: Vec3) -> Self {
+        Self { origin: std::array::from_fn(|r| self.origin[r] + by[r]), ..self }
+    }
+
+    pub fn normal(&self) -> Vec3 {
         let [[a, b, c], [d, e, f]] = self.along;
         [b * f - c * e, c * d - a * f, a * e - b * d]
     }
 
-    fn parallel(&self, other: &Self) -> bool {
+    pub fn parallel(&self, other: &Self) -> bool {
         let differ = |a: Vec3, b: Vec3| a.iter().zip(b).any(|(a, b)| (a - b).abs() > SAME_DIRECTION);
         !differ(self.along[0], other.along[0]) && !differ(self.along[1], other.along[1])
     }
 
-    fn same_pixels(&self, other: &Self) -> bool {
+    pub fn same_pixels(&self, other: &Self) -> bool {
         self.spacing.iter().zip(other.spacing).all(|(a, b)| (a - b).abs() <= SAME_SPACING * a)
     }
 }
@@ -88,7 +103,7 @@ pub(super) struct Stack {
 ///
 /// # Errors
 /// Slices that are not parallel, of other pixel sizes, missing, uneven, twice at one place or shifted irregularly.
-pub(super) fn stack(slices: &[Slice], twins: impl Fn(usize, usize) -> String) -> Result<Stack, DicomError> {
+pub(super) fn stack(slices: &[&Slice], twins: impl Fn(usize, usize) -> String) -> Result<Stack, DicomError> {
     let Some(first) = slices.first() else {
         return Err(DicomError::Slices { problem: "no slice is given".into() });
     };
@@ -99,7 +114,7 @@ pub(super) fn stack(slices: &[Slice], twins: impl Fn(usize, usize) -> String) ->
     let height = |i: &usize| slices.get(*i).map_or(0.0, |s| dot(s.plane.origin, normal));
     let mut order: Vec<usize> = (0..slices.len()).collect();
     order.sort_by(|a, b| height(a).total_cmp(&height(b)));
-    let sorted: Vec<&Slice> = order.iter().filter_map(|&i| slices.get(i)).collect();
+    let sorted: Vec<&Slice> = order.iter().filter_map(|&i| slices.get(i).copied()).collect();
     let heights: Vec<f64> = order.iter().map(height).collect();
 
     if let Some(at) = heights.windows(2).position(|w| w[1] - w[0] < SAME_PLACE) {
@@ -135,7 +150,7 @@ pub(super) fn stack(slices: &[Slice], twins: impl Fn(usize, usize) -> String) ->
         }
     };
     // Of the lowest slice, whichever file comes first.
-    let Plane { origin, along: [x, y], spacing: [sx, sy] } = sorted.first().map_or(first.plane, |s| s.plane);
+    let Plane { origin, along: [x, y], spacing: [sx, sy], .. } = sorted.first().map_or(first.plane, |s| s.plane);
     // LPS to RAS; a zero stays without sign.
     let ras = |r: usize, v: f64| if r < 2 { 0.0 - v } else { v + 0.0 };
     let linear = std::array::from_fn(|r| [x[r] * sx, y[r] * sy, step[r]].map(|v| ras(r, v)));
@@ -217,7 +232,17 @@ fn sheared(step: Vec3, normal: Vec3, warnings: &mut Vec<String>) {
     }
 }
 
-fn dot(a: Vec3, b: Vec3) -> f64 {
+/// The two unit vectors at right angles that lie nearest to two others: both turn by half of what is missing.
+fn orthonormal([u, v]: [Vec3; 2]) -> [Vec3; 2] {
+    // Sum and difference of unit vectors stand at right angles.
+    let unit = |a: Vec3| a.map(|x| x / length(a));
+    let sum = unit(std::array::from_fn(|r| u[r] + v[r]));
+    let difference = unit(minus(u, v));
+    let half = std::f64::consts::FRAC_1_SQRT_2;
+    [1.0, -1.0].map(|sign| std::array::from_fn(|r| (sum[r] + sign * difference[r]) * half))
+}
+
+pub(super) fn dot(a: Vec3, b: Vec3) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
