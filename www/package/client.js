@@ -59,6 +59,7 @@ export class Client {
     try {
       worker = this.#make();
     } catch (error) {
+      if (error instanceof UnetrError) throw error;
       throw new UnetrError('internal', `the worker could not be started: ${error.message}`, { cause: error });
     }
     // What a worker that was replaced still says is nobody's business.
@@ -122,8 +123,8 @@ export class Client {
       return;
     }
     const request = this.#waiting.get(id);
-    if (progress) request?.progress?.(progress);
-    else if (part) request?.part?.(part);
+    if (progress) tell(request, 'progress', progress);
+    else if (part) tell(request, 'part', part);
     else if (error) {
       request?.reject(typed(error));
       // After these the device or the module is not to be trusted: the next request gets a new worker.
@@ -139,5 +140,15 @@ export class Client {
 
   close(error) {
     this.#fail(error);
+  }
+}
+
+/** Calls what the page gave. One that throws is called no more, and the run goes on. */
+function tell(request, what, value) {
+  try {
+    request?.[what]?.(value);
+  } catch (error) {
+    request[what] = undefined;
+    console.error(`unetr-wgpu: ${what === 'part' ? 'onLabels' : 'onProgress'} threw and is not called again in this request:`, error);
   }
 }

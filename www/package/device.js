@@ -79,22 +79,13 @@ export class Held {
   }
 }
 
-/** Reads a model's file from where the request says it is; made a package if it is a checkpoint. */
-export async function fetchModel({ source, cache, sha256, package: fields, prefix }, signal, progress) {
-  let { file, from, blob } = await loadModel({
+/** Reads a model's file from where the request says it is. */
+export function fetchModel({ source, cache, sha256 }, signal, progress) {
+  return loadModel({
     ...source, sha256, cache, signal,
     report: (done, total) => progress('download', done, total),
     makeFile: (total) => new ModelFile(total),
   });
-  const bytes = file.length();
-  const hash = file.sha256();
-  let warnings = [];
-  if (file.needsImport()) {
-    const made = file.import(fields, prefix);
-    warnings = made.warnings();
-    file = made.intoFile();
-  }
-  return { file, from, blob, bytes, hash, warnings };
 }
 
 /** A model and how to put it on the device again. */
@@ -110,14 +101,31 @@ export class Model {
     this.#request = request;
   }
 
-  /** Puts what `fetchModel` gave on the device. */
-  async put({ file, hash, blob }) {
-    const { precision, resample, source } = this.#request;
-    await this.#held.open();
-    // `create` takes the file, also when it fails.
-    this.segmenter = await Segmenter.create(this.#held.device, file, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
+  /** Opens what `fetchModel` gave and puts it on the device; a file that turns out to be no model is dropped. */
+  async put({ file, from, keep, drop }) {
+    const { precision, resample, source, package: fields, prefix } = this.#request;
+    const bytes = file.length();
+    const hash = file.sha256();
+    let warnings = [];
+    try {
+      await this.#held.open();
+      if (file.needsImport()) {
+        const made = file.import(fields, prefix);
+        warnings = made.warnings();
+        file = made.intoFile();
+      }
+      // `create` takes the file, also when it fails.
+      this.segmenter = await Segmenter.create(this.#held.device, file, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
+    } catch (error) {
+      // A checkpoint that only lacks the caller's word is one.
+      if (error.code === 'bad-model' && !error.fields) await drop();
+      else if (error.fields) await keep();
+      throw error;
+    }
+    const blob = await keep();
     // After a lost device it must be this file again: one run is not to mix two models.
     this.#request = { ...this.#request, sha256: hash, source: blob ? { ...source, blob } : source };
+    return { bytes, from, blob, warnings };
   }
 
   /** Is on the device, also after that was replaced. */

@@ -7,31 +7,44 @@ const ATTEMPTS = 5;
  * Streams a model into `makeFile(total)`, an object with `push(chunk)`, `length()`, `copyTo(bytes)`, `sha256()` and `free()`.
  *
  * A broken connection goes on where it stopped, after a reload too if the store can. The hash is checked on every load:
- * against the one the caller gave, and against the one found when the file was stored.
- * Returns `{file, from, blob}`; `blob` only where the page must keep it in memory, because that was asked for or because no
- * other place could hold it.
+ * against the one the caller gave, and against the one found when the file was stored. A page in place of a file is refused.
+ *
+ * Returns `{file, from, stored, keep, drop}`. Whoever opened the model calls `keep()`, which gives a blob only where the page
+ * must hold the model in memory; whoever found that it is none calls `drop()`, and what was stored is gone. `stored`: it was
+ * there before, so that asking for it again may give another.
  */
 export async function loadModel({ url, blob, sha256, cache, signal, report, makeFile }) {
+  const nothing = async () => {};
   if (blob) {
     const file = makeFile(blob.size);
     await stream(blob.stream(), blob.size, file, signal, report);
     if (!url) {
       verify(file, sha256);
-      return { file, from: 'given' };
+      return { file, from: 'given', stored: false, keep: nothing, drop: nothing };
     }
-    if (!sha256 || matches(file, sha256)) return { file, from: 'memory' };
+    if (!sha256 || matches(file, sha256)) return { file, from: 'memory', stored: false, keep: async () => blob, drop: nothing };
     // Another file is wanted now than the one that was kept.
     release(file);
   }
   const store = await openStore(url, cache);
-  const meta = await store?.meta().catch(() => null);
-  if (meta?.complete) {
-    const file = await stored(store, meta, { sha256, signal, report, makeFile });
-    if (file) return { file, from: store.kind };
-    await store.remove();
+  const kept = await store?.kept().catch(() => null);
+  // One that is not wanted now stays until the one that is was opened.
+  if (kept && (!sha256 || kept.sha256 === sha256.toLowerCase())) {
+    const file = await stored(store, kept, { signal, report, makeFile });
+    if (file) return { file, from: store.kind, stored: true, keep: nothing, drop: () => store.dropKept() };
+    await store.dropKept();
   }
-  const { file, kept } = await download({ url, store, meta: meta?.complete ? null : meta, signal, report, makeFile, sha256 });
-  return { file, from: 'network', blob: kept || cache !== 'auto' ? store?.result ?? undefined : copy(file) };
+  const { file, etag, written, stored: before } = await download({ url, store, signal, report, makeFile, sha256 });
+  const meta = { etag, total: file.length(), sha256: file.sha256() };
+  const spare = written || cache !== 'auto' ? undefined : copy(file);
+  return {
+    file,
+    from: 'network',
+    stored: before,
+    // A model that cannot be kept is still a model.
+    keep: () => (written ? store.keep(meta).catch(() => store.dropPart().catch(() => {})) : Promise.resolve(spare)),
+    drop: async () => { if (written) await store.dropPart().catch(() => {}); },
+  };
 }
 
 /** The whole file for the page's memory; nothing if that has no room either. */
@@ -45,15 +58,14 @@ function copy(file) {
   }
 }
 
-/** The stored file, or null if it is damaged or no longer the one wanted. */
-async function stored(store, meta, { sha256, signal, report, makeFile }) {
+/** The stored file, or null if it is damaged. */
+async function stored(store, meta, { signal, report, makeFile }) {
   let file;
   try {
-    const blob = await store.blob();
+    const blob = await store.blob(meta);
     file = makeFile(blob.size);
     await stream(blob.stream(), blob.size, file, signal, report);
     verify(file, meta.sha256);
-    verify(file, sha256);
     return file;
   } catch (error) {
     release(file);
@@ -91,11 +103,11 @@ async function stream(source, total, file, signal, report, onChunk) {
   }
 }
 
-async function download({ url, store, meta, signal, report, makeFile, sha256 }) {
-  const state = { file: null, total: 0, etag: null, resumable: true, kept: false };
+async function download({ url, store, signal, report, makeFile, sha256 }) {
+  const state = { file: null, total: 0, etag: null, resumable: true, written: false, stored: false };
   try {
-    await resumeStored(state, store, meta, makeFile, signal, report);
-    for (let attempt = 1; ; attempt += 1) {
+    await resumeStored(state, { store, sha256, makeFile, signal, report });
+    for (let attempt = 1; !state.written; attempt += 1) {
       try {
         await request({ url, store, state, signal, report, makeFile });
         break;
@@ -105,34 +117,37 @@ async function download({ url, store, meta, signal, report, makeFile, sha256 }) 
       }
     }
     verify(state.file, sha256);
+    store?.close();
+    return state;
   } catch (error) {
     release(state.file);
     store?.close();
-    if (error.code === 'checksum') await store?.remove();
+    if (error.code === 'checksum') await store?.dropPart().catch(() => {});
     if (typeof error?.code === 'string') throw error;
     if (signal?.aborted) throw aborted(signal.reason);
     throw new UnetrError('network', `downloading ${url} failed: ${error.message}`, { cause: error });
   }
-  if (state.kept) {
-    const meta = { etag: state.etag, total: state.file.length(), sha256: state.file.sha256() };
-    // A model that cannot be kept is still a model.
-    await store.finish(meta).catch(async () => {
-      state.kept = false;
-      await store.remove();
-    });
-  }
-  return { file: state.file, kept: state.kept };
 }
 
-/** Takes over what an earlier visit left behind. */
-async function resumeStored(state, store, meta, makeFile, signal, report) {
-  if (!meta?.etag) return;
-  const part = await store.blob().catch(() => null);
-  if (!part?.size) return;
+/** Takes over what an earlier visit left behind; that may be all, which nobody had opened yet. */
+async function resumeStored(state, { store, sha256, makeFile, signal, report }) {
+  const meta = await store?.part().catch(() => null);
+  if (!meta?.total) return;
+  const part = await store.blob(meta).catch(() => null);
+  const whole = part?.size === meta.total;
+  if (!part?.size || part.size > meta.total || !(whole || meta.etag)) return;
   state.file = makeFile(meta.total);
+  await stream(part.stream(), meta.total, state.file, signal, report);
+  if (whole && sha256 && !matches(state.file, sha256)) {
+    // Another file is wanted now.
+    release(state.file);
+    state.file = null;
+    await store.dropPart();
+    return;
+  }
   state.total = meta.total;
   state.etag = meta.etag;
-  await stream(part.stream(), meta.total, state.file, signal, report);
+  state.written = state.stored = whole;
 }
 
 async function request({ url, store, state, signal, report, makeFile }) {
@@ -146,6 +161,9 @@ async function request({ url, store, state, signal, report, makeFile }) {
     const text = `downloading ${url} failed: HTTP ${response.status}`;
     throw gone ? new UnetrError('network', text) : new Error(text);
   }
+  if (/^text\/html\b/i.test(response.headers.get('content-type') ?? '')) {
+    throw new UnetrError('network', `${url} answers with a web page instead of a model: is the address right, and does it need no login?`);
+  }
   if (!goesOn) {
     release(state.file);
     state.file = null;
@@ -156,20 +174,21 @@ async function request({ url, store, state, signal, report, makeFile }) {
     state.etag = encoded || etag?.startsWith('W/') ? null : etag;
     state.file = makeFile(state.total);
   }
-  state.kept = await begin(store, state);
+  let writing = await begin(store, state);
   await stream(response.body, state.total, state.file, signal, report, (chunk) => {
-    if (!state.kept) return;
+    if (!writing) return;
     try {
       store.write(chunk);
     } catch {
       // The quota is reached; what was written would only take room.
-      store.remove().catch(() => {});
-      state.kept = false;
+      store.dropPart().catch(() => {});
+      writing = false;
     }
   });
   if (state.total && state.file.length() !== state.total) {
     throw new Error(`${state.file.length()} of ${state.total} bytes arrived`);
   }
+  state.written = writing;
 }
 
 async function begin(store, { etag, total, file }) {

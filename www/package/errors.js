@@ -41,6 +41,19 @@ export function release(object) {
   }
 }
 
+/** What `promise` gives, unless the signal comes first. */
+export async function unlessAborted(signal, promise) {
+  throwIfAborted(signal);
+  const left = Promise.withResolvers();
+  const leave = () => left.reject(aborted(signal.reason));
+  signal?.addEventListener('abort', leave);
+  try {
+    return await Promise.race([promise, left.promise]);
+  } finally {
+    signal?.removeEventListener('abort', leave);
+  }
+}
+
 export function throwIfAborted(signal) {
   if (signal?.aborted) throw aborted(signal.reason);
 }

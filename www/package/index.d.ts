@@ -8,7 +8,7 @@
  * - `bad-model`: the model package
  * - `checksum`: the model is not the file it should be
  * - `aborted`: stopped by a signal or by `dispose()`; the error's name is `AbortError`
- * - `network`: the download failed
+ * - `network`: the download failed, or the address gives a web page
  * - `internal`: a fault of this package or of the driver; the next call starts anew
  */
 export type ErrorCode =
@@ -60,6 +60,7 @@ export interface Progress {
 
 export interface RunOptions {
   signal?: AbortSignal;
+  /** One that throws is reported on the console, once, and not called again. */
   onProgress?: (progress: Progress) => void;
 }
 

@@ -1,41 +1,13 @@
 import { Client } from './client.js';
-import { UnetrError, aborted, throwIfAborted } from './errors.js';
+import { UnetrError, unlessAborted } from './errors.js';
+import { checked } from './options.js';
 import { memory } from './store.js';
 import { checkSupport } from './support.js';
+import { here, workerFactory } from './workers.js';
 
 export { UnetrError } from './errors.js';
 export { checkSupport } from './support.js';
 export { clearModels, listModels } from './store.js';
-
-function workerFactory(assetPath, worker) {
-  if (worker) return worker;
-  if (assetPath === undefined) {
-    // Written this way so that bundlers find the file.
-    return () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'unetr' });
-  }
-  const script = new URL('worker.js', new URL(String(assetPath).replace(/\/?$/, '/'), here()));
-  const options = { type: 'module', name: 'unetr' };
-  if (script.origin === globalThis.origin) return () => new Worker(script, options);
-  // A worker of another origin is refused, a module that imports one is not, if that origin allows it by CORS.
-  return () => {
-    const address = URL.createObjectURL(new Blob([`import ${JSON.stringify(script.href)};`], { type: 'text/javascript' }));
-    const worker = new Worker(address, options);
-    worker.addEventListener('message', () => URL.revokeObjectURL(address), { once: true });
-    return worker;
-  };
-}
-
-/** What relative URLs are relative to; workers have no document. */
-function here() {
-  return globalThis.document?.baseURI ?? location.href;
-}
-
-/** Refuses a misspelt choice instead of ignoring it. */
-function choose(options, name, values) {
-  const value = options[name];
-  if (value === undefined || values.includes(value)) return;
-  throw new UnetrError('bad-input', `options.${name} is ${JSON.stringify(value)}: it must be one of ${values.map((v) => JSON.stringify(v)).join(', ')}`);
-}
 
 async function requireSupport() {
   const support = await checkSupport();
@@ -53,7 +25,7 @@ function modelSource(model, cache) {
     const kept = cache !== 'none' && cache !== false && memory.get(url);
     return kept ? { url, blob: kept } : { url };
   }
-  throw new UnetrError('bad-input', 'options.model must be a URL, a File or an ArrayBuffer');
+  throw new UnetrError('bad-input', 'the model must be a URL, a File or an ArrayBuffer');
 }
 
 function packageText(fields) {
@@ -84,6 +56,19 @@ function scanInput(scan, series = []) {
 
 function stem({ name }) {
   return name.replace(/\.(hdr|img)(\.gz)?$/i, '');
+}
+
+/** What is being loaded, by URL. */
+const loading = new Map();
+
+/** Calls `work` once nobody else loads this URL: the second finds what the first kept. */
+function behind(url, signal, work) {
+  const before = loading.get(url) ?? Promise.resolve();
+  const done = unlessAborted(signal, before).then(work);
+  // One that leaves early leads nobody past those before it.
+  const all = Promise.allSettled([before, done]).then(() => { if (loading.get(url) === all) loading.delete(url); });
+  loading.set(url, all);
+  return done;
 }
 
 /** A segmented scan; plain data, valid after the segmenter is disposed. */
@@ -133,7 +118,14 @@ class Segmenter {
     return this.#loading;
   }
 
-  async #load({ signal, onProgress } = {}) {
+  #load(options = {}) {
+    const { model, cache = 'auto' } = this.#options;
+    const { url } = modelSource(model);
+    const shared = url && cache !== 'none' && cache !== false;
+    return shared ? behind(url, options.signal, () => this.#put(options)) : this.#put(options);
+  }
+
+  async #put({ signal, onProgress }) {
     const { model, precision = 'f32', cache = 'auto', sha256, resample = 'probabilities', package: fields, prefix } = this.#options;
     const source = modelSource(model, cache);
     this.#client.start();
@@ -158,35 +150,32 @@ class Segmenter {
 
   /** Loads anew for whoever asks: no one caller's signal ends what others wait for too, but each may leave. */
   async #reload({ signal, onProgress }) {
-    throwIfAborted(signal);
-    const left = Promise.withResolvers();
-    const leave = () => left.reject(aborted(signal.reason));
-    signal?.addEventListener('abort', leave);
-    try {
-      await Promise.race([this.load({ onProgress }), left.promise]);
-    } finally {
-      signal?.removeEventListener('abort', leave);
-    }
+    await unlessAborted(signal, this.load({ onProgress }));
   }
 
-  async compile({ signal, onProgress } = {}) {
+  async compile(options) {
+    const { signal, onProgress } = checked('compile', options);
     await this.#ask({ type: 'compile' }, { signal, onProgress });
   }
 
-  async plan(scan, { overlap, series, measure = false, signal, onProgress } = {}) {
+  async plan(scan, options) {
+    const { overlap, series, measure = false, signal, onProgress } = checked('plan', options);
     return this.#ask({ type: 'plan', input: scanInput(scan, series), overlap, measure }, { signal, onProgress });
   }
 
-  async segment(scan, { overlap, series, signal, onProgress, onLabels } = {}) {
+  async segment(scan, options) {
+    const { overlap, series, signal, onProgress, onLabels } = checked('segment', options);
     const request = { type: 'segment', input: scanInput(scan, series), overlap, parts: Boolean(onLabels) };
     return new SegmentationResult(await this.#ask(request, { signal, onProgress, onPart: onLabels }));
   }
 
-  async benchmark({ repeats = 5, signal } = {}) {
+  async benchmark(options) {
+    const { repeats = 5, signal } = checked('benchmark', options);
     return this.#ask({ type: 'bench', repeats }, { signal });
   }
 
-  async compare({ labels, dims, affine }, reference, { signal } = {}) {
+  async compare({ labels, dims, affine }, reference, options) {
+    const { signal } = checked('compare', options);
     const { files } = scanInput(reference);
     if (!files) throw new UnetrError('bad-input', 'the reference must be a label file: a File or an ArrayBuffer');
     return this.#ask({ type: 'compare', labels, dims, affine, truth: files }, { signal });
@@ -200,15 +189,12 @@ class Segmenter {
   }
 }
 
-export async function createSegmenter(options = {}) {
-  choose(options, 'precision', ['f32', 'f16']);
-  choose(options, 'resample', ['probabilities', 'labels']);
-  choose(options, 'cache', ['auto', 'opfs', 'cache', 'memory', 'none', false]);
-  modelSource(options.model);
+export async function createSegmenter(options) {
+  const { signal, onProgress, assetPath, worker, ...rest } = checked('createSegmenter', options);
   await requireSupport();
-  const { signal, onProgress, assetPath, worker, ...rest } = options;
-  const key = worker ?? (assetPath === undefined ? '' : String(new URL(assetPath, here())));
-  const segmenter = new Segmenter(Client.share(key, workerFactory(assetPath, worker)), rest);
+  modelSource(rest.model);
+  const { key, make } = workerFactory({ assetPath, worker });
+  const segmenter = new Segmenter(Client.share(key, make), rest);
   try {
     await segmenter.load({ signal, onProgress });
     return segmenter;
@@ -218,12 +204,20 @@ export async function createSegmenter(options = {}) {
   }
 }
 
-/** Makes a model package of a PyTorch checkpoint or a state dict. */
-export async function importCheckpoint(checkpoint, { package: fields, prefix, sha256, signal, onProgress, assetPath, worker } = {}) {
-  const client = new Client(workerFactory(assetPath, worker));
+/** A worker for one request. */
+function alone(assets) {
+  const client = new Client(workerFactory(assets).make);
   client.start();
+  return client;
+}
+
+/** Makes a model package of a PyTorch checkpoint or a state dict. */
+export async function importCheckpoint(checkpoint, options) {
+  const { package: fields, prefix, sha256, signal, onProgress, ...assets } = checked('importCheckpoint', options);
+  const source = modelSource(checkpoint);
+  const client = alone(assets);
   try {
-    const request = { type: 'import', source: modelSource(checkpoint), package: packageText(fields), prefix, sha256 };
+    const request = { type: 'import', source, package: packageText(fields), prefix, sha256 };
     const { bytes, warnings } = await client.ask(request, { signal, onProgress });
     return { model: new Blob([bytes]), warnings };
   } finally {
@@ -232,20 +226,21 @@ export async function importCheckpoint(checkpoint, { package: fields, prefix, sh
 }
 
 /** A scan as one NIfTI file, as viewers read it. Needs no GPU. */
-export async function scanToNifti(scan, { series, signal, assetPath, worker } = {}) {
-  const client = new Client(workerFactory(assetPath, worker));
-  client.start();
+export async function scanToNifti(scan, options) {
+  const { series, signal, ...assets } = checked('scanToNifti', options);
+  const input = scanInput(scan, series);
+  const client = alone(assets);
   try {
-    return await client.ask({ type: 'nifti', input: scanInput(scan, series) }, { signal });
+    return await client.ask({ type: 'nifti', input }, { signal });
   } finally {
     client.close(new UnetrError('aborted', 'the scan is read'));
   }
 }
 
-export async function selfTest({ signal, onProgress, assetPath, worker } = {}) {
+export async function selfTest(options) {
+  const { signal, onProgress, ...assets } = checked('selfTest', options);
   await requireSupport();
-  const client = new Client(workerFactory(assetPath, worker));
-  client.start();
+  const client = alone(assets);
   try {
     return await client.ask({ type: 'selfTest' }, { signal, onProgress });
   } finally {

@@ -1,7 +1,8 @@
 // Where downloaded models are kept: the origin's private file system first, because a broken download can go on there
-// after a reload; the Cache API second; the page's memory last.
+// after a reload; the Cache API second; the page's memory last. What is kept is a model that was opened: a download stays a
+// part until then, beside the model that was kept before.
 
-/** Models whose download could be kept nowhere else, by URL: the page's, not the worker's. */
+/** Models that could be kept nowhere else, by URL: the page's, not the worker's. */
 export const memory = new Map();
 
 const FOLDER = 'unetr-wgpu';
@@ -17,12 +18,14 @@ async function folder(create) {
   return root.getDirectoryHandle(FOLDER, { create });
 }
 
-async function readJson(dir, name) {
+/** What is known of a model's files: `{url, kept, part}`, the latter two null or `{file, etag, total, sha256}`. */
+async function readRecord(dir, key) {
   try {
-    const handle = await dir.getFileHandle(name);
-    return JSON.parse(await (await handle.getFile()).text());
+    const handle = await dir.getFileHandle(`${key}.json`);
+    const { url, kept = null, part = null } = JSON.parse(await (await handle.getFile()).text());
+    return { url, kept, part };
   } catch {
-    return null;
+    return { kept: null, part: null };
   }
 }
 
@@ -31,6 +34,8 @@ class PrivateFile {
   kind = 'opfs';
   #dir;
   #key;
+  #url;
+  #record;
   #access = null;
 
   static async open(url) {
@@ -38,44 +43,52 @@ class PrivateFile {
     const file = new PrivateFile();
     file.#dir = await folder(true);
     file.#key = await keyOf(url);
-    file.url = url;
+    file.#url = url;
+    file.#record = await readRecord(file.#dir, file.#key);
     return file;
   }
 
-  /** What is known of the file: `{url, etag, total, sha256, complete}`, or null. */
-  meta() {
-    return readJson(this.#dir, `${this.#key}.json`);
+  /** The model that was kept, `{file, etag, total, sha256}`, or null. */
+  async kept() {
+    return this.#record.kept;
   }
 
-  async #writeMeta(meta) {
+  /** The download that was broken off or not opened, `{file, etag, total}`, or null. */
+  async part() {
+    return this.#record.part;
+  }
+
+  async #write(changes) {
+    this.#record = { url: this.#url, kept: this.#record.kept, part: this.#record.part, ...changes };
     const handle = await this.#dir.getFileHandle(`${this.#key}.json`, { create: true });
     const access = await handle.createSyncAccessHandle();
     try {
-      const bytes = new TextEncoder().encode(JSON.stringify(meta));
       access.truncate(0);
-      access.write(bytes, { at: 0 });
+      access.write(new TextEncoder().encode(JSON.stringify(this.#record)), { at: 0 });
       access.flush();
     } finally {
       access.close();
     }
   }
 
-  async blob() {
-    const handle = await this.#dir.getFileHandle(`${this.#key}.bin`);
-    return handle.getFile();
+  async blob({ file }) {
+    return (await this.#dir.getFileHandle(file)).getFile();
   }
 
-  /** Begins to write at `offset`; what lies behind it is dropped. */
-  async begin(meta, offset) {
+  /** Begins to write the part at `offset`; what lies behind it is dropped. */
+  async begin({ etag, total }, offset) {
     this.close();
-    const handle = await this.#dir.getFileHandle(`${this.#key}.bin`, { create: true });
+    // Two names take turns: a model that is kept is not touched before the next one was opened.
+    const names = ['a', 'b'].map((turn) => `${this.#key}-${turn}.bin`);
+    const file = this.#record.part?.file ?? names.find((name) => name !== this.#record.kept?.file);
+    const handle = await this.#dir.getFileHandle(file, { create: true });
     this.#access = await handle.createSyncAccessHandle();
     this.at = offset;
     try {
       // A gap would be filled with zeros.
       if (this.#access.getSize() < offset) throw new Error('what came before is not there');
       this.#access.truncate(offset);
-      await this.#writeMeta({ url: this.url, ...meta, sha256: null, complete: false });
+      await this.#write({ part: { file, etag, total } });
     } catch (error) {
       this.close();
       throw error;
@@ -88,20 +101,35 @@ class PrivateFile {
     this.at += written;
   }
 
-  async finish(meta) {
-    this.#access.flush();
+  /** The part becomes the model that is kept. */
+  async keep({ etag, total, sha256 }) {
     this.close();
-    await this.#writeMeta({ url: this.url, ...meta, complete: true });
+    const { kept, part } = this.#record;
+    await this.#write({ kept: { file: part.file, etag, total, sha256 }, part: null });
+    if (kept) await this.#dir.removeEntry(kept.file).catch(() => {});
   }
 
   close() {
+    this.#access?.flush();
     this.#access?.close();
     this.#access = null;
   }
 
-  async remove() {
+  async dropPart() {
+    await this.#drop('part');
+  }
+
+  async dropKept() {
+    await this.#drop('kept');
+  }
+
+  async #drop(which) {
     this.close();
-    await forget(this.#dir, this.#key);
+    const gone = this.#record[which];
+    if (gone) await this.#dir.removeEntry(gone.file).catch(() => {});
+    this.#record[which] = null;
+    if (this.#record.kept || this.#record.part) await this.#write({});
+    else await forget(this.#dir, this.#key);
   }
 }
 
@@ -109,11 +137,15 @@ class PrivateFile {
 class Collected {
   #parts = [];
 
+  async part() {
+    return null;
+  }
+
   /** Goes on at `offset`, behind what was collected so far. */
   async begin(_meta, offset) {
     const held = this.#parts.reduce((sum, part) => sum + part.byteLength, 0);
     if (offset > held) throw new Error('what came before is not there');
-    if (offset === 0) this.close();
+    if (offset === 0) await this.dropPart();
   }
 
   write(chunk) {
@@ -122,11 +154,13 @@ class Collected {
 
   take() {
     const blob = new Blob(this.#parts);
-    this.close();
+    this.#parts = [];
     return blob;
   }
 
-  close() {
+  close() {}
+
+  async dropPart() {
     this.#parts = [];
   }
 }
@@ -135,50 +169,47 @@ class Collected {
 class CachedResponse extends Collected {
   kind = 'cache';
   #cache;
+  #url;
 
   static async open(url) {
     const file = new CachedResponse();
     file.#cache = await caches.open(FOLDER);
-    file.url = url;
+    file.#url = url;
     return file;
   }
 
-  async meta() {
-    const found = await this.#cache.match(this.url);
+  async kept() {
+    const found = await this.#cache.match(this.#url);
     if (!found) return null;
-    return { url: this.url, total: Number(found.headers.get('content-length')), sha256: found.headers.get(HASH), complete: true };
+    return { total: Number(found.headers.get('content-length')), sha256: found.headers.get(HASH) };
   }
 
   async blob() {
-    return (await this.#cache.match(this.url)).blob();
+    return (await this.#cache.match(this.#url)).blob();
   }
 
-  async finish({ sha256 }) {
+  async keep({ sha256 }) {
     const blob = this.take();
     const headers = { 'content-length': String(blob.size), [HASH]: sha256 };
-    await this.#cache.put(this.url, new Response(blob, { headers }));
+    await this.#cache.put(this.#url, new Response(blob, { headers }));
   }
 
-  async remove() {
-    await this.#cache.delete(this.url);
+  async dropKept() {
+    await this.#cache.delete(this.#url);
   }
 }
 
 /** A model in memory, handed to the page so that it outlives the worker. */
 class MemoryFile extends Collected {
   kind = 'memory';
-  result = null;
 
-  async meta() {
+  async kept() {
     return null;
   }
 
-  async finish() {
-    this.result = this.take();
-  }
-
-  async remove() {
-    this.close();
+  /** Gives the blob that the page must hold. */
+  async keep() {
+    return this.take();
   }
 }
 
@@ -203,11 +234,13 @@ export async function listModels() {
   const models = [...memory].map(([url, blob]) => ({ url, bytes: blob.size, sha256: null, complete: true, kept: 'memory' }));
   try {
     const dir = await folder(false);
-    for await (const [name, handle] of dir.entries()) {
-      if (!name.endsWith('.bin')) continue;
-      const meta = await readJson(dir, name.replace('.bin', '.json'));
-      const { size } = await handle.getFile();
-      models.push({ url: meta?.url ?? '', bytes: size, sha256: meta?.sha256 ?? null, complete: meta?.complete ?? false, kept: 'opfs' });
+    for await (const name of dir.keys()) {
+      if (!name.endsWith('.json')) continue;
+      const { url, kept, part } = await readRecord(dir, name.replace('.json', ''));
+      for (const [meta, complete] of [[kept, true], [part, false]]) {
+        const file = meta && (await (await dir.getFileHandle(meta.file).catch(() => null))?.getFile());
+        if (file) models.push({ url, bytes: file.size, sha256: meta.sha256 ?? null, complete, kept: 'opfs' });
+      }
     }
   } catch {
     // Nothing was ever kept there.
@@ -238,9 +271,10 @@ export async function clearModels(url) {
   await cache?.delete(href);
 }
 
-/** Deletes one model's files; pages may, though they cannot write. */
+/** Deletes all files of one model; pages may, though they cannot write. */
 async function forget(dir, key) {
-  for (const ending of ['.json', '.bin']) {
-    await dir?.removeEntry(key + ending).catch(() => {});
-  }
+  if (!dir) return;
+  const names = [];
+  for await (const name of dir.keys()) if (name.startsWith(key)) names.push(name);
+  for (const name of names) await dir.removeEntry(name).catch(() => {});
 }

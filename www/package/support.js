@@ -11,10 +11,13 @@ function no(reason) {
 
 /** Asks the browser for an adapter; loads nothing and never throws. */
 export async function checkSupport() {
-  if (!globalThis.isSecureContext) {
+  if (globalThis.isSecureContext === false) {
     return no('WebGPU needs a secure page: open it over https, or from localhost.');
   }
   const gpu = globalThis.navigator?.gpu;
+  if (!gpu && !globalThis.document && !globalThis.WorkerGlobalScope) {
+    return no('This is no browser, and there is no WebGPU here. Use this package in a page or a worker, and the program `unetr` elsewhere.');
+  }
   if (!gpu) {
     return no('This browser has no WebGPU. Use a current Chrome, Edge, Firefox or Safari.');
   }

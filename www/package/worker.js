@@ -4,9 +4,8 @@
 // in:  {id, type, model, ...}   load | unload | compile | plan | segment | compare | bench | import | nifti | selfTest;
 //      {type: 'cancel', id}
 // out: {id, progress} | {id, part} | {id, value} | {id, error: {code, message}} | {fault: {code, message}}
-import init, { ModelFile, Scan, onPanic } from './unetr_wgpu.js';
+import init, { Scan, onPanic } from './unetr_wgpu.js';
 import { Held, Model, fetchModel } from './device.js';
-import { loadModel } from './download.js';
 import { UnetrError, aborted, plain, release, typed } from './errors.js';
 
 const running = new Map();
@@ -106,21 +105,28 @@ function model(id) {
   return found;
 }
 
+async function put(request, read, signal) {
+  if (signal.aborted) {
+    release(read.file);
+    throw aborted();
+  }
+  const made = new Model(held, request);
+  const loaded = await made.put(read);
+  held.add(request.model, made);
+  return { value: { ...made.segmenter.model(), ...loaded, labelTable: made.segmenter.labelTable(), device: held.report() } };
+}
+
 const HANDLERS = {
   async load(request, signal, progress) {
-    const read = await fetchModel(request, signal, progress);
-    return inTurn(async () => {
-      if (signal.aborted) {
-        release(read.file);
-        throw aborted();
+    for (let first = true; ; first = false) {
+      const read = await fetchModel(request, signal, progress);
+      try {
+        return await inTurn(() => put(request, read, signal));
+      } catch (error) {
+        // What lay here is gone now; perhaps the server has a better one.
+        if (!first || !read.stored || error.code !== 'bad-model' || error.fields) throw error;
       }
-      const made = new Model(held, request);
-      await made.put(read);
-      held.add(request.model, made);
-      const { bytes, from, blob, warnings } = read;
-      const value = { ...made.segmenter.model(), bytes, from, blob, warnings, labelTable: made.segmenter.labelTable(), device: held.report() };
-      return { value };
-    });
+    }
   },
 
   async unload({ model: id }) {
@@ -203,12 +209,7 @@ const HANDLERS = {
   },
 
   async import({ source, sha256, package: fields, prefix }, signal, progress) {
-    const { file } = await loadModel({
-      ...source, sha256, cache: 'none', signal,
-      report: (done, total) => progress('download', done, total),
-      makeFile: (total) => new ModelFile(total),
-    });
-    progress('compile', 0, 1);
+    const { file } = await fetchModel({ source, sha256, cache: 'none' }, signal, progress);
     const made = file.import(fields, prefix);
     const value = { warnings: made.warnings(), bytes: made.bytes() };
     release(made);

@@ -21,11 +21,19 @@ export async function serve({ port = 0, folder = join(root, 'www/dist'), files =
   const log = [];
   /** Path -> bytes after which the next connection breaks. */
   const breaks = new Map();
+  /** Path -> `{type, body}`, the next answer in place of the file. */
+  const instead = new Map();
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname));
     log.push({ path, range: request.headers.range ?? null });
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     try {
+      const other = instead.get(path);
+      if (other) {
+        instead.delete(path);
+        response.writeHead(200, { 'content-type': other.type, etag: '"another"' }).end(other.body);
+        return;
+      }
       if (path === '/page' || path === '/isolated') {
         const policy = path === '/page' ? { 'content-security-policy': CSP } : {};
         response.writeHead(200, { 'content-type': TYPES['.html'], ...policy }).end(PAGE);
@@ -39,7 +47,7 @@ export async function serve({ port = 0, folder = join(root, 'www/dist'), files =
     }
   });
   await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${server.address().port}`, log, breaks, close: () => server.close() };
+  return { url: `http://127.0.0.1:${server.address().port}`, log, breaks, instead, close: () => server.close() };
 }
 
 function send(request, response, bytes, extension, breaks, path) {

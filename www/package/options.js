@@ -1,0 +1,66 @@
+import { UnetrError } from './errors.js';
+
+/** What each call accepts. */
+const RUN = ['signal', 'onProgress'];
+const ASSETS = ['assetPath', 'worker'];
+const KNOWN = {
+  createSegmenter: ['model', 'package', 'prefix', 'precision', 'cache', 'sha256', 'resample', ...RUN, ...ASSETS],
+  compile: RUN,
+  plan: ['overlap', 'series', 'measure', ...RUN],
+  segment: ['overlap', 'series', 'onLabels', ...RUN],
+  compare: ['signal'],
+  benchmark: ['repeats', 'signal'],
+  importCheckpoint: ['package', 'prefix', 'sha256', ...RUN, ...ASSETS],
+  scanToNifti: ['series', 'signal', ...ASSETS],
+  selfTest: [...RUN, ...ASSETS],
+};
+const CHOICES = {
+  precision: ['f32', 'f16'],
+  resample: ['probabilities', 'labels'],
+  cache: ['auto', 'opfs', 'cache', 'memory', 'none', false],
+};
+const CALLBACKS = ['onProgress', 'onLabels', 'worker'];
+
+/** The options of a call, once nothing in them is misspelt: what is not known is refused, not ignored. */
+export function checked(call, options) {
+  if (options === undefined || options === null) return {};
+  if (typeof options !== 'object') throw new UnetrError('bad-input', `${call}: the options must be an object, not ${typeof options}`);
+  const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
+  for (const [name, value] of given) {
+    if (!KNOWN[call].includes(name)) {
+      throw new UnetrError('bad-input', `${call} has no option '${name}'${nearest(name, KNOWN[call])}. It has ${KNOWN[call].join(', ')}`);
+    }
+    if (CHOICES[name] && !CHOICES[name].includes(value)) {
+      const choices = CHOICES[name].map((v) => JSON.stringify(v)).join(', ');
+      throw new UnetrError('bad-input', `options.${name} is ${JSON.stringify(value)}: it must be one of ${choices}`);
+    }
+    if (CALLBACKS.includes(name) && typeof value !== 'function') {
+      throw new UnetrError('bad-input', `options.${name} is ${JSON.stringify(value)}: it must be a function`);
+    }
+    if (name === 'signal' && !(value instanceof AbortSignal)) {
+      throw new UnetrError('bad-input', 'options.signal must be an AbortSignal');
+    }
+    if (name === 'sha256' && !/^[0-9a-f]{64}$/i.test(value)) {
+      throw new UnetrError('bad-input', `options.sha256 is ${JSON.stringify(value)}: it must be 64 hexadecimal digits`);
+    }
+  }
+  return Object.fromEntries(given);
+}
+
+function nearest(name, known) {
+  const [best] = known.map((k) => [distance(name.toLowerCase(), k.toLowerCase()), k]).sort((a, b) => a[0] - b[0]);
+  return best[0] <= Math.max(2, name.length >> 1) ? `; is '${best[1]}' meant?` : '';
+}
+
+/** Letters to change, add or leave out. */
+function distance(a, b) {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1]));
+    }
+    row = next;
+  }
+  return row[b.length];
+}

@@ -1,0 +1,66 @@
+// How workers of this package are made.
+import { UnetrError } from './errors.js';
+
+const OPTIONS = { type: 'module', name: 'unetr' };
+
+/** What relative URLs are relative to; workers have no document, and other programs neither. */
+export function here() {
+  return globalThis.document?.baseURI ?? globalThis.location?.href;
+}
+
+/** A function that makes the worker, and a key that is equal for those that make the same. */
+export function workerFactory({ assetPath, worker }) {
+  if (worker) return { key: worker, make: worker };
+  if (assetPath === undefined) {
+    // Written this way so that bundlers find the file.
+    const make = () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'unetr' });
+    return { key: '', make: () => trusted(make) };
+  }
+  const folder = String(assetPath).replace(/\/?$/, '/');
+  if (!URL.canParse(folder, here())) throw new UnetrError('bad-input', `options.assetPath is no URL: ${assetPath}`);
+  const script = new URL('worker.js', new URL(folder, here()));
+  if (script.origin === globalThis.origin) return { key: script.href, make: () => trusted(() => new Worker(script, OPTIONS)) };
+  // A worker of another origin is refused, a module that imports one is not, if that origin allows it by CORS.
+  const make = () => {
+    const address = URL.createObjectURL(new Blob([`import ${JSON.stringify(script.href)};`], { type: 'text/javascript' }));
+    const made = trusted(() => new Worker(address, OPTIONS));
+    made.addEventListener('message', () => URL.revokeObjectURL(address), { once: true });
+    return made;
+  };
+  return { key: script.href, make };
+}
+
+/** Makes a worker also where the page's policy wants the address of every script vouched for (Trusted Types). */
+function trusted(make) {
+  try {
+    return make();
+  } catch (error) {
+    if (!globalThis.trustedTypes || !(error instanceof TypeError)) throw error;
+    const policy = vouching(error);
+    const { Worker } = globalThis;
+    // The call must stay as bundlers know it; only the class that it finds is another.
+    globalThis.Worker = class extends Worker {
+      constructor(address, options) {
+        super(policy.createScriptURL(String(address)), options);
+      }
+    };
+    try {
+      return make();
+    } finally {
+      globalThis.Worker = Worker;
+    }
+  }
+}
+
+let policy;
+
+function vouching(cause) {
+  try {
+    // One for the page: a policy may be made once under each name.
+    policy ??= globalThis.trustedTypes.createPolicy('unetr-wgpu', { createScriptURL: (address) => address });
+    return policy;
+  } catch {
+    const remedy = "add 'unetr-wgpu' to the trusted-types of its content security policy, or make the worker yourself and give `worker`";
+    throw new UnetrError('bad-input', `this page's Trusted Types refuse the worker: ${remedy}`, { cause });
+  }
+}
