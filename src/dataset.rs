@@ -7,17 +7,20 @@
 //! ```
 //! `image` is one file (with all channels, if it is 4-D) or a list with one file per channel; paths are relative to
 //! the dataset's folder. `subject` says whom the scan shows and may be left out. The names that other writers give to
-//! the same things are understood: `train`, `val`; `channel_names` for `modality`; `labels` from name to value. All
-//! other keys, `test` among them, are ignored.
+//! the same things are understood: `train`, `val`; `channel_names` for `modality`; `labels` from name to value. Other
+//! keys, `test` among them, are passed over, those of cases with a note; one that is a misspelling of these is refused.
 //!
 //! # Source
 //! <http://medicaldecathlon.com>; Antonelli et al. 2022, Nature Communications 13:4128; nnU-Net's dataset format.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::fields::json::parse_object;
+use crate::fields::{FieldError, from_json, is_slip};
 
 /// One image with its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Dataset {
     pub channels: Vec<String>,
     /// Names of label values; empty if not said.
     pub labels: BTreeMap<u16, String>,
+    /// Keys of cases that nothing here uses.
+    pub unused: BTreeSet<String>,
 }
 
 /// Why a dataset cannot be read.
@@ -57,13 +62,13 @@ pub enum DatasetError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is no JSON object.
-    #[error("{}: no JSON object", .path.display())]
-    Json {
+    /// It is no JSON object, or has a key that is misspelt.
+    #[error("{}: {problem}", .path.display())]
+    Field {
         /// The dataset.
         path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
+        /// Which key, and why.
+        problem: FieldError,
     },
     /// An entry of a list cannot be used.
     #[error("{}: {entry} {problem}", .path.display())]
@@ -118,13 +123,18 @@ impl Dataset {
     /// No file, no JSON object, an entry without image and label, or no labelled case at all.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
         let bytes = std::fs::read(path).map_err(|source| DatasetError::Io { path: path.into(), source })?;
-        let map: Map<String, Value> =
-            serde_json::from_slice(&bytes).map_err(|source| DatasetError::Json { path: path.into(), source })?;
+        let bad = |problem| DatasetError::Field { path: path.into(), problem };
+        let text =
+            std::str::from_utf8(&bytes).map_err(|why| bad(FieldError::value("", format_args!("no text: {why}"))))?;
+        let map = parse_object("dataset", text).map_err(bad)?;
+        check_keys(&map).map_err(bad)?;
+        let mut unused = BTreeSet::new();
         let mut dataset = Self {
-            training: cases(path, &map, &TRAINING)?,
-            validation: cases(path, &map, &VALIDATION)?,
+            training: cases(path, &map, &TRAINING, &mut unused)?,
+            validation: cases(path, &map, &VALIDATION, &mut unused)?,
             channels: channels(&map),
             labels: labels(&map),
+            unused,
         };
         if dataset.training.is_empty() && dataset.validation.is_empty() {
             return Err(DatasetError::NoCases { path: path.into(), list: "training".into() });
@@ -151,8 +161,37 @@ impl Dataset {
     }
 }
 
-/// The cases of the first of `names` that is a list.
-fn cases(path: &Path, map: &Map<String, Value>, names: &[&str]) -> Result<Vec<Case>, DatasetError> {
+/// Refuses keys that are nearly those of the two lists, the channels and the labels, and two names for one list.
+fn check_keys(map: &Map<String, Value>) -> Result<(), FieldError> {
+    const OTHERS: [&str; 3] = ["modality", "channel_names", "labels"];
+    let known = || TRAINING.into_iter().chain(VALIDATION).chain(OTHERS);
+    for key in map.keys().filter(|key| known().all(|known| known != key.as_str())) {
+        if let Some(meant) = ["training", "validation"].into_iter().chain(OTHERS).find(|known| is_slip(key, known)) {
+            return Err(FieldError::unknown("", key, [meant]));
+        }
+    }
+    for names in [TRAINING, VALIDATION] {
+        let mut lists = names.into_iter().filter(|name| map.get(*name).is_some_and(Value::is_array));
+        if let (Some(first), Some(second)) = (lists.next(), lists.next()) {
+            return Err(FieldError::value(
+                second,
+                format_args!("\"{first}\" lists the same cases: one of the two must go"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Keys of a case.
+const CASE: [&str; 3] = ["image", "label", "subject"];
+
+/// The cases of the first of `names` that is a list; keys of cases that say nothing to this program go to `unused`.
+fn cases(
+    path: &Path,
+    map: &Map<String, Value>,
+    names: &[&str],
+    unused: &mut BTreeSet<String>,
+) -> Result<Vec<Case>, DatasetError> {
     let found = names.iter().find_map(|&name| Some((name, map.get(name)?.as_array()?)));
     let Some((name, entries)) = found else {
         return Ok(Vec::new());
@@ -161,8 +200,14 @@ fn cases(path: &Path, map: &Map<String, Value>, names: &[&str]) -> Result<Vec<Ca
     let mut cases = Vec::with_capacity(entries.len());
     for (at, value) in entries.iter().enumerate() {
         let bad = |problem: String| DatasetError::Entry { path: path.into(), entry: format!("{name}[{at}]"), problem };
-        let entry = Entry::deserialize(value)
-            .map_err(|why| bad(format!("needs \"image\" and \"label\", file names: {why}")))?;
+        for key in value.as_object().into_iter().flat_map(Map::keys).filter(|key| !CASE.contains(&key.as_str())) {
+            if CASE.iter().any(|known| is_slip(key, known)) {
+                return Err(bad(format!("has a key that is misspelt: {}", FieldError::unknown("", key, CASE))));
+            }
+            unused.insert(key.clone());
+        }
+        let entry: Entry =
+            from_json(value).map_err(|why| bad(format!("needs \"image\" and \"label\", file names: {why}")))?;
         let images = match entry.image {
             OneOrMore::One(image) => vec![image],
             OneOrMore::More(images) => images,

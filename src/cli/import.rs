@@ -8,6 +8,7 @@ use serde_json::json;
 use super::console::{bytes, grouped, note, print, print_json};
 use super::error::{CliError, Context};
 use super::files;
+use super::info::facts_text;
 use super::options::Precision;
 use super::output::Outputs;
 use crate::model::parameter_count;
@@ -70,13 +71,11 @@ impl Import {
             }));
         }
         print(&format!(
-            "{}: {} {}, {} parameters, {}, SHA-256 {}\n",
+            "{}: {} parameters, {}\n{}",
             self.output.display(),
-            m.name,
-            m.version,
             grouped(parameters),
             bytes(size as u64),
-            package.sha256()
+            facts_text(m, &package.sha256())
         ))
     }
 }

@@ -93,40 +93,25 @@ impl Info {
 }
 
 fn describe(package: &Package, m: &Metadata) -> String {
-    let i = &m.input;
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "as it is".to_owned());
-    let mut text = format!(
-        "{} {}\nlicence      {}\nSHA-256      {}\nchannels     {}\norientation  {}\nspacing      {}\nintensity    {}\n\
-         crop         {}\nwindows      {}, overlap {}, {}\n",
-        m.name,
-        m.version,
-        m.licence,
-        package.sha256(),
-        i.channels.join(", "),
-        or_none(i.orientation.clone()),
-        or_none(i.spacing.map(|s| format!("{} mm", sizes(s)))),
-        or_none(i.intensity.as_ref().map(|v| json!(v).to_string())),
-        if i.crop_foreground { "to the voxels above 0" } else { "none" },
-        sizes(m.inference.roi_size),
-        m.inference.overlap,
-        json!(m.inference.blend).as_str().unwrap_or_default(),
-    );
-    if !m.citation.is_empty() {
-        text.push_str(&format!("citation     {}\n", m.citation));
-    }
+    let mut text = facts_text(m, &package.sha256());
     let mut labels = Table::new(&["label", "value", "colour"]);
     for label in &m.output.labels {
         labels.row([label.name.clone(), label.value.to_string(), label.color.to_string()]);
     }
-    let activation = json!(m.output.activation);
-    text.push_str(&format!("activation   {}\n\n{}", activation.as_str().unwrap_or_default(), labels.render()));
-    for region in &m.output.regions {
-        text.push_str(&format!("channel {} paints {}\n", region.channel, region.value));
-    }
+    text.push_str(&format!("\n{}", labels.render()));
     if !m.training.is_empty() {
         text.push_str(&format!("\ntraining     {}\n", Value::Object(m.training.clone())));
     }
     super::console::printable(&text) + "\n"
+}
+
+/// Every setting of a model, a line each.
+pub(super) fn facts_text(m: &Metadata, sha256: &str) -> String {
+    let mut text = String::new();
+    for (what, value) in m.facts() {
+        text.push_str(&format!("{what:<12} {value}\n"));
+    }
+    super::console::printable(&text) + &format!("SHA-256      {sha256}\n")
 }
 
 fn network_text(n: &UnetrConfig) -> String {

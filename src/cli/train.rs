@@ -61,6 +61,10 @@ impl Train {
     pub fn run(&self) -> Result<(), CliError> {
         let recipe = self.config.as_deref().map(|path| self.recipe(path)).transpose()?;
         let dataset = Dataset::read(&self.dataset)?;
+        if !dataset.unused.is_empty() {
+            let keys = dataset.unused.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            note(format!("dataset    its cases have keys that are not used here: {keys}"));
+        }
         let init = self.init.as_deref().map(files::model).transpose()?;
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());

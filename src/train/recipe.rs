@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::data::{AugmentRecipe, DataError, DataRecipe};
 use super::schedule::{Decay, Schedule};
+use crate::fields::{FieldError, from_toml};
 use crate::kernels::dice_ce::DiceCe;
 use crate::model::DropoutOptions;
 use crate::weights::package::{Activation, Metadata};
@@ -17,6 +18,8 @@ use crate::weights::{FloatType, WeightsError};
 
 /// Tables and keys that belong to the package.
 const PACKAGE: [&str; 8] = ["name", "version", "licence", "citation", "network", "input", "output", "inference"];
+/// Tables of its own.
+const TABLES: [&str; 6] = ["run", "data", "augment", "loss", "optimizer", "validation"];
 
 /// Why a recipe cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -25,14 +28,9 @@ pub enum RecipeError {
     /// It is no TOML.
     #[error("not valid TOML: {0}")]
     Syntax(#[from] toml::de::Error),
-    /// A table holds an unknown key or a value of a wrong type.
-    #[error("[{table}]: {problem}")]
-    Table {
-        /// Its name.
-        table: String,
-        /// What is wrong.
-        problem: String,
-    },
+    /// A key is unknown, or has a value of a wrong type.
+    #[error(transparent)]
+    Field(#[from] FieldError),
     /// A value is out of range.
     #[error("{field} is {value}: {rule}")]
     Value {
@@ -247,7 +245,11 @@ impl Recipe {
     /// # Errors
     /// The first key that is unknown, missing, of a wrong type or out of range.
     pub fn read(text: &str) -> Result<Self, RecipeError> {
-        let mut root: toml::Table = toml::from_str(text)?;
+        let mut root: toml::Table = toml::from_str(text.strip_prefix('\u{feff}').unwrap_or(text))?;
+        let known = || PACKAGE.into_iter().chain(TABLES);
+        if let Some(key) = root.keys().find(|key| known().all(|known| known != key.as_str())) {
+            return Err(FieldError::unknown("", key, known()).into());
+        }
         let mut package = Map::new();
         package.insert("format".to_owned(), json!(crate::weights::package::FORMAT));
         package.insert("version".to_owned(), json!("1.0.0"));
@@ -265,9 +267,6 @@ impl Recipe {
             input.entry("crop_foreground").or_insert(json!(false));
         }
         let metadata = Metadata::from_object(package)?;
-        if let Some(key) = metadata.unknown_keys().first() {
-            return Err(RecipeError::Table { table: key.clone(), problem: "no such key".to_owned() });
-        }
         let recipe = Self {
             metadata,
             run: table(&mut root, "run")?,
@@ -277,11 +276,6 @@ impl Recipe {
             optimizer: table(&mut root, "optimizer")?,
             validation: table(&mut root, "validation")?,
         };
-        if let Some(key) = root.keys().next() {
-            let known = "name, version, licence, citation, network, input, output, inference, run, data, augment, loss, \
-                         optimizer, validation";
-            return Err(RecipeError::Table { table: key.clone(), problem: format!("no such key; there are {known}") });
-        }
         recipe.validate()?;
         Ok(recipe)
     }
@@ -444,15 +438,12 @@ fn without_nulls(value: Value) -> Value {
 }
 
 fn to_json(key: &str, value: toml::Value) -> Result<Value, RecipeError> {
-    serde_json::to_value(value).map_err(|e| RecipeError::Table { table: key.to_owned(), problem: e.to_string() })
+    serde_json::to_value(value).map_err(|e| FieldError::value(key, e).into())
 }
 
 fn table<T: DeserializeOwned + Default>(root: &mut toml::Table, name: &str) -> Result<T, RecipeError> {
     match root.remove(name) {
         None => Ok(T::default()),
-        Some(value) => value.try_into().map_err(|e| RecipeError::Table {
-            table: name.to_owned(),
-            problem: e.to_string().trim().replace('\n', " "),
-        }),
+        Some(value) => from_toml(&value).map_err(|e| e.within(name).into()),
     }
 }

@@ -31,7 +31,7 @@ pub mod resample;
 pub use affine::Affine;
 pub use error::VolumeError;
 pub use geometry::{AxisMap, Geometry, ScanToGrid};
-pub use intensity::Intensity;
+pub use intensity::{Intensity, PerChannel};
 pub use orientation::Orientation;
 pub use preprocess::{Preprocess, Preprocessed};
 

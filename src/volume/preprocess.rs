@@ -44,7 +44,7 @@ impl Preprocess {
     /// Checks the settings without a volume.
     ///
     /// # Errors
-    /// Axis codes, spacing or intensity bounds that cannot be applied.
+    /// Axis codes or spacing that cannot be applied; intensities are checked when they are scaled.
     pub fn check(&self) -> Result<(), VolumeError> {
         if let Some(codes) = &self.orientation {
             Orientation::from_codes(codes)?;
@@ -52,7 +52,7 @@ impl Preprocess {
         if let Some(spacing) = self.spacing {
             spacing_grid(&super::Affine::IDENTITY, [1; 3], spacing)?;
         }
-        self.intensity.as_ref().map_or(Ok(()), Intensity::check)
+        Ok(())
     }
 
     /// Turn and grid for a scan, from its geometry alone.
@@ -77,6 +77,7 @@ impl Preprocess {
     /// voxel above 0 where a foreground crop is asked for.
     pub fn apply(&self, scan: &Volume) -> Result<Preprocessed, VolumeError> {
         self.check()?;
+        self.intensity.as_ref().map_or(Ok(()), |intensity| intensity.check(scan.channels))?;
         scan.affine.check("the scan")?;
         let (turn, grid) = self.plan(&scan.affine, scan.dims)?;
         let turned_dims = turn.dims(scan.dims);

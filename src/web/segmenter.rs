@@ -55,11 +55,14 @@ impl WebSegmenter {
         Ok(Self::load(&gpu, model, &wanted).await?)
     }
 
-    /// The package's JSON, its hash and its number of parameters.
+    /// The package's JSON, its hash and its number of parameters; `facts`: pairs of a setting and its value in words.
     pub fn model(&self) -> Result<JsValue, JsValue> {
         let metadata = self.inner.metadata();
         let package = metadata.to_object();
-        object(&json!({ "package": package, "sha256": self.sha256, "parameters": parameter_count(&metadata.network) }))
+        let parameters = parameter_count(&metadata.network);
+        object(&json!({
+            "package": package, "sha256": self.sha256, "parameters": parameters, "facts": metadata.facts(),
+        }))
     }
 
     /// Value, name and colour of every label this model can give.

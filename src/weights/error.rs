@@ -1,5 +1,6 @@
 //! What can be wrong with a model file, each with the name of the part that is wrong.
 
+use crate::fields::{FieldError, Problem};
 use crate::model::config::ConfigError;
 
 /// Everything that reading, importing or writing a model can report.
@@ -120,6 +121,15 @@ pub struct Undetermined {
 fn list(fields: &[Undetermined]) -> String {
     let each: Vec<String> = fields.iter().map(|field| format!("{} ({})", field.field, field.hint)).collect();
     each.join(" and ")
+}
+
+impl From<FieldError> for WeightsError {
+    fn from(error: FieldError) -> Self {
+        match error.problem {
+            Problem::Missing => Self::MissingField { field: error.path },
+            _ => Self::Field { problem: error.words(), field: error.path },
+        }
+    }
 }
 
 impl WeightsError {

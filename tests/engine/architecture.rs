@@ -5,19 +5,23 @@ use std::path::{Path, PathBuf};
 /// Modules and what they may import, as in `docs/architecture.md`.
 const RULES: &[(&str, &[&str])] = &[
     ("tensor", &[]),
-    ("dataset", &[]),
+    ("fields", &[]),
+    ("dataset", &["fields"]),
     ("gpu", &["tensor"]),
     ("graph", &["tensor", "gpu"]),
     ("kernels", &["tensor", "gpu", "graph"]),
     ("volume", &["tensor"]),
     ("metrics", &["tensor", "volume"]),
     ("model", &["tensor", "graph", "kernels"]),
-    ("weights", &["tensor", "volume", "model"]),
+    ("weights", &["tensor", "fields", "volume", "model"]),
     ("report", &["tensor", "volume", "metrics", "weights"]),
     ("infer", &["tensor", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights"]),
     (
         "train",
-        &["tensor", "dataset", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights", "report", "infer"],
+        &[
+            "tensor", "fields", "dataset", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights",
+            "report", "infer",
+        ],
     ),
     ("cli", &["*"]),
     ("web", &["*"]),

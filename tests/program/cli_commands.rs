@@ -159,6 +159,27 @@ fn models_go_in_and_out() {
     for neutral in ["input.orientation", "output.labels"] {
         assert!(ran.stderr.contains(neutral), "no warning names {neutral}: {}", ran.stderr);
     }
+    for line in ["orientation  as it is", "intensity    as it is", "crop         none", "activation   softmax"] {
+        assert!(ran.stdout.contains(line), "no line '{line}' in: {}", ran.stdout);
+    }
+    // Nothing that is said is dropped: a key that is not known is refused, one of another maker is kept and shown.
+    let network = r#""network": {"img_size": [32, 16, 16], "num_heads": 2}"#;
+    let input =
+        |more: &str| format!(r#"{{{network}, "input": {{"intensity": {{"kind": "normalize"{more}}}}}, "site": "x"}}"#);
+    let arguments = ["import", &text(&checkpoint), "--package", "given.json", "-o", "ct.safetensors"];
+    folder.write("given.json", input(r#", "non_zero": true"#).as_bytes());
+    let ran = unetr(&folder, &arguments).expect(1);
+    let words = "input.intensity.non_zero of the model package: unknown key; the nearest known key is `nonzero`";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    folder.write("given.json", input(r#", "subtrahend": 99.5, "divisor": [39.25]"#).as_bytes());
+    let ran = unetr(&folder, &arguments).expect(0);
+    for neutral in ["input.intensity.nonzero is not given; taken as false", "input.intensity.channel_wise"] {
+        assert!(ran.stderr.contains(neutral), "no warning names {neutral}: {}", ran.stderr);
+    }
+    let ran = unetr(&folder, &["info", "ct.safetensors"]).expect(0);
+    for words in ["normalize, nonzero false, channel_wise false, subtrahend 99.5, divisor [39.25]", "site: \"x\""] {
+        assert!(ran.stdout.contains(words), "no '{words}' in: {}", ran.stdout);
+    }
 }
 
 #[test]

@@ -155,7 +155,11 @@ fn tensors() -> Vec<BadModel> {
 /// A good model whose JSON has `value` at `path` (JSON pointer).
 fn with(path: &str, value: Value) -> Vec<u8> {
     let mut package = tiny_json();
-    *package.pointer_mut(path).expect("a path of the package") = value;
+    let (parent, key) = path.rsplit_once('/').expect("a path");
+    match package.pointer_mut(parent).expect("a path of the package") {
+        Value::Array(items) => items[key.parse::<usize>().expect("a place")] = value,
+        section => section[key] = value,
+    }
     assemble(&tiny_tensors(), Some(&package.to_string()))
 }
 
@@ -226,7 +230,7 @@ fn packages() -> Vec<BadModel> {
         (
             "intensity-kind",
             with("/input/intensity/kind", json!("sharpen")),
-            "input.intensity of the model package: unknown variant `sharpen`",
+            "input.intensity.kind of the model package: unknown value `sharpen`; the nearest known value is `scale_range`",
         ),
         ("intensity-empty", with("/input/intensity/a_max", json!(-175)), "a_min -175 must be less than a_max -175"),
         (
@@ -244,18 +248,49 @@ fn packages() -> Vec<BadModel> {
         (
             "activation",
             with("/output/activation", json!("relu")),
-            "output.activation of the model package: unknown variant `relu`",
+            "output.activation of the model package: unknown value `relu`",
         ),
         ("no-regions", with("/output", sigmoid), "lacks the required key output.regions"),
         ("region-channel", region(3, 1), "output.regions[0].channel of the model package: 3 is no channel"),
         ("region-background", region(0, 0), "output.regions[0].value"),
+        (
+            "unknown-input",
+            with("/input/colour", json!(1)),
+            "input.colour of the model package: unknown key; the nearest known key is",
+        ),
+        (
+            "unknown-intensity",
+            with("/input/intensity/clipp", json!(true)),
+            "input.intensity.clipp of the model package: unknown key; the nearest known key is `clip` (known: a_min, a_max,",
+        ),
+        (
+            "unknown-network",
+            with("/network/num_head", json!(2)),
+            "network.num_head of the model package: unknown key; the nearest known key is `num_heads`",
+        ),
+        (
+            "unknown-label",
+            with("/output/labels/0/colour", json!("#ff0000")),
+            "output.labels[0].colour of the model package: unknown key; the nearest known key is `color`",
+        ),
+        (
+            "unknown-inference",
+            with("/inference/over_laps", json!(0.5)),
+            "inference.over_laps of the model package: unknown key; the nearest known key is `overlap`",
+        ),
+        (
+            "misspelt-section",
+            with("/inferrence", json!({})),
+            "inferrence of the model package: unknown key; the nearest known key is `inference`",
+        ),
+        (
+            "misplaced",
+            with("/spacing", json!([1, 1, 1])),
+            "spacing of the model package: it belongs into the section input: give input.spacing",
+        ),
         ("roi", with("/inference/roi_size", json!([32, 16, 16])), "inference.roi_size"),
         ("overlap", with("/inference/overlap", json!(1.0)), "inference.overlap"),
         ("sigma", with("/inference/sigma_scale", json!(0)), "inference.sigma_scale"),
-        (
-            "blend",
-            with("/inference/blend", json!("sum")),
-            "inference.blend of the model package: unknown variant `sum`",
-        ),
+        ("blend", with("/inference/blend", json!("sum")), "inference.blend of the model package: unknown value `sum`"),
     ]
 }

@@ -46,12 +46,16 @@ fn datasets_of_all_writers_are_read() {
     assert_eq!(read.training[0].images, [Path::new("/data/p1/ct.nii")]);
     // Equal file names are told apart by their folders.
     assert_eq!((read.training[0].name.as_str(), read.validation[0].name.as_str()), ("/data/p1/ct", "p2/ct"));
+    // What is said of cases beyond this is named, not dropped.
+    let other = json!({"training": [{"image": "a.nii", "label": "b.nii", "age": 61, "site": "x"}], "relase": "1.0"});
+    let read = dataset(other).1.expect("keys of others");
+    assert_eq!(read.unused.iter().map(String::as_str).collect::<Vec<_>>(), ["age", "site"]);
 }
 
 #[test]
 fn a_dataset_that_cannot_be_used_says_where() {
     for (value, words) in [
-        (json!([1]), "no JSON object"),
+        (json!([1]), "expected an object, found a list"),
         (json!({"test": ["a"]}), "no list \"training\" of cases with labels"),
         (json!({"training": []}), "no list \"training\""),
         (
@@ -59,6 +63,18 @@ fn a_dataset_that_cannot_be_used_says_where() {
             "training[1] needs \"image\" and \"label\"",
         ),
         (json!({"val": [{"image": [], "label": "b"}]}), "val[0] has an empty list \"image\""),
+        (
+            json!({"training": [{"image": "a", "label": "b", "subjet": "17"}]}),
+            "training[0] has a key that is misspelt: subjet: unknown key; the nearest known key is `subject`",
+        ),
+        (
+            json!({"training": [{"image": "a", "label": "b"}], "validaton": []}),
+            "validaton: unknown key; the only known key is `validation`",
+        ),
+        (
+            json!({"training": [{"image": "a", "label": "b"}], "train": [{"image": "c", "label": "d"}]}),
+            "train: \"training\" lists the same cases",
+        ),
     ] {
         let (_folder, read) = dataset(value);
         let error = read.expect_err(words);

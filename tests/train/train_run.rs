@@ -499,18 +499,27 @@ fn recipes_say_what_is_wrong_with_them() {
         words.iter().for_each(|w| assert!(said.contains(w), "{to}: {said}"));
     };
     bad("learning_rate = 2e-3", "learning_rate = -1.0", &["optimizer.learning_rate", "-1", "above 0"]);
-    bad("clip = 1.0", "clipping = 1.0", &["[optimizer]", "clipping", "clip"]);
+    bad("clip = 1.0", "clipping = 1.0", &["optimizer.clipping: unknown key; the nearest known key is `clip`"]);
     bad("steps = 12", "steps = 0", &["run.steps", "0"]);
     bad("warmup = 2", "warmup = 99", &["optimizer.warmup", "99"]);
     bad("average = 0.9", "average = 1.0", &["optimizer.average"]);
-    bad("[validation]", "[validations]", &["validations", "no such key"]);
+    bad("[validation]", "[validations]", &["validations: unknown key; the nearest known key is `validation`"]);
     bad("num_heads = 2", "num_heads = 5", &["num_heads", "5"]);
-    bad("num_heads = 2", "num_heads = 2\nheads = 2", &["network.heads"]);
-    bad("color = \"#e0a040\"", "color = \"#e0a040\", colour = 1", &["output.labels[].colour", "no such key"]);
-    bad("every = 6", "every = \"often\"", &["[validation]", "every"]);
+    bad("num_heads = 2", "num_heads = 2\nheads = 2", &["network.heads", "unknown key", "num_heads"]);
+    bad(
+        "color = \"#e0a040\"",
+        "color = \"#e0a040\", colour = 1",
+        &["output.labels[0].colour", "unknown key; the nearest known key is `color`"],
+    );
+    bad("every = 6", "every = \"often\"", &["validation.every: invalid type"]);
     bad("[run]", "[loss]\nclass_weights = [1.0]\n[run]", &["loss.class_weights", "one weight per class"]);
     bad("[run]", "[loss]\nclass_weights = [1.0, -1.0]\n[run]", &["loss.class_weights", "negative"]);
-    bad("[run]", "[run]\nseed = 1.5", &["[run]", "seed"]);
+    bad("[run]", "[run]\nseed = 1.5", &["run.seed: invalid type"]);
+    bad(
+        "[run]",
+        "[augment]\naffine = { prob = 1, rotation = 3 }\n[run]",
+        &["augment.affine.rotation", "`rotate_range`"],
+    );
     bad("name = \"balls\"", "name = ", &["TOML"]);
     let recipe = recipe(|_| ());
     let again = Recipe::read(&recipe.to_toml()).expect("its own TOML");

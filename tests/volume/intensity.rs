@@ -1,6 +1,6 @@
 //! Intensity scaling: values by hand, and the cases in which nothing can be scaled.
 
-use unetr_wgpu::volume::{Affine, Intensity, Volume, VolumeError};
+use unetr_wgpu::volume::{Affine, Intensity, PerChannel, Volume, VolumeError};
 
 fn volume(data: Vec<f32>, channels: usize, dims: [usize; 3]) -> Volume {
     Volume::new(data, channels, dims, Affine::IDENTITY).expect("fitting parts")
@@ -19,7 +19,8 @@ fn scale_range_scales_and_clips() {
 
 #[test]
 fn normalize_has_zero_mean_and_unit_population_deviation() {
-    let normalize = |nonzero, channel_wise| Intensity::Normalize { nonzero, channel_wise };
+    let normalize =
+        |nonzero, channel_wise| Intensity::Normalize { nonzero, channel_wise, subtrahend: None, divisor: None };
     let data = vec![0.0, 2.0, 4.0, 0.0, 10.0, 30.0];
     let mut v = volume(data.clone(), 2, [1, 1, 3]);
     normalize(true, true).apply(&mut v).unwrap();
@@ -39,4 +40,46 @@ fn normalize_has_zero_mean_and_unit_population_deviation() {
     let mut v = volume(vec![0.0; 8], 1, [2; 3]);
     normalize(true, true).apply(&mut v).unwrap();
     assert_eq!(v.data, [0.0; 8]);
+}
+
+/// `(x - subtrahend) / divisor` in single precision, as MONAI 1.6.1's `NormalizeIntensity(subtrahend, divisor)`.
+#[test]
+fn normalize_takes_fixed_statistics() {
+    let normalize =
+        |nonzero, subtrahend, divisor| Intensity::Normalize { nonzero, channel_wise: true, subtrahend, divisor };
+    let (all, each) = (|v| Some(PerChannel::All(v)), |v: &[f64]| Some(PerChannel::Each(v.to_vec())));
+    let data = vec![-1024.0, 0.0, 99.5, 10.0, 30.0, 0.0];
+    let run = |settings: Intensity| {
+        let mut v = volume(data.clone(), 2, [1, 1, 3]);
+        settings.apply(&mut v).map(|()| v.data)
+    };
+    let ct = run(normalize(false, all(99.5), all(39.25))).expect("fixed statistics of CT");
+    let expected: Vec<f32> = data.iter().map(|x| (x - 99.5f32) / 39.25f32).collect();
+    assert_eq!(ct, expected);
+    let own = run(normalize(true, each(&[1.0, 10.0]), each(&[2.0, 20.0]))).expect("one per channel");
+    assert_eq!(own, [-512.5, 0.0, 49.25, 0.0, 1.0, 0.0], "zeros stay zero");
+    // What is not given is measured.
+    let half = run(normalize(true, None, each(&[2.0, 10.0]))).expect("a divisor alone");
+    assert_eq!(half, [-280.875, 0.0, 280.875, -1.0, 1.0, 0.0]);
+    for (settings, words) in [
+        (normalize(false, each(&[1.0]), None), "one number for each channel"),
+        (normalize(false, None, all(0.0)), "divided by 0"),
+        (normalize(false, all(f64::NAN), None), "finite"),
+    ] {
+        let error = run(settings).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let read: Intensity =
+        serde_json::from_str(r#"{"kind": "normalize", "subtrahend": 99.5, "divisor": [39.25, 40]}"#).expect("JSON");
+    assert_eq!(
+        read,
+        Intensity::Normalize {
+            nonzero: false,
+            channel_wise: false,
+            subtrahend: all(99.5),
+            divisor: each(&[39.25, 40.0])
+        }
+    );
+    let error = serde_json::from_str::<Intensity>(r#"{"kind": "normalize", "divisor": "x"}"#).expect_err("no number");
+    assert!(error.to_string().contains("a number, or a list of one number per channel"), "{error}");
 }

@@ -203,7 +203,7 @@ fn degenerate_scans_have_an_answer() {
     holes[3] = f32::NAN;
     holes[5] = f32::INFINITY;
     let settings = Preprocess {
-        intensity: Some(Intensity::Normalize { nonzero: true, channel_wise: true }),
+        intensity: Some(Intensity::Normalize { nonzero: true, channel_wise: true, subtrahend: None, divisor: None }),
         ..Preprocess::default()
     };
     let got = settings.apply(&volume(holes, 1, [2; 3])).unwrap();
@@ -240,7 +240,7 @@ fn settings_are_read_from_a_package() {
     assert_eq!(none, Preprocess::default());
     let normalize: Intensity =
         serde_json::from_str(r#"{"kind": "normalize", "nonzero": true, "channel_wise": true}"#).unwrap();
-    assert_eq!(normalize, Intensity::Normalize { nonzero: true, channel_wise: true });
+    assert_eq!(normalize, Intensity::Normalize { nonzero: true, channel_wise: true, subtrahend: None, divisor: None });
     for codes in ["", "RA", "RAX", "RAR", "RASL", "ras"] {
         assert!(Preprocess { orientation: Some(codes.into()), ..none.clone() }.check().is_err());
     }

@@ -130,6 +130,7 @@ async function openModel(entry) {
   models.opened(entry, m);
   $('model-facts').textContent = `${m.input.channels.join(', ')} → ${m.output.labels.map((l) => words(l.name)).join(', ')}. `
     + `${(m.parameters / 1e6).toFixed(1)} million parameters, licence ${m.licence || 'not stated'}.`;
+  $('model-settings').replaceChildren(...m.facts.flatMap(([what, value]) => [make('dt', { textContent: what }), make('dd', { textContent: value })]));
   $('model-warnings').replaceChildren(...m.warnings.map((text) => make('li', { textContent: text })));
   $('assumed').hidden = m.warnings.length === 0;
   clearResult();

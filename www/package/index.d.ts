@@ -237,6 +237,8 @@ export interface Segmenter {
     citation: string;
     sha256: string;
     parameters: number;
+    /** Every setting in words, the neutral ones too: pairs of a name and its value. */
+    facts: [string, string][];
     bytes: number;
     from: 'given' | 'network' | 'opfs' | 'cache' | 'memory';
     /** For a checkpoint: what was assumed. */

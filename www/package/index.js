@@ -135,8 +135,8 @@ class Segmenter {
       { signal, onProgress },
     );
     if (blob) memory.set(source.url, blob);
-    const { parameters, bytes, from, warnings } = loaded;
-    this.model = { ...metadata, sha256: loaded.sha256, parameters, bytes, from, warnings };
+    const { parameters, facts, bytes, from, warnings } = loaded;
+    this.model = { ...metadata, sha256: loaded.sha256, parameters, facts, bytes, from, warnings };
     this.labelTable = loaded.labelTable;
     this.device = loaded.device;
     this.#generation = generation;

@@ -6,8 +6,8 @@
 use serde_json::{Map, Value};
 
 use super::super::error::{Undetermined, WeightsError, quoted};
-use super::super::package::json::Fields;
 use super::source::{StateDict, encoder_only};
+use crate::fields::Section;
 use crate::model::config::{NUM_LAYERS, NormName, PATCH_SIZE, ProjType, UnetrConfig};
 
 /// What the shapes tell: a network whose `img_size` and `num_heads` are still open.
@@ -87,11 +87,11 @@ impl Inferred {
     /// Completes the network by what was given, and checks that nothing given contradicts the shapes.
     pub fn resolve(mut self, given: &Map<String, Value>) -> Result<UnetrConfig, WeightsError> {
         let empty = Map::new();
-        let root = Fields::root(given);
+        let root = Section::root(given);
         let absent = Map::from_iter([("network".to_string(), Value::Object(empty))]);
         let section = match root.has("network") {
             true => root.section("network")?,
-            false => Fields::root(&absent).section("network")?,
+            false => Section::root(&absent).section("network")?,
         };
         self.check_open(&section)?;
         let network = &mut self.network;
@@ -112,7 +112,10 @@ impl Inferred {
     }
 
     /// Names every field that only the caller can know.
-    fn check_open(&self, section: &Fields<'_>) -> Result<(), WeightsError> {
+    fn check_open(&self, section: &Section<'_>) -> Result<(), WeightsError> {
+        if let Some(slip) = ["img_size", "num_heads", "norm_name"].iter().find_map(|key| section.slip(key)) {
+            return Err(slip.into());
+        }
         let mut fields = Vec::new();
         let mut ask = |field: &str, hint: String| {
             if !section.has(field) {
@@ -138,7 +141,7 @@ impl Inferred {
 }
 
 /// Whatever is given must agree with the shapes.
-fn check_given(section: &Fields<'_>, network: &UnetrConfig) -> Result<(), WeightsError> {
+fn check_given(section: &Section<'_>, network: &UnetrConfig) -> Result<(), WeightsError> {
     let Ok(Value::Object(found)) = serde_json::to_value(network) else {
         return Ok(());
     };

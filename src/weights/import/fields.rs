@@ -34,6 +34,16 @@ pub(super) fn complete(
         ("intensity", Value::Null),
     ];
     fill_section(&mut object, "input", input.to_vec(), warnings);
+    if let Some(Value::Object(intensity)) = object.get_mut("input").and_then(|input| input.get_mut("intensity")) {
+        let switches: &[&str] = match intensity.get("kind").and_then(Value::as_str) {
+            Some("scale_range") => &["clip"],
+            Some("normalize") => &["nonzero", "channel_wise"],
+            _ => &[],
+        };
+        for key in switches {
+            fill(intensity, "input.intensity", key, json!(false), warnings);
+        }
+    }
     fill_output(&mut object, network, warnings);
     let inference = [
         ("roi_size", json!(network.img_size)),

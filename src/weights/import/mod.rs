@@ -23,9 +23,9 @@ use super::dtype::{Dtype, FloatType};
 use super::error::WeightsError;
 use super::header;
 use super::package;
-use super::package::json::parse_object;
 use super::package::{Metadata, Package, check_shape, refuse_unexpected};
 use super::safetensors::{Tensors, TensorsBuilder};
+use crate::fields::json::parse_object;
 use crate::model::names;
 use source::StateDict;
 

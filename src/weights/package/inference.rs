@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::error::WeightsError;
-use super::json::Fields;
+use crate::fields::Section;
 
 /// How overlapping windows are weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +34,16 @@ impl InferenceSection {
         Self { roi_size: img_size, overlap: 0.5, blend: Blend::Gaussian, sigma_scale: 0.125 }
     }
 
-    pub(super) fn read(fields: &Fields<'_>, img_size: [usize; 3]) -> Result<Self, WeightsError> {
+    pub(super) fn read(fields: &Section<'_>, img_size: [usize; 3]) -> Result<Self, WeightsError> {
         let default = Self::default_for(img_size);
-        Ok(Self {
+        let section = Self {
             roi_size: fields.or("roi_size", default.roi_size)?,
             overlap: fields.or("overlap", default.overlap)?,
             blend: fields.or("blend", default.blend)?,
             sigma_scale: fields.or("sigma_scale", default.sigma_scale)?,
-        })
+        };
+        fields.finish()?;
+        Ok(section)
     }
 
     pub(super) fn validate(&self, img_size: [usize; 3]) -> Result<(), WeightsError> {

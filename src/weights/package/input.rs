@@ -4,11 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::volume::Intensity;
 use crate::volume::Preprocess;
+pub use crate::volume::{Intensity, PerChannel};
 
 use super::super::error::WeightsError;
-use super::json::Fields;
+use crate::fields::Section;
 
 /// Channels and preprocessing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,18 +32,20 @@ impl InputSection {
             orientation: self.orientation.clone(),
             spacing: self.spacing,
             crop_foreground: self.crop_foreground,
-            intensity: self.intensity,
+            intensity: self.intensity.clone(),
         }
     }
 
-    pub(super) fn read(fields: &Fields<'_>) -> Result<Self, WeightsError> {
-        Ok(Self {
+    pub(super) fn read(fields: &Section<'_>) -> Result<Self, WeightsError> {
+        let section = Self {
             channels: fields.required("channels")?,
             orientation: fields.required("orientation")?,
             spacing: fields.required("spacing")?,
             crop_foreground: fields.required("crop_foreground")?,
             intensity: fields.required("intensity")?,
-        })
+        };
+        fields.finish()?;
+        Ok(section)
     }
 
     pub(super) fn validate(&self, in_channels: usize) -> Result<(), WeightsError> {
@@ -63,13 +65,16 @@ impl InputSection {
             let problem = format!("{spacing:?} must be three lengths between 0.001 and 1000 mm");
             return Err(WeightsError::field("input.spacing", problem));
         }
-        if let Some(Intensity::ScaleRange { a_min, a_max, .. }) = self.intensity
-            && a_min >= a_max
-        {
-            let problem = format!("a_min {a_min} must be less than a_max {a_max}");
-            return Err(WeightsError::field("input.intensity", problem));
+        match &self.intensity {
+            Some(Intensity::ScaleRange { a_min, a_max, .. }) if a_min >= a_max => {
+                let problem = format!("a_min {a_min} must be less than a_max {a_max}");
+                Err(WeightsError::field("input.intensity", problem))
+            }
+            Some(intensity) => {
+                intensity.check(in_channels).map_err(|error| WeightsError::field("input.intensity", error.to_string()))
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

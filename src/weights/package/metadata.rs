@@ -1,12 +1,13 @@
-//! The JSON of a model package, typed; keys this version does not know are kept.
+//! The JSON of a model package, typed. Its sections have no keys but those that are known; sections of other makers are kept.
 
 use serde_json::{Map, Value, json};
 
 use super::super::error::WeightsError;
 use super::inference::InferenceSection;
 use super::input::InputSection;
-use super::json::{Fields, add_unknown, parse_object, remove_known};
 use super::output::OutputSection;
+use crate::fields::json::parse_object;
+use crate::fields::{FieldError, Section, is_slip};
 use crate::model::config::UnetrConfig;
 
 /// The format this version writes, and the only one it reads.
@@ -33,7 +34,7 @@ pub struct Metadata {
     pub inference: InferenceSection,
     /// How it was trained: data, recipe, seed, steps, figures. Free form.
     pub training: Map<String, Value>,
-    /// Keys, at any level, that are not above.
+    /// Outermost keys that are not above: other makers' sections.
     other: Map<String, Value>,
 }
 
@@ -58,7 +59,8 @@ impl Metadata {
     /// Reads and validates the JSON text.
     ///
     /// # Errors
-    /// No JSON, two equal keys, another format, a required key missing, a value of a wrong type or out of range.
+    /// No JSON, two equal keys, another format, a required key missing, an unknown key in a known section or one that is
+    /// misspelt or misplaced outside of them, a value of a wrong type or out of range.
     pub fn from_json(text: &str) -> Result<Self, WeightsError> {
         Self::from_object(parse_object("unetr", text)?)
     }
@@ -68,13 +70,18 @@ impl Metadata {
     /// # Errors
     /// As [`Metadata::from_json`].
     pub fn from_object(source: Map<String, Value>) -> Result<Self, WeightsError> {
-        let root = Fields::root(&source);
+        let root = Section::root(&source);
+        if let Some(slip) = source.keys().find_map(|key| slip_of(key)) {
+            return Err(slip.into());
+        }
         let format: String = root.required("format")?;
         if format != FORMAT {
             let problem = format!("{format:?} is not supported, this version reads {FORMAT:?}");
             return Err(WeightsError::field("format", problem));
         }
-        let network = read_network(&root.section("network")?)?;
+        let section = root.section("network")?;
+        let network = read_network(&section)?;
+        section.finish()?;
         network.validate()?;
         let inference = match root.has("inference") {
             true => InferenceSection::read(&root.section("inference")?, network.img_size)?,
@@ -93,8 +100,12 @@ impl Metadata {
             other: Map::new(),
         };
         metadata.validate()?;
+        let known = metadata.to_object();
+        if let Some(error) = source.keys().find_map(|key| misplaced(key, &known)) {
+            return Err(error.into());
+        }
         let mut other = source;
-        remove_known(&mut other, &metadata.to_object());
+        other.retain(|key, _| !known.contains_key(key));
         Ok(Self { other, ..metadata })
     }
 
@@ -109,7 +120,7 @@ impl Metadata {
         self.inference.validate(self.network.img_size)
     }
 
-    /// The object to store: the sections in a fixed order, then the keys this version does not know.
+    /// The object to store: the sections in a fixed order, then those of other makers.
     pub fn to_object(&self) -> Map<String, Value> {
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| object.insert(key.into(), value);
@@ -123,35 +134,37 @@ impl Metadata {
         put("output", json!(self.output));
         put("inference", json!(self.inference));
         put("training", json!(self.training));
-        add_unknown(&mut object, &self.other);
+        object.extend(self.other.clone());
         object
     }
 
-    /// Paths of the keys that this version does not know.
-    pub fn unknown_keys(&self) -> Vec<String> {
-        fn walk(path: &str, map: &Map<String, Value>, out: &mut Vec<String>) {
-            for (key, value) in map {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                match value {
-                    Value::Object(inner) => walk(&path, inner, out),
-                    _ => out.push(path),
-                }
-            }
-        }
-        let mut out = Vec::new();
-        walk("", &self.other, &mut out);
-        let labels = self.output.labels.iter().map(|l| ("labels", &l.other));
-        let regions = self.output.regions.iter().map(|r| ("regions", &r.other));
-        for (list, other) in labels.chain(regions) {
-            walk(&format!("output.{list}[]"), other, &mut out);
-        }
-        out
+    /// Sections of other makers, kept as they are.
+    pub fn other(&self) -> &Map<String, Value> {
+        &self.other
     }
 
     /// The JSON text to store.
     pub fn to_json(&self) -> String {
         Value::Object(self.to_object()).to_string()
     }
+}
+
+/// Keys of the outermost object.
+const KEYS: [&str; 10] =
+    ["format", "name", "version", "licence", "citation", "network", "input", "output", "inference", "training"];
+
+/// The error for a key that is no section of its own but a misspelt one.
+fn slip_of(key: &str) -> Option<FieldError> {
+    let slip = !KEYS.contains(&key) && KEYS.iter().any(|known| is_slip(key, known));
+    slip.then(|| FieldError::unknown("", key, KEYS))
+}
+
+/// The error for a key that stands beside the section it belongs to.
+fn misplaced(key: &str, known: &Map<String, Value>) -> Option<FieldError> {
+    let holds = |section: &str| known.get(section).and_then(Value::as_object).is_some_and(|map| map.contains_key(key));
+    let section = ["network", "input", "output", "inference"].into_iter().find(|section| holds(section));
+    let section = section.filter(|_| !KEYS.contains(&key))?;
+    Some(FieldError::value(key, format_args!("it belongs into the section {section}: give {section}.{key}")))
 }
 
 /// Reads a network from JSON text, as reference files keep it: MONAI's defaults fill what is absent, keys that
@@ -161,12 +174,12 @@ impl Metadata {
 /// No JSON, a missing or wrong value, or a network that cannot be built.
 pub fn network_from_json(text: &str) -> Result<UnetrConfig, WeightsError> {
     let map = parse_object("config", text)?;
-    let network = read_network(&Fields::root(&map))?;
+    let network = read_network(&Section::root(&map))?;
     network.validate()?;
     Ok(network)
 }
 
-fn read_network(fields: &Fields<'_>) -> Result<UnetrConfig, WeightsError> {
+fn read_network(fields: &Section<'_>) -> Result<UnetrConfig, WeightsError> {
     let default = UnetrConfig::default();
     Ok(UnetrConfig {
         in_channels: fields.required("in_channels")?,

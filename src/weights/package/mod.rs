@@ -8,9 +8,9 @@
 //! # Errors
 //! Every deviation is an error that names the key or the tensor; see [`WeightsError`].
 
+mod facts;
 mod inference;
 mod input;
-pub(crate) mod json;
 mod metadata;
 mod output;
 
@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 pub use inference::{Blend, InferenceSection};
-pub use input::{InputSection, Intensity};
+pub use input::{InputSection, Intensity, PerChannel};
 pub use metadata::{FORMAT, Metadata, network_from_json};
 pub use output::{Activation, Color, Label, OutputSection, Region};
 

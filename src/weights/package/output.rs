@@ -8,10 +8,9 @@ use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
 
 use super::super::error::{WeightsError, quoted};
-use super::json::Fields;
+use crate::fields::Section;
 
 /// How logits become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +62,7 @@ impl<'de> Deserialize<'de> for Color {
 
 /// One label value and what it stands for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Label {
     /// Its value in the label map.
     pub value: u8,
@@ -70,21 +70,16 @@ pub struct Label {
     pub name: String,
     /// Its colour in previews.
     pub color: Color,
-    /// Keys this version does not know, kept.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
 }
 
 /// A sigmoid channel and the label value it paints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Region {
     /// The channel of the logits.
     pub channel: usize,
     /// The value painted where its probability exceeds 0.5.
     pub value: u8,
-    /// Keys this version does not know, kept.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
 }
 
 /// Activation and labels.
@@ -109,15 +104,17 @@ impl OutputSection {
         }
     }
 
-    pub(super) fn read(fields: &Fields<'_>) -> Result<Self, WeightsError> {
+    pub(super) fn read(fields: &Section<'_>) -> Result<Self, WeightsError> {
         if !fields.has("labels") {
             return Err(WeightsError::MissingField { field: fields.path("labels") });
         }
-        Ok(Self {
+        let section = Self {
             activation: fields.required("activation")?,
             regions: fields.list("regions")?,
             labels: fields.list("labels")?,
-        })
+        };
+        fields.finish()?;
+        Ok(section)
     }
 
     pub(super) fn validate(&self, out_channels: usize) -> Result<(), WeightsError> {
