@@ -5,12 +5,12 @@
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
-//! use unetr_wgpu::{gpu, infer, volume::nifti, weights::Package};
+//! use unetr_wgpu::{gpu, infer, volume, weights::Package};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let gpu = gpu::Gpu::open(&gpu::GpuOptions::default()).await?;
 //! let package = Package::read(std::fs::read("model.safetensors")?)?;
-//! let scan = nifti::read(&std::fs::read("scan.nii.gz")?, None, &nifti::ReadOptions::default())?;
+//! let scan = volume::Study::open(&["scan.nii.gz".into()], &volume::StudyOptions::default())?;
 //! let mut segmenter = infer::Segmenter::new(&gpu, &package, infer::SegmentOptions::default()).await?;
 //! let prepared = segmenter.prepare(&scan.volume)?;
 //! let result = segmenter.run(&prepared, &mut |_| ControlFlow::Continue(())).await?;

@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::console::{fact, note, print, print_json};
+use super::agreement;
+use super::console::{fact, note, print, print_json, warn_all};
 use super::error::{CliError, Context};
 use super::files;
 use super::options::{DeviceArgs, FormArg, InferenceArgs};
 use super::output::Outputs;
-use super::scans::{self, ScanOptions, Scans};
+use super::scans;
 use super::scores::{Score, Scores};
 use super::segment::run_windows;
 use crate::dataset::{self, Case, Dataset, DatasetError};
 use crate::infer::Segmenter;
 use crate::metrics;
 use crate::report::label_names;
-use crate::volume::LabelMap;
 use crate::volume::nifti::LabelName;
+use crate::volume::{LabelMap, StudyOptions};
 use crate::weights::{Metadata, Package};
 
 /// Compare labels with the truth: Dice, 95th percentile of the Hausdorff distance, average surface distance, volumes.
@@ -42,6 +43,9 @@ pub(super) struct Evaluate {
     /// List of the dataset to use [default: its validation cases, or its training cases if there are no others].
     #[arg(long, requires = "dataset")]
     split: Option<Split>,
+    /// Use the cases of this fold, where the dataset sorts its cases into folds.
+    #[arg(long, value_name = "K", requires = "dataset", conflicts_with = "split")]
+    fold: Option<u32>,
     #[command(flatten)]
     inference: InferenceArgs,
     /// Which affine of the files to use where their two disagree.
@@ -142,15 +146,15 @@ impl Evaluate {
         let mut inputs = vec![prediction, truth];
         inputs.extend(self.model.as_deref());
         self.outputs(&inputs)?;
-        let options = self.form.read_options();
+        let options = StudyOptions { nifti: self.form.read_options(), ..StudyOptions::default() };
         let model = self.model.as_deref().map(files::model).transpose()?;
         let names = model.as_ref().map_or_else(Vec::new, |p| names_of(p.metadata()));
         let (p, mut t) = (scans::labels(prediction, &options)?, scans::labels(truth, &options)?);
         let relabel = self.relabels(model.as_ref().map(Package::metadata), Relabel::None)?;
         replace(&mut t, &relabel);
-        scans::same_grid(prediction, truth, [(&p.dims, &p.affine), (&t.dims, &t.affine)])?;
-        let mut classes: Vec<u16> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
-        classes.extend(names.iter().map(|n| n.value));
+        let t = scans::on_grid(t, truth, &p.grid(), prediction)?;
+        let mut classes: Vec<u32> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
+        classes.extend(names.iter().map(|n| u32::from(n.value)));
         let mut scores = Scores { relabel, ..Scores::default() };
         score(&mut scores, dataset::stem(prediction), &p, &t, classes, &names)?;
         Ok(scores)
@@ -159,9 +163,22 @@ impl Evaluate {
     /// Runs the model on every case; a case that fails is told and does not stop the others.
     fn over_dataset(&self, path: &Path, model: &Path) -> Result<(Scores, Vec<String>), CliError> {
         self.outputs(&[path, model])?;
-        let (list, cases) = self.cases(path)?;
+        let (list, dataset, cases) = self.cases(path)?;
         let package = files::model(model)?;
-        let relabel = self.relabels(Some(package.metadata()), Relabel::Training)?;
+        let metadata = package.metadata();
+        let mut relabel = self.relabels(Some(metadata), Relabel::Training)?;
+        let order = agreement::channel_order(&dataset, metadata)?;
+        if order.as_ref().is_some_and(|order| !order.is_sorted()) {
+            let names = |names: &[String]| names.join(", ");
+            let (theirs, ours) = (names(&dataset.channels), names(&metadata.input.channels));
+            fact("channels", format!("dataset.json has {theirs}: they are put into the model's order {ours}"));
+        }
+        let renamed = agreement::label_values(&dataset, metadata, &relabel)?;
+        if !renamed.is_empty() {
+            let list = renamed.iter().map(|(old, new)| format!("{old} -> {new}")).collect::<Vec<_>>().join(", ");
+            fact("truth", format!("values replaced by the names in dataset.json and in the model: {list}"));
+            relabel = renamed;
+        }
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
         fact("model", format!("{} {}", package.metadata().name, package.metadata().version));
@@ -171,12 +188,16 @@ impl Evaluate {
         let (mut scores, mut failures) = (Scores { relabel, ..Scores::default() }, Vec::new());
         for (i, case) in cases.iter().enumerate() {
             note(format!("case {}/{}  {}", i + 1, cases.len(), case.name));
-            if let Err(e) = self.case(&mut segmenter, case, &names, &mut scores) {
+            if let Err(e) = self.case(&mut segmenter, case, (&names, order.as_deref()), &mut scores) {
                 let why = format!("{}: {}", case.name, e.chain());
                 note(format!("warning: {why}"));
                 failures.push(why);
             }
         }
+        let preprocess = segmenter.metadata().input.preprocess();
+        let mixed = preprocess.mixed(scores.grids.iter().map(|(codes, spacing)| (codes.as_str(), *spacing)));
+        warn_all("dataset", &mixed);
+        scores.notes.extend(mixed);
         Ok((scores, failures))
     }
 
@@ -205,9 +226,14 @@ impl Evaluate {
         Ok(map)
     }
 
-    /// The cases asked for and the name of their list.
-    fn cases(&self, path: &Path) -> Result<(&'static str, Vec<Case>), CliError> {
-        let Dataset { training, validation, .. } = Dataset::read(path)?;
+    /// The dataset, the cases asked for and the name of their list.
+    fn cases(&self, path: &Path) -> Result<(&'static str, Dataset, Vec<Case>), CliError> {
+        let dataset = Dataset::read(path)?;
+        let dataset = match self.fold {
+            Some(fold) => dataset.with_fold(fold)?,
+            None => dataset,
+        };
+        let (training, validation) = (dataset.training.clone(), dataset.validation.clone());
         let (list, cases) = match self.split {
             Some(Split::Training) => ("training", training),
             None if validation.is_empty() => ("training", training),
@@ -215,7 +241,7 @@ impl Evaluate {
         };
         match cases.is_empty() {
             true => Err(DatasetError::NoCases { path: path.into(), list: list.into() }.into()),
-            false => Ok((list, cases)),
+            false => Ok((list, dataset, cases)),
         }
     }
 
@@ -223,26 +249,30 @@ impl Evaluate {
         &self,
         segmenter: &mut Segmenter,
         case: &Case,
-        names: &[LabelName],
+        (names, order): (&[LabelName], Option<&[usize]>),
         scores: &mut Scores,
     ) -> Result<(), CliError> {
-        let options = ScanOptions { nifti: self.form.read_options(), series: Vec::new() };
-        let mut scans = Scans::read(&case.images, &options)?;
-        scans.check_channels(segmenter.metadata())?;
-        scans.arrange(segmenter.metadata());
-        let mut truth = scans::labels(&case.label, &options.nifti)?;
+        let options = StudyOptions { nifti: self.form.read_options(), ..StudyOptions::default() };
+        let mut study = scans::read(&case.images, &options)?;
+        scans::check_channels(&study, segmenter.metadata())?;
+        match order {
+            Some(order) => study.arrange_as(order, &segmenter.metadata().input.channels)?,
+            None => scans::arrange(&mut study, segmenter.metadata())?,
+        }
+        let mut truth = scans::labels(&case.label, &options)?;
         replace(&mut truth, &scores.relabel);
         let image = case.images.first().map_or(Path::new(""), PathBuf::as_path);
-        let grids = [(&scans.volume.dims, &scans.volume.affine), (&truth.dims, &truth.affine)];
-        scans::same_grid(image, &case.label, grids)?;
-        let prepared = segmenter.prepare(&scans.volume)?;
+        let truth = scans::on_grid(truth, &case.label, &study.grid(), image)?;
+        let prepared = segmenter.prepare(&study.volume)?;
+        let seen = &prepared.volume.affine;
+        scores.grids.push((seen.axis_codes(), seen.spacing()));
         let result = run_windows(segmenter, &prepared)?;
-        let unknown = truth.counts().into_keys().filter(|v| *v != 0 && !names.iter().any(|n| n.value == *v));
+        let unknown = truth.counts().into_keys().filter(|v| *v != 0 && !names.iter().any(|n| u32::from(n.value) == *v));
         for value in unknown {
             note(format!("warning: {}: the truth has label {value}, which the model does not know", case.name));
         }
-        let classes = names.iter().map(|n| n.value).collect();
-        score(scores, case.name.clone(), &result.labels, &truth, classes, names)
+        let classes = names.iter().map(|n| u32::from(n.value)).collect();
+        score(scores, case.name.clone(), &result.labels.widen(), &truth, classes, names)
     }
 }
 
@@ -256,12 +286,13 @@ fn relabelled(metadata: &Metadata) -> Result<BTreeMap<u16, u16>, CliError> {
     }
 }
 
-fn replace(labels: &mut LabelMap, map: &BTreeMap<u16, u16>) {
+fn replace(labels: &mut LabelMap<u32>, map: &BTreeMap<u16, u16>) {
     if map.is_empty() {
         return;
     }
     for value in &mut labels.data {
-        *value = map.get(value).copied().unwrap_or(*value);
+        let new = u16::try_from(*value).ok().and_then(|old| map.get(&old));
+        *value = new.map_or(*value, |new| u32::from(*new));
     }
 }
 
@@ -272,18 +303,23 @@ fn names_of(metadata: &Metadata) -> Vec<LabelName> {
 fn score(
     scores: &mut Scores,
     case: String,
-    prediction: &LabelMap,
-    truth: &LabelMap,
-    mut classes: Vec<u16>,
+    prediction: &LabelMap<u32>,
+    truth: &LabelMap<u32>,
+    mut classes: Vec<u32>,
     names: &[LabelName],
 ) -> Result<(), CliError> {
     classes.retain(|&c| c != 0);
     classes.sort_unstable();
     classes.dedup();
     let (dims, spacing, voxel) = (truth.dims, truth.affine.spacing(), truth.affine.voxel_mm3());
+    if dims.contains(&1) {
+        let text = format!("{case}: one of its axes has one voxel: distances are those of the flat masks");
+        note(&text);
+        scores.notes.push(text);
+    }
     let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, voxel, &classes).about(case.clone())?;
     scores.rows.extend(all.into_iter().map(|metrics| {
-        let named = names.iter().find(|n| n.value == metrics.class);
+        let named = names.iter().find(|n| u32::from(n.value) == metrics.class);
         let label = named.map_or_else(|| format!("class_{}", metrics.class), |n| n.name.clone());
         Score { case: case.clone(), label, metrics }
     }));

@@ -46,7 +46,7 @@ impl Import {
         let mut outputs = Outputs::new(self.force, &inputs);
         outputs.plan("--output", &self.output)?;
         let text = match &self.package {
-            Some(path) => Some(String::from_utf8(files::read(path)?).at(path)?),
+            Some(path) => Some(files::text(path)?),
             None => None,
         };
         let options = ImportOptions {

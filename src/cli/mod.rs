@@ -4,6 +4,7 @@
 //! right whatever the files hold. Outputs are written under a temporary name in their own folder and renamed at the end;
 //! none replaces a file without `--force`.
 
+mod agreement;
 mod bench;
 #[cfg(feature = "train")]
 mod bench_train;

@@ -26,12 +26,16 @@ pub(super) struct Scores {
     pub rows: Vec<Score>,
     /// What the truth's values became before they were compared.
     pub relabel: BTreeMap<u16, u16>,
+    /// Axis codes and voxel sizes in which the network saw each case.
+    pub grids: Vec<(String, [f64; 3])>,
+    /// What else is to be known of the figures.
+    pub notes: Vec<String>,
 }
 
 /// Mean over the cases of one class.
 struct Summary {
     label: String,
-    class: u16,
+    class: u32,
     cases: usize,
     dice: (f64, usize),
     hd95: (f64, usize),
@@ -51,7 +55,7 @@ fn presence(presence: Presence) -> &'static str {
 
 impl Scores {
     fn summaries(&self) -> Vec<Summary> {
-        let mut classes: Vec<(u16, &str)> = self.rows.iter().map(|r| (r.metrics.class, r.label.as_str())).collect();
+        let mut classes: Vec<(u32, &str)> = self.rows.iter().map(|r| (r.metrics.class, r.label.as_str())).collect();
         classes.sort_unstable();
         classes.dedup_by_key(|c| c.0);
         classes
@@ -163,7 +167,8 @@ impl Scores {
                 })
             })
             .collect();
-        json!({"cases": rows, "classes": classes, "relabel": self.relabel, "rules": RULES.replace('\n', " ")})
+        json!({"cases": rows, "classes": classes, "relabel": self.relabel, "notes": self.notes,
+            "rules": RULES.replace('\n', " ")})
     }
 }
 

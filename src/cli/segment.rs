@@ -13,7 +13,7 @@ use super::files;
 use super::options::{DeviceArgs, FormArg, InferenceArgs};
 use super::output::Outputs;
 use super::progress::WindowProgress;
-use super::scans::{ScanOptions, Scans};
+use super::scans;
 use super::segment_files::{self, Paths};
 use super::segment_plan::{SegmentPlan, label_table};
 use crate::gpu::AdapterClass;
@@ -23,6 +23,7 @@ use crate::report::provenance::{
 };
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
 use crate::volume::nifti::LabelName;
+use crate::volume::{Study, StudyOptions};
 use crate::weights::Metadata;
 use crate::weights::package::Blend;
 
@@ -57,6 +58,10 @@ pub(super) struct Segment {
     /// The DICOM series to take where a folder holds several, by its Series Instance UID; once for each channel.
     #[arg(long, value_name = "UID")]
     series: Vec<String>,
+    /// The acquisition to take where a DICOM series holds several (echoes, phases, b-values), by its number in the list that
+    /// the error shows; once for each channel.
+    #[arg(long, value_name = "N")]
+    acquisition: Vec<usize>,
     /// Which affine of a NIfTI file to use where its two disagree.
     #[arg(long, default_value = "auto")]
     form: FormArg,
@@ -72,7 +77,7 @@ pub(super) struct Segment {
 
 /// What was made, with all that describes it.
 pub(super) struct Made<'a> {
-    pub scans: &'a Scans,
+    pub scans: &'a Study,
     pub metadata: &'a Metadata,
     pub names: &'a [LabelName],
     pub segmentation: &'a Segmentation,
@@ -92,10 +97,14 @@ impl Segment {
 
         let package = files::model(&self.model)?;
         let metadata = package.metadata();
-        let options = ScanOptions { nifti: self.form.read_options(), series: self.series.clone() };
-        let mut scans = Scans::read(&self.scans, &options)?;
-        scans.check_channels(metadata)?;
-        scans.arrange(metadata);
+        let options = StudyOptions {
+            nifti: self.form.read_options(),
+            series: self.series.clone(),
+            acquisition: self.acquisition.clone(),
+        };
+        let mut scans = scans::read(&self.scans, &options)?;
+        scans::check_channels(&scans, metadata)?;
+        scans::arrange(&mut scans, metadata)?;
         let gpu = self.device.open()?;
         let mut options = self.inference.segment_options();
         options.keep_probabilities = self.save_probabilities.is_some();
@@ -157,7 +166,7 @@ impl Segment {
     fn provenance(&self, plan: &SegmentPlan<'_>, names: &[LabelName]) -> Provenance {
         let SegmentPlan { metadata, scans, prepared, adapter, .. } = plan;
         let volume = &scans.volume;
-        let mut warnings = scans.warnings.clone();
+        let mut warnings = scans.warning_texts();
         warnings.extend(prepared.warnings.iter().cloned());
         Provenance {
             notice: NOTICE.to_owned(),

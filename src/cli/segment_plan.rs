@@ -1,13 +1,12 @@
 //! What `unetr segment` says: the plan before the work, the labels after it.
 
 use super::console::{bytes, fact, grouped, sizes, warn_all};
-use super::scans::Scans;
 use super::table::Table;
 use crate::gpu::AdapterReport;
 use crate::infer::Prepared;
 use crate::model::parameter_count;
 use crate::report::Statistics;
-use crate::volume::Volume;
+use crate::volume::{Study, Volume};
 use crate::weights::Metadata;
 
 /// What is about to happen.
@@ -16,7 +15,7 @@ pub(super) struct SegmentPlan<'a> {
     pub metadata: &'a Metadata,
     /// SHA-256 of the model.
     pub hash: &'a str,
-    pub scans: &'a Scans,
+    pub scans: &'a Study,
     pub prepared: &'a Prepared,
     pub overlap: f64,
     pub blend: &'a str,

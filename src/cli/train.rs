@@ -41,6 +41,9 @@ pub(super) struct Train {
     /// Fraction of the training cases to set apart for validation, by subject, instead of the recipe's.
     #[arg(long, value_name = "F", conflicts_with = "resume")]
     val_fraction: Option<f64>,
+    /// The fold to judge by, where the dataset sorts its cases into folds; the others are trained on.
+    #[arg(long, value_name = "K", conflicts_with_all = ["resume", "val_fraction"])]
+    fold: Option<u32>,
     /// Parameters that stay as they are, as patterns such as 'vit.*'; besides the recipe's.
     #[arg(long, value_name = "PATTERN", conflicts_with = "resume")]
     freeze: Vec<String>,
@@ -65,6 +68,13 @@ impl Train {
             let keys = dataset.unused.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             note(format!("dataset    its cases have keys that are not used here: {keys}"));
         }
+        let folds = dataset.folds();
+        if !folds.is_empty() && recipe.as_ref().is_some_and(|recipe| recipe.data.fold.is_none()) {
+            let list = folds.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+            note(format!(
+                "warning: the dataset has the folds {list}, and none is set apart: --fold K judges by one of them"
+            ));
+        }
         let init = self.init.as_deref().map(files::model).transpose()?;
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
@@ -84,11 +94,15 @@ impl Train {
     }
 
     fn recipe(&self, path: &Path) -> Result<Recipe, CliError> {
-        let text = String::from_utf8(files::read(path)?).at(path)?;
+        let text = files::text(path)?;
         let mut recipe = Recipe::read(&text).at(path)?;
         recipe.run.steps = self.steps.unwrap_or(recipe.run.steps);
         recipe.run.seed = self.seed.unwrap_or(recipe.run.seed);
         recipe.data.val_fraction = self.val_fraction.unwrap_or(recipe.data.val_fraction);
+        if self.fold.is_some() {
+            recipe.data.fold = self.fold;
+            recipe.data.val_fraction = 0.0;
+        }
         recipe.run.freeze.extend(self.freeze.iter().cloned());
         // A run shorter than its warm-up is a trial.
         recipe.optimizer.warmup = recipe.optimizer.warmup.min(recipe.run.steps);

@@ -1,5 +1,6 @@
 //! JSON with one rule more than `serde_json` has: no object has two equal keys.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -19,6 +20,30 @@ pub fn parse_object(what: &str, text: &str) -> Result<Map<String, Value>, FieldE
     match strict.0 {
         Value::Object(map) => Ok(map),
         other => Err(FieldError::value(what, format_args!("expected an object, found {}", kind(&other)))),
+    }
+}
+
+/// Text of a file as editors and shells write it: UTF-8, or UTF-16 that begins with a byte-order mark.
+///
+/// # Errors
+/// It is no text.
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, FieldError> {
+    let wide = |bytes: &[u8], join: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = pairs.iter().map(|pair| join(*pair)).collect();
+        match (String::from_utf16(&units), rest) {
+            (Ok(text), []) => Ok(Cow::Owned(text)),
+            _ => Err(FieldError::value("", "no text: it begins as UTF-16 and is none")),
+        }
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => {
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            let text = std::str::from_utf8(bytes);
+            text.map(Cow::Borrowed).map_err(|why| FieldError::value("", format_args!("no text: {why}")))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: `monai/metrics/meandice.py` with `ignore_empty=True`.
 
-use super::Presence;
+use super::{Label, Presence};
 
 /// Voxels of one class in the prediction, in the truth, and in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Overlap {
 
 /// Counts one class; voxels beyond the shorter of the two are not compared.
 #[must_use]
-pub fn overlap(prediction: &[u16], truth: &[u16], class: u16) -> Overlap {
+pub fn overlap<T: Label>(prediction: &[T], truth: &[T], class: T) -> Overlap {
     let mut counts = Overlap { prediction: 0, truth: 0, both: 0 };
     for (&p, &t) in prediction.iter().zip(truth) {
         counts.prediction += usize::from(p == class);
@@ -48,6 +48,6 @@ pub fn overlap(prediction: &[u16], truth: &[u16], class: u16) -> Overlap {
 
 /// Dice of one class of two label maps on one grid.
 #[must_use]
-pub fn dice(prediction: &[u16], truth: &[u16], class: u16) -> f64 {
+pub fn dice<T: Label>(prediction: &[T], truth: &[T], class: T) -> f64 {
     overlap(prediction, truth, class).dice()
 }

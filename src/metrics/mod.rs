@@ -34,6 +34,11 @@ pub enum MetricsError {
     Spacing { spacing: [f64; 3] },
 }
 
+/// A label: 16 bits as models have them, or 32 bits where maps are only compared.
+pub trait Label: Copy + PartialEq + Into<u32> {}
+
+impl<T: Copy + PartialEq + Into<u32>> Label for T {}
+
 /// Which of the two masks of a class have voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
@@ -48,7 +53,7 @@ pub enum Presence {
 /// All measures of one class in one case.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClassMetrics {
-    pub class: u16,
+    pub class: u32,
     pub presence: Presence,
     pub dice: f64,
     /// Hausdorff distance, mm.
@@ -69,13 +74,13 @@ pub struct ClassMetrics {
 ///
 /// # Errors
 /// Lengths that do not match `dims`, or a spacing that is not positive.
-pub fn evaluate(
-    prediction: &[u16],
-    truth: &[u16],
+pub fn evaluate<T: Label>(
+    prediction: &[T],
+    truth: &[T],
     dims: [usize; 3],
     spacing: [f64; 3],
     voxel_mm3: f64,
-    classes: &[u16],
+    classes: &[T],
 ) -> Result<Vec<ClassMetrics>, MetricsError> {
     check(prediction, truth, dims, spacing)?;
     let voxel_ml = voxel_mm3 / 1000.0;
@@ -85,7 +90,7 @@ pub fn evaluate(
             let counts = overlap(prediction, truth, class);
             let surface = surface_distance(prediction, truth, dims, spacing, class)?;
             Ok(ClassMetrics {
-                class,
+                class: class.into(),
                 presence: counts.presence(),
                 dice: counts.dice(),
                 hd: surface.hd,
@@ -105,7 +110,7 @@ pub fn nan_mean(values: &[f64]) -> (f64, usize) {
     (kept.iter().sum::<f64>() / kept.len() as f64, values.len() - kept.len())
 }
 
-fn check(prediction: &[u16], truth: &[u16], dims: [usize; 3], spacing: [f64; 3]) -> Result<(), MetricsError> {
+fn check<T>(prediction: &[T], truth: &[T], dims: [usize; 3], spacing: [f64; 3]) -> Result<(), MetricsError> {
     let expected = dims.iter().try_fold(1_usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
     for (what, values) in [("the prediction", prediction), ("the truth", truth)] {
         if values.len() != expected {

@@ -4,11 +4,12 @@
 //! counts as outside. From each surface voxel of one mask the exact distance to the nearest surface
 //! voxel of the other is taken, in both directions.
 //! HD is the largest, HD95 the larger of the two directed 95th percentiles (linear between order
-//! statistics), ASSD the mean over both directions together.
+//! statistics), ASSD the mean over both directions together. Along an axis of one voxel there is no inside and no outside:
+//! a mask of one slice is measured as the 2-D mask that it is.
 //!
 //! Source: `monai/metrics/{hausdorff_distance,surface_distance,utils}.py`.
 
-use super::{MetricsError, check, distance_to};
+use super::{Label, MetricsError, check, distance_to};
 
 /// Surface distances of one class, mm; see the table of special values in [`super`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,12 +26,12 @@ pub struct SurfaceDistance {
 ///
 /// # Errors
 /// Lengths that do not match `dims`, or a spacing that is not positive.
-pub fn surface_distance(
-    prediction: &[u16],
-    truth: &[u16],
+pub fn surface_distance<T: Label>(
+    prediction: &[T],
+    truth: &[T],
     dims: [usize; 3],
     spacing: [f64; 3],
-    class: u16,
+    class: T,
 ) -> Result<SurfaceDistance, MetricsError> {
     check(prediction, truth, dims, spacing)?;
     let Some(region) = Region::around(prediction, truth, dims, class) else {
@@ -74,7 +75,7 @@ struct Region {
 }
 
 impl Region {
-    fn around(a: &[u16], b: &[u16], dims: [usize; 3], class: u16) -> Option<Self> {
+    fn around<T: Label>(a: &[T], b: &[T], dims: [usize; 3], class: T) -> Option<Self> {
         let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
         for (at, _) in a.iter().zip(b).enumerate().filter(|(_, (a, b))| **a == class || **b == class) {
             let index = [at / (dims[1] * dims[2]), at / dims[2] % dims[1], at % dims[2]];
@@ -88,7 +89,7 @@ impl Region {
     }
 
     /// Voxels of the class with a 6-neighbour outside of it, within the box.
-    fn surface(&self, labels: &[u16], dims: [usize; 3], class: u16) -> Vec<bool> {
+    fn surface<T: Label>(&self, labels: &[T], dims: [usize; 3], class: T) -> Vec<bool> {
         let strides = [dims[1] * dims[2], dims[2], 1];
         let mut out = Vec::with_capacity(self.dims.iter().product());
         for x in 0..self.dims[0] {
@@ -97,12 +98,13 @@ impl Region {
                     let index = [self.start[0] + x, self.start[1] + y, self.start[2] + z];
                     let at: usize = (0..3).map(|a| index[a] * strides[a]).sum();
                     let inside = |a: usize| {
-                        index[a] > 0
-                            && index[a] + 1 < dims[a]
-                            && labels[at - strides[a]] == class
-                            && labels[at + strides[a]] == class
+                        dims[a] == 1
+                            || (index[a] > 0
+                                && index[a] + 1 < dims[a]
+                                && labels[at - strides[a]] == class
+                                && labels[at + strides[a]] == class)
                     };
-                    out.push(labels[at] == class && !(0..3).all(inside));
+                    out.push(labels[at] == class && (dims == [1; 3] || !(0..3).all(inside)));
                 }
             }
         }

@@ -80,7 +80,7 @@ pub fn distinct_color(value: u16) -> [u8; 3] {
 
 /// Lower-case hexadecimal digits, two a byte.
 pub fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    crate::volume::study::hex(bytes.as_ref())
 }
 
 /// Lower-case hexadecimal digits of the SHA-256 of some bytes.

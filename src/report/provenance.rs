@@ -7,16 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::NOTICE;
-
-/// A file by its name and content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FileRecord {
-    /// Name without folders.
-    pub file: String,
-    /// SHA-256 of its bytes; of a pair, of header and image one after the other; of a DICOM series, of the sorted list of
-    /// its files' SHA-256, a line each.
-    pub sha256: String,
-}
+pub use crate::volume::study::FileRecord;
 
 /// The model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -52,8 +52,36 @@ pub enum VolumeError {
     Shape { what: &'static str, expected: String, got: String },
 
     /// A label image with values that are no labels.
-    #[error("labels: voxel ({x}, {y}, {z}) is {value}: labels are whole numbers from 0 to 65535")]
-    Label { x: usize, y: usize, z: usize, value: f64 },
+    #[error("labels: voxel ({x}, {y}, {z}) is {value}: labels are whole numbers from 0 to {limit}")]
+    Label { x: usize, y: usize, z: usize, value: f64, limit: u32 },
+
+    /// Two images that should lie on one grid lie on two.
+    #[error("{first} and {second} must lie on one grid: {problem}")]
+    Grids { first: String, second: String, problem: String },
+
+    /// An error of one of several files.
+    #[error("{file}: {source}")]
+    File { file: String, source: Box<VolumeError> },
+
+    /// A file whose name says another contrast than the place among the channels that it would take.
+    #[error(
+        "{file} is {named} by its name and would be taken as {}: give the files in the order {}, or rename it if its name is \
+         wrong",
+        .channels.get(*.place).map_or("a channel", String::as_str), .channels.join(", ")
+    )]
+    Channel { file: String, named: String, place: usize, channels: Vec<String> },
+
+    /// Files of formats that cannot be read together.
+    #[error("{file} is {format} and others are {others}: give one kind alone")]
+    MixedFormats { file: String, format: &'static str, others: &'static str },
+
+    /// Series or acquisitions were chosen, but not one for each scan.
+    #[error("{what} is chosen {given} time(s) for {scans} scans: choose one for each")]
+    Choices { what: &'static str, given: usize, scans: usize },
+
+    /// A series or acquisition was chosen of a file that holds none.
+    #[error("{file} is {format}: {what} can only be chosen of DICOM")]
+    NoChoice { what: &'static str, file: String, format: &'static str },
 
     /// A setting that cannot be applied.
     #[error("{setting} is {value}: {problem}")]
@@ -76,6 +104,20 @@ pub enum VolumeError {
 impl VolumeError {
     pub(crate) fn header(field: &'static str, value: impl ToString, problem: impl Into<String>) -> Self {
         Self::Header { field, value: value.to_string(), problem: problem.into() }
+    }
+
+    /// The same error, told of a file.
+    #[must_use]
+    pub fn of(self, file: &str) -> Self {
+        match self {
+            Self::Io { .. } | Self::File { .. } | Self::Grids { .. } | Self::Channel { .. } => self,
+            source => Self::File { file: file.to_owned(), source: Box::new(source) },
+        }
+    }
+
+    /// The voxel at a place in `(X, Y, Z)` that is no label.
+    pub(crate) fn label(at: usize, [_, ny, nz]: [usize; 3], value: f64, limit: u32) -> Self {
+        Self::Label { x: at / (ny * nz), y: at / nz % ny, z: at % nz, value, limit }
     }
 
     pub(crate) fn shape(what: &'static str, expected: impl ToString, got: impl ToString) -> Self {

@@ -10,7 +10,7 @@
 use super::crop::Box3;
 use super::orientation::Turn;
 use super::resample::{Grid, Points, grid_between, nearest, sample_nearest, tap};
-use super::{Affine, LabelMap, VolumeError, checked_len};
+use super::{Affine, LabelMap, VolumeError, VoxelGrid, checked_len};
 
 /// What preprocessing did to the grid.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,16 +108,10 @@ impl Geometry {
     /// # Errors
     /// The labels lie on another grid than the scan.
     pub fn apply_labels(&self, labels: &LabelMap) -> Result<LabelMap, VolumeError> {
-        expect_dims("label map for this scan", self.scan_dims, labels.dims)?;
-        let moved = self.scan_affine.max_displacement(&labels.affine, labels.dims);
-        if moved > super::SAME_GRID_MM {
-            return Err(VolumeError::shape(
-                "position of the label map",
-                "the scan's affine",
-                format!("corners {moved:.3} mm apart"),
-            ));
-        }
-        let turned = self.turn.apply(&labels.data, self.scan_dims);
+        let scan = VoxelGrid { dims: self.scan_dims, affine: self.scan_affine };
+        let (place, _) = scan.join(&labels.grid(), ["the scan", "the label map"])?;
+        let placed = place.apply(&labels.data, labels.dims);
+        let turned = self.turn.apply(&placed, self.scan_dims);
         let full = match &self.grid.to_source {
             Some(map) => sample_nearest(&turned, self.turn.dims(self.scan_dims), self.grid.dims, map),
             None => turned,

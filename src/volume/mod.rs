@@ -5,15 +5,17 @@
 //!
 //! | module | does |
 //! | --- | --- |
+//! | [`study`] | the way in: scans and label maps of any format, from paths or bytes |
 //! | [`nifti`] | reads and writes NIfTI-1 and NIfTI-2 |
 //! | `dicom` | reads series of DICOM images (feature `dicom`) |
 //! | [`channels`] | which file is which channel, by name |
 //! | [`affine`], [`orientation`] | geometry of the voxel grid |
+//! | [`grid`] | whether two images lie on one grid |
 //! | [`resample`], [`intensity`], [`crop`] | MONAI's transforms, one each |
 //! | [`preprocess`] | a model package's `input` section, applied |
 //! | [`geometry`] | the record of what was done, and its exact inverse |
 //!
-//! Nothing here prints, needs a GPU or, apart from the `_path` helpers, a file system.
+//! Nothing here prints, needs a GPU or, apart from what opens paths, a file system.
 
 pub mod affine;
 pub mod channels;
@@ -22,18 +24,22 @@ pub mod crop;
 pub mod dicom;
 mod error;
 pub mod geometry;
+pub mod grid;
 pub mod intensity;
 pub mod nifti;
 pub mod orientation;
 pub mod preprocess;
 pub mod resample;
+pub mod study;
 
 pub use affine::Affine;
 pub use error::VolumeError;
 pub use geometry::{AxisMap, Geometry, ScanToGrid};
+pub use grid::{Alignment, VoxelGrid};
 pub use intensity::{Intensity, PerChannel};
 pub use orientation::Orientation;
 pub use preprocess::{Preprocess, Preprocessed};
+pub use study::{InputFile, Study, StudyFiles, StudyOptions};
 
 /// Voxels of one or more channels on one grid.
 ///
@@ -48,18 +54,33 @@ pub struct Volume {
 }
 
 /// One label per voxel, `(X, Y, Z)`, Z contiguous; 0 is background.
+///
+/// Labels that are only compared may have 32 bits.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelMap {
-    pub data: Vec<u16>,
+pub struct LabelMap<T = u16> {
+    pub data: Vec<T>,
     pub dims: [usize; 3],
     /// Voxel index to mm, RAS+.
     pub affine: Affine,
 }
 
-/// Two grids are the same when no corner moves by more than this, in mm.
-///
-/// NIfTI-1 stores an affine as f32: at 1 m from the origin that is 6e-5 mm per coordinate.
-pub const SAME_GRID_MM: f64 = 1e-3;
+/// Real numbers this close to a whole one are that label: resampled and scaled masks carry rounding.
+pub const LABEL_TOLERANCE: f64 = 1e-3;
+
+/// The label that a stored value stands for, if it does for one.
+pub(crate) fn label_value(value: f64) -> Option<u32> {
+    let label = value.round();
+    let fits = (0.0..=f64::from(u32::MAX)).contains(&label) && (value - label).abs() <= LABEL_TOLERANCE;
+    fits.then_some(label as u32)
+}
+
+/// # Errors
+/// The first value that is no label.
+pub(crate) fn labels_of(values: &[f64], dims: [usize; 3]) -> Result<Vec<u32>, VolumeError> {
+    let label =
+        |(at, value): (usize, &f64)| label_value(*value).ok_or_else(|| VolumeError::label(at, dims, *value, u32::MAX));
+    values.iter().enumerate().map(label).collect()
+}
 
 impl Volume {
     /// Checks that the parts fit together.
@@ -75,7 +96,7 @@ impl Volume {
         Ok(Self { data, channels, dims, affine })
     }
 
-    /// Joins single- or multi-channel volumes of one grid into one, in the order given.
+    /// Joins single- or multi-channel volumes of one grid into one, in the order given; the first one's grid is taken.
     ///
     /// # Errors
     /// None given, or a volume lies on another grid than the first.
@@ -84,22 +105,10 @@ impl Volume {
         let Some(mut all) = rest.next() else {
             return Err(VolumeError::shape("channels", "at least one scan", "none"));
         };
+        let grid = all.grid();
         for volume in rest {
-            if volume.dims != all.dims {
-                return Err(VolumeError::shape(
-                    "dimensions of the scans of one study",
-                    format!("{:?}", all.dims),
-                    format!("{:?}", volume.dims),
-                ));
-            }
-            let moved = all.affine.max_displacement(&volume.affine, all.dims);
-            if moved > SAME_GRID_MM {
-                return Err(VolumeError::shape(
-                    "position of the scans of one study",
-                    "the same affine",
-                    format!("corners {moved:.3} mm apart"),
-                ));
-            }
+            let (turn, _) = grid.join(&volume.grid(), ["the first volume", "another"])?;
+            let volume = volume.placed(&turn, &grid);
             all.channels += volume.channels;
             all.data.extend_from_slice(&volume.data);
         }
@@ -119,6 +128,11 @@ impl Volume {
         self.data.get(c * n..(c + 1) * n).unwrap_or(&[])
     }
 
+    /// Puts the channels into another order: for each new one the old one's index, each once.
+    pub fn reorder(&mut self, order: &[usize]) {
+        self.data = order.iter().flat_map(|&c| self.channel(c)).copied().collect();
+    }
+
     /// Voxels that are NaN or infinite.
     #[must_use]
     pub fn non_finite(&self) -> usize {
@@ -126,12 +140,12 @@ impl Volume {
     }
 }
 
-impl LabelMap {
+impl<T: Copy> LabelMap<T> {
     /// Checks that the parts fit together.
     ///
     /// # Errors
     /// The length is not `X * Y * Z`, a size is 0, or the affine maps no volume.
-    pub fn new(data: Vec<u16>, dims: [usize; 3], affine: Affine) -> Result<Self, VolumeError> {
+    pub fn new(data: Vec<T>, dims: [usize; 3], affine: Affine) -> Result<Self, VolumeError> {
         let expected = checked_len(1, dims)?;
         if data.len() != expected {
             return Err(VolumeError::shape("voxels of a label map", expected, data.len()));
@@ -139,21 +153,40 @@ impl LabelMap {
         affine.check("the label map")?;
         Ok(Self { data, dims, affine })
     }
+}
 
-    /// True if both lie on the same grid, to [`SAME_GRID_MM`].
-    #[must_use]
-    pub fn same_grid(&self, other: &LabelMap) -> bool {
-        self.dims == other.dims && self.affine.max_displacement(&other.affine, self.dims) <= SAME_GRID_MM
-    }
-
+impl<T: Copy + Ord> LabelMap<T> {
     /// Voxels per label that occurs, in ascending order of the label.
     #[must_use]
-    pub fn counts(&self) -> std::collections::BTreeMap<u16, usize> {
+    pub fn counts(&self) -> std::collections::BTreeMap<T, usize> {
         let mut counts = std::collections::BTreeMap::new();
         for run in self.data.chunk_by(|a, b| a == b) {
             *counts.entry(run[0]).or_insert(0) += run.len();
         }
         counts
+    }
+}
+
+impl LabelMap<u32> {
+    /// The same labels in 16 bits, as models have them.
+    ///
+    /// # Errors
+    /// The first voxel whose label is above 65535.
+    pub fn narrow(self) -> Result<LabelMap, VolumeError> {
+        let Self { data, dims, affine } = self;
+        let narrow = |(at, value): (usize, &u32)| {
+            u16::try_from(*value).map_err(|_| VolumeError::label(at, dims, f64::from(*value), u32::from(u16::MAX)))
+        };
+        let data = data.iter().enumerate().map(narrow).collect::<Result<_, _>>()?;
+        Ok(LabelMap { data, dims, affine })
+    }
+}
+
+impl LabelMap {
+    /// The same labels in 32 bits, as they are compared.
+    #[must_use]
+    pub fn widen(&self) -> LabelMap<u32> {
+        LabelMap { data: self.data.iter().map(|v| u32::from(*v)).collect(), dims: self.dims, affine: self.affine }
     }
 }
 

@@ -8,6 +8,7 @@
 //! a warning: a masked scan with NaN outside the head segments as if it had background there.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,47 @@ impl Preprocess {
             spacing_grid(&super::Affine::IDENTITY, [1; 3], spacing)?;
         }
         Ok(())
+    }
+
+    /// What is to be told of a model's scans that are stored in different ways where nothing makes them alike: a line for
+    /// orders of axes, one for voxel sizes, with counts. `scans` are axis codes and spacings of the grids that the network
+    /// sees.
+    #[must_use]
+    pub fn mixed<'a>(&self, scans: impl Iterator<Item = (&'a str, [f64; 3])>) -> Vec<String> {
+        let (mut orders, mut sizes) = (BTreeMap::new(), BTreeMap::new());
+        for (codes, spacing) in scans {
+            *orders.entry(codes.to_owned()).or_insert(0) += 1;
+            // Two digits: scanners differ in the third.
+            let text = spacing.map(|mm| format!("{:.2}", mm)).join(" x ");
+            *sizes.entry(format!("{text} mm")).or_insert(0) += 1;
+        }
+        let list = |counts: &BTreeMap<String, usize>| {
+            let mut counts: Vec<(&String, &usize)> = counts.iter().collect();
+            counts.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+            let first = counts.iter().take(4).map(|(what, n)| format!("{n} of {what}")).collect::<Vec<_>>().join(", ");
+            match counts.len().saturating_sub(4) {
+                0 => first,
+                more => format!("{first} and {more} more"),
+            }
+        };
+        let mut told = Vec::new();
+        if self.orientation.is_none() && orders.len() > 1 {
+            told.push(format!(
+                "input.orientation is null, and the scans are stored in {} orders of axes, which the network sees as they \
+                 are: {}; \"RAS\" would make them one",
+                orders.len(),
+                list(&orders)
+            ));
+        }
+        if self.spacing.is_none() && sizes.len() > 1 {
+            told.push(format!(
+                "input.spacing is null, and the scans have {} voxel sizes, which the network sees as they are: {}; three \
+                 sizes in mm would make them one",
+                sizes.len(),
+                list(&sizes)
+            ));
+        }
+        told
     }
 
     /// Turn and grid for a scan, from its geometry alone.

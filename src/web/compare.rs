@@ -1,17 +1,19 @@
 //! Labels against the truth that an expert drew.
 
-use js_sys::{Array, Uint8Array};
+use js_sys::Array;
 use serde::Serialize;
 
 use super::error::WebError;
+use super::scan::input_files;
 use crate::metrics::{Presence, evaluate};
-use crate::volume::nifti::{LabelName, ReadOptions, read_labels};
-use crate::volume::{Affine, LabelMap, SAME_GRID_MM};
+use crate::volume::nifti::LabelName;
+use crate::volume::study::LabelFiles;
+use crate::volume::{Affine, LabelMap, StudyOptions};
 
 /// One label; values that are not finite are null, and `presence` says why.
 #[derive(Serialize)]
 pub(super) struct Row {
-    value: u16,
+    value: u32,
     name: String,
     dice: Option<f64>,
     hd95_mm: Option<f64>,
@@ -43,17 +45,14 @@ pub(super) fn compare(
     names: &[String],
     known: &[LabelName],
 ) -> Result<Comparison, WebError> {
-    let files: Vec<Vec<u8>> = truth.iter().map(|f| Uint8Array::new(&f).to_vec()).collect();
     let name = names.first().filter(|n| !n.is_empty()).map_or("the reference", String::as_str);
-    let (image, rest) = files.split_first().ok_or_else(|| WebError::new("bad-input", "no reference is given"))?;
-    if rest.len() > 1 {
-        return Err(WebError::new("bad-input", "give one reference file, or a .hdr with its .img"));
-    }
-    let read = read_labels(image, rest.first().map(Vec::as_slice), &ReadOptions::default());
-    let read = read.map_err(|e| WebError::from(e).about(name))?;
-    let truth = read.labels;
-    same_grid(labels, &truth, name)?;
+    let mut names = names.to_vec();
+    names.first_mut().iter_mut().for_each(|first| name.clone_into(first));
+    let files = input_files(truth, &names);
+    let read = LabelFiles::dropped(files)?.read(&StudyOptions::default())?;
+    let (truth, told) = read.labels.narrow().map_err(|e| e.of(name))?.on_grid(&labels.grid(), ["the scan", name])?;
     let mut warnings = read.warnings;
+    warnings.extend(told);
     let mut classes: Vec<u16> = known.iter().map(|n| n.value).collect();
     for value in truth.counts().into_keys().filter(|&v| v != 0 && !known.iter().any(|n| n.value == v)) {
         warnings.push(format!("{name} has label {value}, which the model does not know"));
@@ -66,7 +65,7 @@ pub(super) fn compare(
         value: m.class,
         name: known
             .iter()
-            .find(|n| n.value == m.class)
+            .find(|n| u32::from(n.value) == m.class)
             .map_or_else(|| format!("class_{}", m.class), |n| n.name.clone()),
         dice: finite(m.dice),
         hd95_mm: finite(m.hd95),
@@ -81,18 +80,4 @@ pub(super) fn compare(
         },
     });
     Ok(Comparison { labels: rows.collect(), warnings })
-}
-
-fn same_grid(labels: &LabelMap, truth: &LabelMap, name: &str) -> Result<(), WebError> {
-    if labels.dims != truth.dims {
-        let text =
-            format!("{name} has {:?} voxels and the scan {:?}: they must lie on one grid", truth.dims, labels.dims);
-        return Err(WebError::new("bad-input", text));
-    }
-    let moved = labels.affine.max_displacement(&truth.affine, labels.dims);
-    if moved > SAME_GRID_MM {
-        let text = format!("{name} lies up to {moved:.3} mm beside the scan: they must lie on one grid");
-        return Err(WebError::new("bad-input", text));
-    }
-    Ok(())
 }

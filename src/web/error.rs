@@ -147,7 +147,11 @@ impl From<WeightsError> for WebError {
 
 impl From<VolumeError> for WebError {
     fn from(error: VolumeError) -> Self {
-        let code = match error {
+        let cause = match &error {
+            VolumeError::File { source, .. } => source.as_ref(),
+            error => error,
+        };
+        let code = match cause {
             VolumeError::TooLarge { .. } => "out-of-memory",
             _ => "bad-input",
         };

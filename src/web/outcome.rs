@@ -79,10 +79,10 @@ impl Outcome {
 impl Outcome {
     pub(super) fn new(segmenter: &WebSegmenter, plan: &Plan, segmentation: Segmentation) -> Result<Self, WebError> {
         let channels = &segmenter.inner.metadata().input.channels;
-        let numbers = statistics(&segmentation.labels, &plan.scan.volume, &segmenter.names, channels)?;
+        let numbers = statistics(&segmentation.labels, &plan.scan.study.volume, &segmenter.names, channels)?;
         Ok(Self {
             segmentation,
-            header: plan.scan.header.clone(),
+            header: plan.scan.study.header.clone(),
             names: segmenter.names.clone(),
             statistics: numbers,
             provenance: provenance(segmenter, plan),
@@ -91,21 +91,21 @@ impl Outcome {
 }
 
 fn provenance(segmenter: &WebSegmenter, plan: &Plan) -> Provenance {
-    let (metadata, volume) = (segmenter.inner.metadata(), &plan.scan.volume);
-    let mut warnings = plan.scan.warnings.clone();
+    let (metadata, volume) = (segmenter.inner.metadata(), &plan.scan.study.volume);
+    let mut warnings = plan.scan.study.warning_texts();
     warnings.extend(plan.prepared.warnings.iter().cloned());
     Provenance {
         notice: NOTICE.to_owned(),
         tool: ToolRecord::this(),
         model: model_record(metadata, &segmenter.sha256),
-        inputs: plan.scan.files.clone(),
+        inputs: plan.scan.study.files.clone(),
         geometry: GeometryRecord {
             dims: volume.dims,
             channels: volume.channels,
             spacing_mm: volume.affine.spacing(),
             axis_codes: volume.affine.axis_codes(),
             affine: volume.affine.0,
-            affine_source: plan.scan.affine_source.to_owned(),
+            affine_source: plan.scan.study.affine_source.to_owned(),
             model_dims: plan.prepared.volume.dims,
             warnings,
         },

@@ -11,7 +11,6 @@ use super::scan::Scan;
 use super::segmenter::WebSegmenter;
 use super::watch::{Ticks, Watch};
 use crate::infer::{Prepared, RunState};
-use crate::volume::channels;
 
 /// A scan made ready to run. It outlives the device: what its run has reached is taken up by a segmenter on another.
 #[wasm_bindgen]
@@ -49,9 +48,10 @@ struct MemoryReport {
 impl Plan {
     /// Windows, grids, memory and warnings, before anything is computed.
     pub fn report(&self) -> Result<JsValue, JsValue> {
-        let (volume, model) = (&self.scan.volume, &self.prepared.volume);
+        let (volume, model) = (&self.scan.study.volume, &self.prepared.volume);
         let memory = self.prepared.memory();
-        let warnings: Vec<String> = self.scan.warnings.iter().chain(&self.prepared.warnings).cloned().collect();
+        let warnings: Vec<String> =
+            self.scan.study.warning_texts().into_iter().chain(self.prepared.warnings.iter().cloned()).collect();
         let grid = self.prepared.grid();
         object(&PlanReport {
             windows: self.prepared.windows(),
@@ -109,11 +109,8 @@ impl Plan {
     pub(super) fn new(segmenter: &mut WebSegmenter, mut scan: Scan, overlap: Option<f64>) -> Result<Self, WebError> {
         segmenter.inner.set_overlap(overlap)?;
         let overlap = overlap.unwrap_or(segmenter.inner.metadata().inference.overlap);
-        if !scan.ordered {
-            let names = &segmenter.inner.metadata().input.channels;
-            scan.warnings.extend(channels::arrange(&mut scan.volume, &mut scan.files, |f| &f.file, names));
-        }
-        let prepared = segmenter.inner.prepare(&scan.volume)?;
+        scan.study.arrange(&segmenter.inner.metadata().input.channels)?;
+        let prepared = segmenter.inner.prepare(&scan.study.volume)?;
         Ok(Self { scan, prepared, overlap, state: RunState::default() })
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const RULES: &[(&str, &[&str])] = &[
     ("tensor", &[]),
     ("fields", &[]),
-    ("dataset", &["fields"]),
+    ("dataset", &["fields", "volume"]),
     ("gpu", &["tensor"]),
     ("graph", &["tensor", "gpu"]),
     ("kernels", &["tensor", "gpu", "graph"]),

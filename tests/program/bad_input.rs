@@ -157,7 +157,7 @@ fn wrong_command_lines() {
         let mut bytes = with(sound(), &[(42, &wide)]);
         bytes.extend([0; 12]);
         folder.write("wide.nii", &bytes);
-        folder.write("moved.nii", &with(sound(), &[(292, &(-2.9f32).to_le_bytes())]));
+        folder.write("moved.nii", &with(sound(), &[(292, &(-1.0f32).to_le_bytes())]));
         folder.write("empty.json", b"{\"training\": []}");
         folder.write("unlabelled.json", b"{\"training\": [\"scan.nii\"]}");
         let before = folder.files();

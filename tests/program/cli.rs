@@ -22,7 +22,7 @@ fn segment(folder: &Folder, more: &[&str]) -> Ran {
 }
 
 fn agreement(a: &LabelMap, b: &LabelMap) -> f64 {
-    assert!(a.same_grid(b), "{:?} and {:?}", a.dims, b.dims);
+    assert!(a.grid().equals(&b.grid()), "{:?} and {:?}", a.dims, b.dims);
     a.data.iter().zip(&b.data).filter(|(x, y)| x == y).count() as f64 / a.data.len() as f64
 }
 

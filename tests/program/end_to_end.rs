@@ -44,7 +44,7 @@ fn segment(gpu: &Gpu, package: &Package, scan: &Volume, options: SegmentOptions)
 
 /// Fraction of voxels with equal labels.
 fn agreement(a: &LabelMap, b: &LabelMap) -> f64 {
-    assert!(a.same_grid(b), "grids differ: {:?} and {:?}", a.dims, b.dims);
+    assert!(a.grid().equals(&b.grid()), "grids differ: {:?} and {:?}", a.dims, b.dims);
     let equal = a.data.iter().zip(&b.data).filter(|(x, y)| x == y).count();
     equal as f64 / a.data.len() as f64
 }

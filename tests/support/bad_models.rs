@@ -243,7 +243,7 @@ fn packages() -> Vec<BadModel> {
         (
             "color",
             with("/output/labels/0/color", json!("red")),
-            "output.labels[0] of the model package: color \"red\" is not #rrggbb",
+            "output.labels[0].color of the model package: color \"red\" is not #rrggbb",
         ),
         (
             "activation",

@@ -107,7 +107,7 @@ pub fn write_case(folder: &Path, name: &str, dims: [usize; 3]) -> Case {
 }
 
 pub fn case(name: &str, images: Vec<PathBuf>, label: PathBuf) -> Case {
-    Case { name: name.into(), images, label, subject: None }
+    Case { name: name.into(), images, label, subject: None, fold: None }
 }
 
 /// A case that never was in a file.
@@ -120,5 +120,5 @@ pub fn prepared_case(
     use unetr_wgpu::train::data::crop::Places;
     let (image, label) = (fill(channels, dims, image), fill(1, dims, |_, at| label(at)));
     let places = Places::new(&image, &label, dims, 0.0);
-    PreparedCase { image, label, channels, dims, spacing: [1.0; 3], places }
+    PreparedCase { image, label, channels, dims, spacing: [1.0; 3], axis_codes: "RAS".into(), places }
 }

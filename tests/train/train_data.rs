@@ -33,7 +33,7 @@ fn datasets_of_all_writers_are_read() {
     assert_eq!(read.labels, BTreeMap::from([(0, "background".into()), (1, "oedema".into())]));
     assert_eq!(read.training[0], case("a", vec![at("imagesTr/a.nii.gz")], at("labelsTr/a.nii.gz")));
     let b = case("x", vec![at("b/x.nii"), at("b/y.nii")], at("b/seg.nii"));
-    assert_eq!(read.training[1], Case { subject: Some("17".into()), ..b });
+    assert_eq!(read.training[1], Case { subject: Some("17".into()), fold: Some(2), ..b });
     assert!(read.validation.is_empty());
 
     let (_folder, read) = dataset(json!({

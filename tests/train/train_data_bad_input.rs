@@ -25,7 +25,7 @@ fn names(folder: &Path) -> Vec<String> {
 /// Cases with one fault each, and what is said about it.
 fn bad_cases(folder: &Path) -> Vec<(Case, &'static str)> {
     let sound = |name: &str| write_case(folder, name, [16; 3]);
-    let shifted = Affine::from_rows([[1.0, 0.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
+    let shifted = Affine::from_rows([[1.0, 0.0, 0.0, 0.6], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
     let missing = case("missing", vec![folder.join("nowhere.nii.gz")], folder.join("nowhere.nii.gz"));
     let no_label = Case { label: folder.join("no_label.nii.gz"), ..sound("unlabelled") };
     let damaged = sound("damaged");
@@ -53,7 +53,7 @@ fn bad_cases(folder: &Path) -> Vec<(Case, &'static str)> {
         (damaged, "damaged_image.nii: not a NIfTI file"),
         (cut, "cut_label.nii: the file is cut short"),
         (small, "do not lie on one grid: they have [16, 16, 16] and [16, 16, 15] voxels"),
-        (moved, "do not lie on one grid: corners are up to 0.500 mm apart"),
+        (moved, "do not lie on one grid: they have the same size but lie up to 0.600 mm apart"),
         (channels, "channels_image.nii has 2 channel(s), the network takes 1: MR"),
         (grids, "other_grid_image.nii do not lie on one grid"),
         (label, "label_label.nii: label 5 (6 voxels) is not declared: known are 0, 1, 2; declare it"),

@@ -14,6 +14,8 @@ mod dicom_mosaics;
 mod intensity;
 mod metrics;
 mod orientations;
+mod study;
 mod transforms;
+mod units;
 mod volume_writing;
 mod volumes;

@@ -218,10 +218,10 @@ fn channels_must_lie_on_one_grid() {
     let both = Volume::stack(vec![one.clone(), two]).unwrap();
     assert_eq!((both.channels, both.channel(1)), (2, &[2.0; 8][..]));
     let mut moved = one.clone();
-    moved.affine.0[0][3] = 0.5;
-    assert!(matches!(Volume::stack(vec![one.clone(), moved]), Err(VolumeError::Shape { .. })));
+    moved.affine.0[0][3] = 0.6;
+    assert!(matches!(Volume::stack(vec![one.clone(), moved]), Err(VolumeError::Grids { .. })));
     let other = volume(vec![1.0; 4], 1, [1, 2, 2]);
-    assert!(matches!(Volume::stack(vec![one, other]), Err(VolumeError::Shape { .. })));
+    assert!(matches!(Volume::stack(vec![one, other]), Err(VolumeError::Grids { .. })));
     assert!(matches!(Volume::stack(Vec::new()), Err(VolumeError::Shape { .. })));
 }
 

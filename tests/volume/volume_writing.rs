@@ -37,7 +37,7 @@ fn a_label_file_returns_as_written() {
             assert_eq!(bytes.starts_with(&[0x1f, 0x8b]), gzip);
             let back = nifti::read_labels(&bytes, None, &ReadOptions::default()).unwrap();
             assert_eq!(back.labels.data, map.data);
-            assert!(back.labels.same_grid(&map));
+            assert!(back.labels.grid().equals(&map.grid()));
             let datatype = if top > 255 { Datatype::U16 } else { Datatype::U8 };
             assert_eq!(back.header.datatype, datatype);
             assert_eq!((back.header.intent_code, back.header.scaling), (1002, Some((1.0, 0.0))));
@@ -57,7 +57,7 @@ fn the_scans_header_is_taken_over() {
         let map = labels(scan.volume.dims, scan.volume.affine, 3);
         let options = WriteOptions { like: Some(&scan.header), ..Default::default() };
         let back = nifti::read_labels(&written(&map, &options), None, &ReadOptions::default()).unwrap();
-        assert!(back.labels.same_grid(&map));
+        assert!(back.labels.grid().equals(&map.grid()));
         let axes = scan.header.dimensions();
         assert_eq!(back.header.dim[..=axes], scan.header.dim[..=axes]);
         assert_eq!(back.header.xyzt_units, scan.header.xyzt_units);

@@ -247,6 +247,13 @@ fn the_right_form_is_used() {
     assert!(matches!(nifti::read(&none, None, &strict), Err(VolumeError::SidesUnknown)));
     assert!(nifti::read(&qform_only(), None, &strict).is_ok());
 
+    // An sform of zeros yields to a qform, and is an error without one.
+    let zeros = [0u8; 48];
+    let scan = read(&with(qform_only(), &[(254, &[1, 0]), (280, &zeros)]));
+    assert_eq!((scan.affine_from, &scan.volume), (AffineFrom::Qform, &read(&qform_only()).volume));
+    assert!(scan.warnings.iter().any(|w| w.contains("the sform is singular")), "{:?}", scan.warnings);
+    assert!(read_as(&with(sound(), &[(280, &zeros)]), Form::Auto).is_err());
+
     // Opposed sides: refused, unless the caller decides, which is recorded.
     let opposed = with(sound(), &[(252, &[1, 0]), (76, &(-1_f32).to_le_bytes())]);
     let error = read_as(&opposed, Form::Auto).unwrap_err().to_string();
@@ -285,7 +292,8 @@ fn repairs_are_reported() {
         assert_eq!(scan.volume.data, read(&sound()).volume.data);
     };
     warned(&[(72, &[0, 0])], sound(), "bitpix is not set");
-    warned(&[(123, &[1])], sound(), "xyzt_units is not mm");
+    warned(&[(123, &[1])], sound(), "xyzt_units says metres, which makes voxels of");
+    warned(&[(123, &[5])], sound(), "not defined: mm is taken");
     warned(&[(252, &[77, 0])], sound(), "qform_code 77 is not defined");
     warned(&[(76, &0_f32.to_le_bytes())], qform_only(), "counts as 1");
     warned(&[(8, &[0; 4])], sound_2(), "line-end check is empty");
@@ -320,7 +328,7 @@ fn labels_are_exact_or_refused() {
     assert_eq!(float(65535.0).unwrap().labels.counts()[&65535], 1);
     for value in [0.5, -1.0, 65536.0, f32::NAN, f32::INFINITY] {
         match float(value).unwrap_err() {
-            VolumeError::Label { x: 1, y: 1, z: 0, value: got } => {
+            VolumeError::Label { x: 1, y: 1, z: 0, value: got, .. } => {
                 assert!(got == f64::from(value) || value.is_nan());
             }
             other => panic!("{value}: {other}"),
@@ -329,6 +337,15 @@ fn labels_are_exact_or_refused() {
     let four: Vec<u8> = [4_i16, 4, 3, 1, 2].iter().flat_map(|v| v.to_le_bytes()).collect();
     let refused = nifti::read_labels(&with(sound(), &[(40, &four)]), None, &options);
     assert!(refused.unwrap_err().to_string().contains("channels of a label map"));
+    // Resampled masks carry rounding; more than a thousandth is no rounding.
+    assert_eq!(float(3.0009).unwrap().labels.counts()[&3], 24);
+    assert_eq!(float(-0.0004).unwrap().labels.counts()[&0], 1);
+    assert!(float(3.002).is_err());
+    let bytes: [Vec<u8>; 24] = std::array::from_fn(|n| (if n == 5 { u32::MAX } else { 70_000 }).to_le_bytes().into());
+    let wide = nifti::read_labels_wide(&stored(768, 32, false, &bytes), None, &options).unwrap().labels;
+    assert_eq!((wide.data[8], wide.counts()[&u32::MAX], wide.counts()[&70_000]), (u32::MAX, 1, 23));
+    let narrow = wide.narrow().unwrap_err().to_string();
+    assert!(narrow.contains("is 70000: labels are whole numbers from 0 to 65535"), "{narrow}");
     // A slope stored as f32 does not make labels fractional.
     let scaled = with(sound(), &[(112, &0.1_f32.to_le_bytes())]);
     assert_eq!(nifti::read_labels(&scaled, None, &options).unwrap().labels.data[1], 12);

@@ -70,7 +70,7 @@ test('a sample is ready, is segmented without a network, looked at, compared and
   await page.screenshot({ path: `${out}app-compared.png` });
   await page.setInputFiles('#reference-input', `${root}tests/data/hippocampus/labels/hippocampus_087.nii.gz`);
   await page.locator('#message').waitFor();
-  assert.match(await text('#message'), /hippocampus_087\.nii\.gz has .* voxels and the scan .*: they must lie on one grid/);
+  assert.match(await text('#message'), /the scan and hippocampus_087\.nii\.gz must lie on one grid: they have .* voxels/);
 
   await page.click('#adapter');
   await page.click('#copy');

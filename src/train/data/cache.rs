@@ -1,24 +1,27 @@
 //! Prepared cases as files, so that neither memory nor a restart limits a run.
 //!
-//! A case is one safetensors file with `image` (f32, `(C, X, Y, Z)`), `label` (u16, `(X, Y, Z)`) and `spacing` (f64,
-//! `(3)`), named by SHA-256 of everything its content depends on: the `input` section, the labels' map and the case's
+//! A case is one safetensors file with `image` (f32, `(C, X, Y, Z)`), `label` (u16, `(X, Y, Z)`), `spacing` (f64, `(3)`)
+//! and axis codes, named by SHA-256 of everything its content depends on: the `input` section, the labels' map and the case's
 //! files. A changed setting or file thus has another name. Files are written under a temporary name, flushed and renamed.
 
-use std::io;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
+use super::crop::Places;
 use super::error::DataError;
-use super::prepare::{PreparedCase, Source};
+use super::prepare::{CaseFiles, PreparedCase, Source};
 use crate::dataset::Case;
 use crate::report::hex;
 use crate::train::files::{is_partial, write_atomically};
-use crate::volume::nifti::files_of;
 
 /// Changes when preprocessing gives other values.
 const VERSION: &str = "unetr case 1";
+
+/// The key of a file's metadata that says where the axes point.
+const AXIS_CODES: &str = "axis_codes";
 
 /// A folder of prepared cases.
 #[derive(Clone, Debug)]
@@ -67,8 +70,9 @@ impl Cache {
         ];
         let tensors =
             tensors.into_iter().map(|(name, view)| view.map(|view| (name, view))).collect::<Result<Vec<_>, _>>();
+        let metadata = HashMap::from([(AXIS_CODES.to_owned(), case.axis_codes.clone())]);
         let bytes = tensors
-            .and_then(|tensors| safetensors::serialize(tensors, None))
+            .and_then(|tensors| safetensors::serialize(tensors, Some(metadata)))
             .map_err(|e| bad(format!("the case cannot be stored: {e}")))?;
         let written = write_atomically(&path, |out| out.write_all(&bytes));
         written.map_err(|e| bad(format!("{e}; free some space, or raise data.memory so that no file is needed")))
@@ -102,7 +106,12 @@ impl Cache {
         let labels = numbers(label.data(), u16::from_le_bytes);
         let mut mm = [0.0; 3];
         mm.iter_mut().zip(numbers(spacing.data(), f64::from_le_bytes)).for_each(|(to, from)| *to = from);
-        Ok(source.assemble(values, labels, channels, [x, y, z], mm))
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
+        let codes = header.metadata().as_ref().and_then(|m| m.get(AXIS_CODES)).cloned();
+        let axis_codes = codes.ok_or_else(|| bad("it does not say where its axes point".into()))?;
+        let dims = [x, y, z];
+        let places = Places::new(&values, &labels, dims, source.image_threshold);
+        Ok(PreparedCase { image: values, label: labels, channels, dims, spacing: mm, axis_codes, places })
     }
 }
 
@@ -114,23 +123,28 @@ fn numbers<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<
 ///
 /// # Errors
 /// A file of the case cannot be read.
-pub fn key(source: &Source, case: &Case) -> Result<String, DataError> {
+pub(super) fn key(source: &Source, case: &Case, files: &mut CaseFiles) -> Result<String, DataError> {
     let mut hash = Sha256::new();
     hash.update(VERSION);
     // Both are plain data, which JSON can always hold.
     for part in [serde_json::to_vec(&source.preprocess), serde_json::to_vec(&source.target)] {
         hash.update(part.map_err(|e| DataError::Stopped { problem: e.to_string() })?);
     }
-    for path in source.images(case).into_iter().chain([case.label.as_path()]) {
-        for file in files_of(path) {
-            hash.update(digest(&file).map_err(|source| DataError::Io { path: file.clone(), source })?);
-        }
+    let path = case.images.first().map_or(Path::new(""), PathBuf::as_path);
+    for digest in files.images.digests().map_err(|e| DataError::volume(path, e))? {
+        hash.update(raw(&digest));
     }
+    hash.update(raw(&files.label.digest().map_err(|e| DataError::volume(&case.label, e))?));
     Ok(hex(hash.finalize()))
 }
 
-fn digest(path: &Path) -> io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
-    Ok(hash.finalize().into())
+/// The bytes that hexadecimal digits stand for.
+fn raw(digits: &str) -> Vec<u8> {
+    digits
+        .as_bytes()
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }

@@ -179,6 +179,10 @@ impl DataError {
     pub(super) fn volume(path: impl Into<PathBuf>, source: VolumeError) -> Self {
         match source {
             VolumeError::Io { path, source } => Self::Io { path: path.into(), source },
+            VolumeError::File { file, source } => Self::Volume { path: file.into(), source: *source },
+            VolumeError::Grids { first, second, problem } => {
+                Self::Grid { first: first.into(), second: second.into(), problem }
+            }
             source => Self::Volume { path: path.into(), source },
         }
     }

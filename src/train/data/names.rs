@@ -32,8 +32,7 @@ pub fn check_names(
         return Err(DataError::recipe("input.channels", format!("{:?}", input.channels), problem));
     }
     if output.activation == Activation::Sigmoid {
-        // Values and channels are told apart by data.regions.
-        return Ok(());
+        return check_regions(dataset, data);
     }
     for label in &output.labels {
         for (value, name) in dataset.labels.iter().filter(|(_, name)| plain(name) == plain(&label.name)) {
@@ -46,6 +45,24 @@ pub fn check_names(
                 );
                 return Err(DataError::recipe("output.labels", format!("'{}' = {}", label.name, label.value), problem));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Regions of the same name and other values.
+fn check_regions(dataset: &Dataset, data: &DataRecipe) -> Result<(), DataError> {
+    for region in &data.regions {
+        let Some(name) = &region.name else { continue };
+        let Some((theirs, values)) = dataset.regions.iter().find(|(theirs, _)| plain(theirs) == plain(name)) else {
+            continue;
+        };
+        let becomes: BTreeSet<u16> = values.iter().map(|v| data.relabel.get(v).copied().unwrap_or(*v)).collect();
+        if becomes != region.values.iter().copied().collect() {
+            let problem = format!(
+                "dataset.json makes '{theirs}' of the values {values:?}: give both the same, or map them with data.relabel"
+            );
+            return Err(DataError::recipe("data.regions", format!("'{name}' = {:?}", region.values), problem));
         }
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::crop::Places;
 use super::error::DataError;
 use super::recipe::DataRecipe;
@@ -9,8 +11,8 @@ use super::target::Target;
 use crate::dataset::Case;
 use crate::model::config::UnetrConfig;
 use crate::volume::channels;
-use crate::volume::nifti::{ReadOptions, read_labels_path, read_path};
-use crate::volume::{Affine, LabelMap, Preprocess, SAME_GRID_MM, Volume};
+use crate::volume::study::LabelFiles;
+use crate::volume::{LabelMap, Preprocess, StudyFiles, StudyOptions, Volume, VolumeError};
 use crate::weights::package::{InputSection, OutputSection};
 
 /// How the cases of a run are read.
@@ -36,6 +38,12 @@ pub struct RawCase {
     pub warnings: Vec<String>,
 }
 
+/// The files of a case, opened: what is read of them is read once, for its digest and its voxels.
+pub struct CaseFiles {
+    pub(super) images: StudyFiles,
+    pub(super) label: LabelFiles,
+}
+
 /// A case on the model's grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreparedCase {
@@ -49,6 +57,8 @@ pub struct PreparedCase {
     pub dims: [usize; 3],
     /// mm between voxels along X, Y, Z.
     pub spacing: [f64; 3],
+    /// Where X, Y, Z point, such as `RAS`.
+    pub axis_codes: String,
     /// Where windows may be centred.
     pub places: Places,
 }
@@ -58,6 +68,22 @@ impl PreparedCase {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         (self.image.len() * size_of::<f32>() + self.label.len() * size_of::<u16>()) as u64
+    }
+
+    /// SHA-256 of each channel's voxels: equal for copies of a scan however they are named, linked or packed. A channel of
+    /// one value throughout, as a missing contrast is given, says nothing and is left out.
+    #[must_use]
+    pub fn content(&self) -> Vec<[u8; 32]> {
+        let voxels: usize = self.dims.iter().product();
+        let varied = self.image.chunks_exact(voxels.max(1)).filter(|c| c.iter().any(|v| Some(v) != c.first()));
+        varied
+            .map(|channel| {
+                let mut hash = Sha256::new();
+                self.dims.iter().for_each(|d| hash.update(d.to_le_bytes()));
+                channel.iter().for_each(|v| hash.update(v.to_le_bytes()));
+                hash.finalize().into()
+            })
+            .collect()
     }
 }
 
@@ -89,13 +115,17 @@ impl Source {
     }
 
     /// The files of a case in the model's order, as far as their names tell it: what segments a scan does the same.
-    pub(super) fn images<'a>(&self, case: &'a Case) -> Vec<&'a Path> {
-        self.order(case).0.into_iter().map(|at| case.images[at].as_path()).collect()
+    ///
+    /// # Errors
+    /// A file whose name says another channel than the one it would be.
+    pub(super) fn images<'a>(&self, case: &'a Case) -> Result<Vec<&'a Path>, DataError> {
+        let order = self.order(case).map_err(|e| DataError::volume(first(case), e))?.0;
+        Ok(order.into_iter().map(|at| case.images[at].as_path()).collect())
     }
 
-    fn order(&self, case: &Case) -> (Vec<usize>, Option<String>) {
-        if case.images.len() < 2 || case.images.len() != self.channels.len() {
-            return ((0..case.images.len()).collect(), None);
+    fn order(&self, case: &Case) -> Result<(Vec<usize>, Option<String>), VolumeError> {
+        if case.images.len() != self.channels.len() {
+            return Ok(((0..case.images.len()).collect(), None));
         }
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         channels::order(&case.images.iter().map(name).collect::<Vec<_>>(), &self.channels)
@@ -103,11 +133,23 @@ impl Source {
 
     /// Which file of these cases is which channel, where that was not plain: of the first one, since the others are alike.
     pub(super) fn channels_told(&self, cases: &[Case]) -> Option<String> {
-        let mut told = cases.iter().filter_map(|case| Some((&case.name, self.order(case).1?)));
+        let mut told = cases.iter().filter_map(|case| Some((&case.name, self.order(case).ok()?.1?)));
         let (name, text) = told.next()?;
         Some(match told.count() {
             0 => format!("{name}: {text}"),
             more => format!("{name} and {more} more case(s): {text}"),
+        })
+    }
+
+    /// Opens a case's files.
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub fn open(&self, case: &Case) -> Result<CaseFiles, DataError> {
+        let images: Vec<PathBuf> = self.images(case)?.into_iter().map(Path::to_path_buf).collect();
+        Ok(CaseFiles {
+            images: StudyFiles::open(&images).map_err(|e| DataError::volume(first(case), e))?,
+            label: LabelFiles::open(&case.label).map_err(|e| DataError::volume(&case.label, e))?,
         })
     }
 
@@ -116,34 +158,27 @@ impl Source {
     /// # Errors
     /// A file that cannot be read, files on different grids, another number of channels, an undeclared label.
     pub fn read(&self, case: &Case) -> Result<RawCase, DataError> {
-        let options = ReadOptions::default();
-        let images = self.images(case);
-        let first = images.first().copied().unwrap_or(Path::new(""));
-        let mut volume: Option<Volume> = None;
-        let mut warnings = Vec::new();
-        for path in images {
-            let scan = read_path(path, &options).map_err(|source| DataError::volume(path, source))?;
-            warnings.extend(scan.warnings.iter().map(|text| format!("{}: {text}", path.display())));
-            match &mut volume {
-                None => volume = Some(scan.volume),
-                Some(all) => {
-                    same_grid(first, path, (all.dims, &all.affine), (scan.volume.dims, &scan.volume.affine))?;
-                    all.channels += scan.volume.channels;
-                    all.data.extend_from_slice(&scan.volume.data);
-                }
-            }
+        self.read_files(case, self.open(case)?)
+    }
+
+    fn read_files(&self, case: &Case, files: CaseFiles) -> Result<RawCase, DataError> {
+        let options = StudyOptions::default();
+        let path = first(case);
+        let study = files.images.read(&options).map_err(|e| DataError::volume(path, e))?;
+        let mut warnings: Vec<String> = study.warnings.iter().map(ToString::to_string).collect();
+        if study.volume.channels != self.channels.len() {
+            let (found, expected, names) = (study.volume.channels, self.channels.len(), self.channels.join(", "));
+            return Err(DataError::Channels { path: path.into(), found, expected, names });
         }
-        let found = volume.as_ref().map_or(0, |volume| volume.channels);
-        let Some(volume) = volume.filter(|volume| volume.channels == self.channels.len()) else {
-            let (path, expected, names) = (first.into(), self.channels.len(), self.channels.join(", "));
-            return Err(DataError::Channels { path, found, expected, names });
-        };
-        let scan = read_labels_path(&case.label, &options).map_err(|source| DataError::volume(&case.label, source))?;
-        warnings.extend(scan.warnings.iter().map(|text| format!("{}: {text}", case.label.display())));
-        let mut labels = scan.labels;
-        same_grid(first, &case.label, (volume.dims, &volume.affine), (labels.dims, &labels.affine))?;
+        let read = files.label.read(&options).map_err(|e| DataError::volume(&case.label, e))?;
+        let name = case.label.display().to_string();
+        warnings.extend(read.warnings.iter().map(|text| format!("{name}: {text}")));
+        let labels = read.labels.narrow().map_err(|e| DataError::volume(&case.label, e))?;
+        let placed = labels.on_grid(&study.grid(), [&study.name, &name]);
+        let (mut labels, told) = placed.map_err(|e| DataError::volume(&case.label, e))?;
+        warnings.extend(told);
         self.relabel(&case.label, &mut labels)?;
-        Ok(RawCase { volume, labels, warnings })
+        Ok(RawCase { volume: study.volume, labels, warnings })
     }
 
     /// Replaces the values of a label map.
@@ -166,8 +201,16 @@ impl Source {
     /// # Errors
     /// As [`Source::read`]; a volume that cannot be preprocessed.
     pub fn prepare(&self, case: &Case) -> Result<(PreparedCase, Vec<String>), DataError> {
-        let RawCase { volume, labels, mut warnings } = self.read(case)?;
-        let path = case.images.first().map_or(Path::new(""), |path| path.as_path());
+        self.prepare_files(case, self.open(case)?)
+    }
+
+    pub(super) fn prepare_files(
+        &self,
+        case: &Case,
+        files: CaseFiles,
+    ) -> Result<(PreparedCase, Vec<String>), DataError> {
+        let RawCase { volume, labels, mut warnings } = self.read_files(case, files)?;
+        let path = first(case);
         let done = self.preprocess.apply(&volume).map_err(|source| DataError::volume(path, source))?;
         drop(volume);
         warnings.extend(done.warnings.iter().map(|text| format!("{}: {text}", path.display())));
@@ -177,7 +220,9 @@ impl Source {
             return Err(DataError::NonFinite { path: path.into(), voxels: non_finite });
         }
         let Volume { data: image, channels, dims, affine } = done.volume;
-        Ok((self.assemble(image, label.data, channels, dims, affine.spacing()), warnings))
+        let places = Places::new(&image, &label.data, dims, self.image_threshold);
+        let (spacing, axis_codes) = (affine.spacing(), affine.axis_codes());
+        Ok((PreparedCase { image, label: label.data, channels, dims, spacing, axis_codes, places }, warnings))
     }
 
     /// 64 hexadecimal digits that change with any file of a case or a setting of preprocessing.
@@ -185,7 +230,7 @@ impl Source {
     /// # Errors
     /// A file cannot be read.
     pub fn fingerprint(&self, case: &Case) -> Result<String, DataError> {
-        super::cache::key(self, case)
+        super::cache::key(self, case, &mut self.open(case)?)
     }
 
     /// What to say about a case without any labelled voxel.
@@ -198,29 +243,9 @@ impl Source {
             false => Err(DataError::Empty { path: case.label.clone() }),
         }
     }
-
-    /// A case from its parts, which fit together.
-    pub(super) fn assemble(
-        &self,
-        image: Vec<f32>,
-        label: Vec<u16>,
-        channels: usize,
-        dims: [usize; 3],
-        spacing: [f64; 3],
-    ) -> PreparedCase {
-        let places = Places::new(&image, &label, dims, self.image_threshold);
-        PreparedCase { image, label, channels, dims, spacing, places }
-    }
 }
 
-fn same_grid(first: &Path, second: &Path, a: ([usize; 3], &Affine), b: ([usize; 3], &Affine)) -> Result<(), DataError> {
-    let bad = |problem: String| Err(DataError::Grid { first: first.into(), second: second.into(), problem });
-    if a.0 != b.0 {
-        return bad(format!("they have {:?} and {:?} voxels", a.0, b.0));
-    }
-    let moved = a.1.max_displacement(b.1, a.0);
-    if moved > SAME_GRID_MM {
-        return bad(format!("corners are up to {moved:.3} mm apart"));
-    }
-    Ok(())
+/// The image by which a case is named in messages.
+fn first(case: &Case) -> &Path {
+    case.images.first().map_or(Path::new(""), PathBuf::as_path)
 }

@@ -34,13 +34,41 @@ pub struct Prepared {
 
 #[derive(Debug)]
 struct Stored {
-    name: String,
-    key: String,
+    facts: CaseFacts,
     /// `None`: in a file.
     memory: Option<Arc<PreparedCase>>,
     /// Voxels per label value on the model's grid.
     counts: BTreeMap<u16, u64>,
     warnings: Vec<String>,
+}
+
+/// What is kept of a case that is not kept itself.
+#[derive(Clone, Debug)]
+pub struct CaseFacts {
+    /// The case's name.
+    pub name: String,
+    /// 64 hexadecimal digits that change with any of its files or a setting of preprocessing.
+    pub fingerprint: String,
+    /// As [`PreparedCase::content`].
+    content: Vec<[u8; 32]>,
+    axis_codes: String,
+    spacing: [f64; 3],
+}
+
+impl CaseFacts {
+    fn new(name: &str, fingerprint: String, case: &PreparedCase) -> Self {
+        let (content, axis_codes, spacing) = (case.content(), case.axis_codes.clone(), case.spacing);
+        Self { name: name.to_owned(), fingerprint, content, axis_codes, spacing }
+    }
+}
+
+/// Cases that were read and checked, and not kept.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// What is doubtful about them.
+    pub warnings: Vec<String>,
+    /// One for each.
+    pub cases: Vec<CaseFacts>,
 }
 
 impl Prepared {
@@ -116,8 +144,39 @@ impl Prepared {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        self.cases.iter().for_each(|stored| hash.update(&stored.key));
+        self.cases.iter().for_each(|stored| hash.update(&stored.facts.fingerprint));
         hex(hash.finalize())
+    }
+
+    /// Refuses validation cases that show a scan of these cases, whatever their files are called.
+    ///
+    /// # Errors
+    /// [`DataError::Split`], which names both.
+    pub fn check_apart(&self, validation: &Checked) -> Result<(), DataError> {
+        let contents = |facts: &'_ CaseFacts| facts.content.clone();
+        let mine: BTreeMap<[u8; 32], &str> = self
+            .cases
+            .iter()
+            .flat_map(|stored| contents(&stored.facts).into_iter().map(|digest| (digest, stored.facts.name.as_str())))
+            .collect();
+        for case in &validation.cases {
+            if let Some(other) = case.content.iter().find_map(|digest| mine.get(digest)) {
+                let problem = format!(
+                    "the training case {other} and the validation case {} show the same scan, voxel by voxel: remove one of \
+                     them",
+                    case.name
+                );
+                return Err(DataError::Split { problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be told of scans that are stored in different ways, over these cases and those of the validation.
+    #[must_use]
+    pub fn mixed(&self, validation: &Checked) -> Vec<String> {
+        let all = self.cases.iter().map(|stored| &stored.facts).chain(&validation.cases);
+        self.source.preprocess.mixed(all.map(|facts| (facts.axis_codes.as_str(), facts.spacing)))
     }
 
     /// A case, from memory or its file.
@@ -136,8 +195,9 @@ impl Prepared {
             return Ok(Arc::clone(found));
         }
         let cache = self.cache.as_ref();
-        let cache = cache.ok_or_else(|| DataError::Stopped { problem: format!("{} was not kept", stored.name) })?;
-        let read = Arc::new(cache.read(&stored.key, &self.source)?);
+        let cache =
+            cache.ok_or_else(|| DataError::Stopped { problem: format!("{} was not kept", stored.facts.name) })?;
+        let read = Arc::new(cache.read(&stored.facts.fingerprint, &self.source)?);
         let mut recent = recent();
         recent.push_back((case, Arc::clone(&read)));
         while recent.len() > self.keep {
@@ -147,30 +207,31 @@ impl Prepared {
     }
 }
 
-/// Reads, checks and preprocesses every case without keeping it, on `threads` threads; gives what is doubtful about them.
+/// Reads, checks and preprocesses every case without keeping it, on `threads` threads.
 ///
 /// # Errors
 /// [`DataError::Cases`] names every case that cannot be used; [`DataError::AllEmpty`]; [`DataError::Interrupted`].
-pub fn check(
-    cases: &[Case],
-    source: &Source,
-    threads: usize,
-    progress: &Progress<'_>,
-) -> Result<Vec<String>, DataError> {
+pub fn check(cases: &[Case], source: &Source, threads: usize, progress: &Progress<'_>) -> Result<Checked, DataError> {
     let results = in_parallel(cases, threads, progress, |case| {
-        let (prepared, mut warnings) = source.prepare(case)?;
+        let mut files = source.open(case)?;
+        let key = cache::key(source, case, &mut files)?;
+        let (prepared, mut warnings) = source.prepare_files(case, files)?;
         let labelled = prepared.label.iter().any(|value| *value > 0);
         if !labelled {
             warnings.push(source.empty(case)?);
         }
-        Ok((warnings, labelled))
+        Ok((CaseFacts::new(&case.name, key, &prepared), warnings, labelled))
     })?;
     let checked = all_or_problems(cases, results)?;
-    if !cases.is_empty() && !checked.iter().any(|(_, labelled)| *labelled) {
+    if !cases.is_empty() && !checked.iter().any(|(.., labelled)| *labelled) {
         return Err(DataError::AllEmpty { cases: cases.len() });
     }
-    let channels = source.channels_told(cases);
-    Ok(channels.into_iter().chain(checked.into_iter().flat_map(|(warnings, _)| warnings)).collect())
+    let mut all = Checked { warnings: source.channels_told(cases).into_iter().collect(), cases: Vec::new() };
+    for (facts, warnings, _) in checked {
+        all.warnings.extend(warnings);
+        all.cases.push(facts);
+    }
+    Ok(all)
 }
 
 /// All results, or the problems of all cases that have one.
@@ -213,20 +274,22 @@ impl Work<'_> {
     }
 
     fn read_and_store(&self, case: &Case) -> Result<Stored, DataError> {
-        let key = cache::key(self.source, case)?;
+        let mut files = self.source.open(case)?;
+        let key = cache::key(self.source, case, &mut files)?;
         let cached = self.cache.filter(|cache| cache.path(&key).exists());
         // A damaged file is made anew.
         let cached = cached.and_then(|cache| cache.read(&key, self.source).ok());
         let on_disk = cached.is_some();
         let (prepared, mut warnings) = match cached {
             Some(prepared) => (prepared, Vec::new()),
-            None => self.source.prepare(case)?,
+            None => self.source.prepare_files(case, files)?,
         };
         let counts = count(&prepared.label);
         if counts.keys().all(|value| *value == 0) {
             warnings.push(self.source.empty(case)?);
         }
         let bytes = prepared.bytes();
+        let facts = CaseFacts::new(&case.name, key.clone(), &prepared);
         let fits = self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).is_ok();
         let memory = match (fits, self.cache) {
             (true, _) => Some(Arc::new(prepared)),
@@ -241,7 +304,7 @@ impl Work<'_> {
                 return Err(DataError::recipe("data.memory", self.budget, problem));
             }
         };
-        Ok(Stored { name: case.name.clone(), key, memory, counts, warnings })
+        Ok(Stored { facts, memory, counts, warnings })
     }
 }
 

@@ -38,6 +38,9 @@ pub enum Pad {
 pub struct DataRecipe {
     /// Fraction of the training cases set apart for validation, by subject; 0 uses the dataset's own validation list.
     pub val_fraction: f64,
+    /// The fold to judge by, where the dataset sorts its cases into folds; the others are trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<u32>,
     /// Seed of that split, apart from the run's seed so that runs can be compared.
     pub split_seed: u64,
     /// Which cases show the same person; where the dataset names a case's `subject`, that counts.
@@ -75,6 +78,7 @@ impl Default for DataRecipe {
     fn default() -> Self {
         Self {
             val_fraction: 0.0,
+            fold: None,
             split_seed: 0,
             subject: SubjectRule::default(),
             relabel: BTreeMap::new(),
@@ -115,6 +119,11 @@ impl DataRecipe {
         if !(0.0..1.0).contains(&self.val_fraction) {
             let problem = "a fraction from 0 to below 1 is needed";
             return Err(DataError::recipe("data.val_fraction", self.val_fraction, problem));
+        }
+        if let Some(fold) = self.fold.filter(|_| self.val_fraction != 0.0) {
+            let problem =
+                format!("data.val_fraction is {}: one of the two chooses the validation cases", self.val_fraction);
+            return Err(DataError::recipe("data.fold", fold, problem));
         }
         self.subject.validate()?;
         for (name, weight) in [("data.pos", self.pos), ("data.neg", self.neg)] {

@@ -4,6 +4,7 @@
 //! `F` of all cases: the order of the list does not matter, and all cases of a subject go together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,18 @@ pub struct Split {
 /// leaves one side empty; a case whose subject is not known.
 pub fn split(dataset: &Dataset, recipe: &DataRecipe) -> Result<Split, DataError> {
     let bad = |problem: String| Err(DataError::Split { problem });
+    if let Some(fold) = recipe.fold {
+        if recipe.val_fraction != 0.0 {
+            return bad(format!(
+                "data.fold is {fold} and data.val_fraction {}: one of the two chooses",
+                recipe.val_fraction
+            ));
+        }
+        let Dataset { training, validation, .. } = dataset.clone().with_fold(fold)?;
+        let split = Split { training, validation };
+        check_apart(&split, recipe)?;
+        return Ok(split);
+    }
     if dataset.training.is_empty() {
         return bad("the dataset has no list \"training\"".into());
     }
@@ -84,6 +97,11 @@ fn key(seed: u64, subject: &str) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
+/// A file without the links that lead to it.
+fn real(file: &Path) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_path_buf())
+}
+
 /// Refuses a split in which a subject or a file is on both sides.
 fn check_apart(split: &Split, recipe: &DataRecipe) -> Result<(), DataError> {
     if split.validation.is_empty() {
@@ -93,7 +111,7 @@ fn check_apart(split: &Split, recipe: &DataRecipe) -> Result<(), DataError> {
     let mut files = BTreeMap::new();
     for case in &split.training {
         subjects.insert(recipe.subject.of(case)?, &case.name);
-        files.extend(case.images.iter().chain([&case.label]).map(|file| (file, &case.name)));
+        files.extend(case.images.iter().chain([&case.label]).map(|file| (real(file), &case.name)));
     }
     for case in &split.validation {
         if let Some(other) = subjects.get(&recipe.subject.of(case)?) {
@@ -104,7 +122,8 @@ fn check_apart(split: &Split, recipe: &DataRecipe) -> Result<(), DataError> {
             );
             return Err(DataError::Split { problem });
         }
-        if let Some((file, other)) = case.images.iter().chain([&case.label]).find_map(|file| files.get_key_value(file))
+        if let Some((file, other)) =
+            case.images.iter().chain([&case.label]).find_map(|file| files.get_key_value(&real(file)))
         {
             let problem = format!(
                 "the training case {other} and the validation case {} use the same file {}: remove one of them",

@@ -19,7 +19,7 @@ use crate::gpu::Gpu;
 use crate::graph::MemoryReport;
 use crate::model::{parameter_count, parameters};
 use crate::report::sha256;
-use crate::train::data::{Loader, Prepared, Sampler, Source, Split, check, check_names, split};
+use crate::train::data::{Checked, Loader, Prepared, Sampler, Source, Split, check, check_names, split};
 use crate::train::files::write_atomically;
 use crate::train::log::{self, Event, Outcome, RunLog, StepRecord, ValidationRecord};
 use crate::train::schedule::Schedule;
@@ -155,11 +155,9 @@ impl<'a> Run<'a> {
         let split = split(&dataset, &recipe.data)?;
         let source = Source::new(&recipe.data, &m.network, &m.input, &m.output)?;
         let mut folder = folder.map_or_else(|| RunFolder::claim(path), Ok)?;
-        let (prepared, mut warnings) = Self::cases(&folder, &recipe, &source, &split, observer)?;
+        let (prepared, validation, mut warnings) = Self::cases(&folder, &recipe, &source, &split, observer)?;
         let mut parts = vec![prepared.fingerprint()];
-        for case in &split.validation {
-            parts.extend([case.name.clone(), source.fingerprint(case)?]);
-        }
+        parts.extend(validation.cases.iter().flat_map(|case| [case.name.clone(), case.fingerprint.clone()]));
         let fingerprint = sha256(parts.join("\n").as_bytes());
         let made_by = format!("unetr {} on {}", env!("CARGO_PKG_VERSION"), gpu.adapter());
         let sampler = Sampler::new(
@@ -267,7 +265,7 @@ impl<'a> Run<'a> {
         source: &Source,
         split: &Split,
         observer: &mut Observer<'_>,
-    ) -> Result<(Prepared, Vec<String>), TrainError> {
+    ) -> Result<(Prepared, Checked, Vec<String>), TrainError> {
         let total = split.training.len() + split.validation.len();
         let shared = Mutex::new(observer);
         let tell = |done: usize| {
@@ -275,23 +273,25 @@ impl<'a> Run<'a> {
             observer(Told::Preparing(done, total))
         };
         // Validation cases are read again when they are needed; a bad one is found now, not after hours.
-        let doubts = check(&split.validation, source, recipe.data.threads, &|done, _| tell(done));
+        let checked = check(&split.validation, source, recipe.data.threads, &|done, _| tell(done));
         let before = split.validation.len();
         let folder = folder.cache();
         let prepared =
             Prepared::new(&split.training, source, &recipe.data, Some(&folder), &|done, _| tell(before + done));
-        let (doubts, prepared) = match (doubts, prepared) {
-            (Ok(doubts), Ok(prepared)) => (doubts, prepared),
+        let (checked, prepared) = match (checked, prepared) {
+            (Ok(checked), Ok(prepared)) => (checked, prepared),
             // All that is wrong at once.
             (Err(a), Err(b)) => return Err(a.join(b).into()),
             (Err(e), _) | (_, Err(e)) => return Err(e.into()),
         };
         let observer = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let warnings: Vec<String> = prepared.warnings().map(str::to_owned).chain(doubts).collect();
+        prepared.check_apart(&checked)?;
+        let mut warnings: Vec<String> = prepared.warnings().map(str::to_owned).collect();
+        warnings.extend(checked.warnings.iter().cloned().chain(prepared.mixed(&checked)));
         warnings.iter().for_each(|warning| {
             let _ = observer(Told::Warning(warning));
         });
-        Ok((prepared, warnings))
+        Ok((prepared, checked, warnings))
     }
 
     fn seconds(&self) -> f64 {

@@ -5,11 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::file::is_dicom;
 use super::read::{ReadOptions, Series, Source, read};
 use crate::volume::VolumeError;
 
-/// Bytes of a file that [`is_dicom`] looks at.
+/// Bytes of a file that `is_dicom` looks at.
 const HEAD: u64 = 132;
 /// Folders in folders; archives of scanners have five.
 const DEPTH: usize = 16;
@@ -20,7 +19,7 @@ fn failed(path: &Path, source: std::io::Error) -> VolumeError {
     VolumeError::Io { path: path.display().to_string(), source }
 }
 
-fn head(path: &Path) -> Result<Vec<u8>, VolumeError> {
+pub(super) fn head(path: &Path) -> Result<Vec<u8>, VolumeError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| failed(path, e))?;
     file.take(HEAD).read_to_end(&mut bytes).map_err(|e| failed(path, e))?;
@@ -47,12 +46,6 @@ impl Source for Files {
     }
 }
 
-/// True for a folder and for a file that begins as DICOM does. Never fails.
-#[must_use]
-pub fn is_dicom_path(path: &Path) -> bool {
-    path.is_dir() || head(path).is_ok_and(|bytes| is_dicom(&bytes))
-}
-
 /// Reads series of files and of folders with all that lies in them, as one set.
 ///
 /// # Errors
@@ -60,13 +53,17 @@ pub fn is_dicom_path(path: &Path) -> bool {
 pub fn read_paths(paths: &[PathBuf], options: &ReadOptions) -> Result<Vec<Series>, VolumeError> {
     let mut files = Vec::new();
     for path in paths {
-        collect(path, DEPTH, &mut files)?;
+        collect(path, &mut files)?;
     }
     read(&Files(files), options)
 }
 
 /// The regular files below a path, hidden ones left out, in the order of their names.
-fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), VolumeError> {
+pub(super) fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), VolumeError> {
+    below(path, DEPTH, files)
+}
+
+fn below(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), VolumeError> {
     if !path.is_dir() {
         files.push(path.to_path_buf());
         return Ok(());
@@ -84,5 +81,5 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Vo
         }
     }
     inner.sort();
-    inner.iter().try_for_each(|entry| collect(entry, depth - 1, files))
+    inner.iter().try_for_each(|entry| below(entry, depth - 1, files))
 }

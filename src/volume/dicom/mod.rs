@@ -40,7 +40,7 @@ mod error;
 mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
-
+mod format;
 mod fragments;
 mod frames;
 mod image;
@@ -65,5 +65,6 @@ mod values;
 pub use error::DicomError;
 pub use file::is_dicom;
 #[cfg(not(target_arch = "wasm32"))]
-pub use folder::{is_dicom_path, read_paths};
+pub use folder::read_paths;
+pub use format::Dicom;
 pub use read::{InMemory, ReadOptions, Series, Source, read};

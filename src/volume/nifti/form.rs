@@ -2,6 +2,8 @@
 //!
 //! sform: the stored rows. qform: `R(b, c, d) * diag(pixdim) `, third column times qfac, plus offset.
 //! Neither: nibabel's base affine from `pixdim`, x to the left, the centre at the origin.
+//!
+//! Lengths are in the unit that `xyzt_units` names, metres, millimetres or micrometres; what comes out is in millimetres.
 
 use super::header::{Header, Version};
 use super::read::ReadOptions;
@@ -30,6 +32,18 @@ pub enum AffineFrom {
     Pixdim,
 }
 
+impl AffineFrom {
+    /// Its name in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sform => "sform",
+            Self::Qform => "qform",
+            Self::Pixdim => "pixdim",
+        }
+    }
+}
+
 /// The two forms may differ by this much before a warning, in mm at a corner.
 const FORMS_AGREE_MM: f64 = 0.01;
 /// Axes further apart than 45 degrees point in different directions.
@@ -41,9 +55,9 @@ pub(super) fn affine(
     options: &ReadOptions,
     warnings: &mut Vec<String>,
 ) -> Result<(Affine, AffineFrom), VolumeError> {
-    if !matches!(header.xyzt_units & 7, 0 | 2) {
-        warnings.push("xyzt_units is not mm: lengths are taken as mm all the same".into());
-    }
+    let unit = LengthUnit::of(header, warnings);
+    let header = &unit.in_mm(header);
+    unit.check_plausible(header, warnings);
     match options.form {
         Form::Auto => automatic(header, options, warnings),
         Form::Sform => {
@@ -59,6 +73,69 @@ pub(super) fn affine(
             Ok((base(header, warnings)?, AffineFrom::Pixdim))
         }
     }
+}
+
+/// The unit of lengths in a header.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LengthUnit {
+    name: &'static str,
+    /// Millimetres in it, as numerator and denominator: one of them is 1, so that nothing is rounded twice.
+    mm: [f64; 2],
+}
+
+impl LengthUnit {
+    const MILLIMETRE: Self = Self { name: "mm", mm: [1.0, 1.0] };
+
+    /// What `xyzt_units` says; mm where it says nothing.
+    fn of(header: &Header, warnings: &mut Vec<String>) -> Self {
+        match header.xyzt_units & 7 {
+            0 | 2 => Self::MILLIMETRE,
+            1 => Self { name: "metres", mm: [1e3, 1.0] },
+            3 => Self { name: "micrometres", mm: [1.0, 1e3] },
+            code => {
+                warnings.push(format!("xyzt_units has the code {code} for lengths, which is not defined: mm is taken"));
+                Self::MILLIMETRE
+            }
+        }
+    }
+
+    /// The header with all lengths in mm.
+    fn in_mm(self, header: &Header) -> Header {
+        let [times, by] = self.mm;
+        scaled(header, times, by)
+    }
+
+    /// The header, whose lengths are in mm, with lengths in this unit.
+    fn of_mm(self, header: &Header) -> Header {
+        let [by, times] = self.mm;
+        scaled(header, times, by)
+    }
+
+    /// A scan whose voxels are larger than a hand or smaller than a cell's parts has a wrong unit rather than such voxels.
+    fn check_plausible(self, in_mm: &Header, warnings: &mut Vec<String>) {
+        let sizes = &in_mm.pixdim[1..=in_mm.dimensions().min(3)];
+        if self != Self::MILLIMETRE && sizes.iter().any(|v| v.is_finite() && *v > 0.0 && !(1e-5..=100.0).contains(v)) {
+            warnings.push(format!(
+                "xyzt_units says {}, which makes voxels of {sizes:?} mm: set it to 2 if the lengths are in mm",
+                self.name
+            ));
+        }
+    }
+}
+
+/// The header with all lengths times one number and divided by another.
+fn scaled(header: &Header, times: f64, by: f64) -> Header {
+    let mut header = header.clone();
+    let single = header.version == Version::One;
+    let scale = |v: &mut f64| {
+        let value = *v * times / by;
+        // In the precision of the file: 0.001 m is 1 mm and not 1.000000047.
+        *v = if single && times != by { f64::from(value as f32) } else { value };
+    };
+    header.pixdim[1..4].iter_mut().for_each(scale);
+    header.qoffset.iter_mut().for_each(scale);
+    header.srow.iter_mut().flatten().for_each(scale);
+    header
 }
 
 fn automatic(
@@ -82,7 +159,15 @@ fn automatic(
         );
         return Ok((base(header, warnings)?, AffineFrom::Pixdim));
     }
-    let sform = sform(header)?;
+    let sform = match sform(header) {
+        Err(error) if q_coded => {
+            // One that cannot be used says nothing, where the other says all.
+            let qform = qform(header, warnings).map_err(|_| error)?;
+            warnings.push("the sform is singular and the qform is sound: the qform is used".into());
+            return Ok((qform, AffineFrom::Qform));
+        }
+        sform => sform?,
+    };
     if !q_coded {
         warn_of_spacing(header, &sform, warnings);
         return Ok((sform, AffineFrom::Sform));
@@ -231,8 +316,13 @@ fn spacing(header: &Header, warnings: &mut Vec<String>) -> Result<[f64; 3], Volu
     Ok(spacing)
 }
 
+/// nibabel's affine for a file without codes, in mm.
+pub(super) fn base_in_mm(header: &Header) -> Result<Affine, VolumeError> {
+    base(&LengthUnit::of(header, &mut Vec::new()).in_mm(header), &mut Vec::new())
+}
+
 /// nibabel's affine for a file without codes.
-pub(super) fn base(header: &Header, warnings: &mut Vec<String>) -> Result<Affine, VolumeError> {
+fn base(header: &Header, warnings: &mut Vec<String>) -> Result<Affine, VolumeError> {
     let spacing = spacing(header, warnings)?;
     let (dims, _) = header.shape()?;
     let step = [-spacing[0], spacing[1], spacing[2]];
@@ -254,12 +344,14 @@ pub(super) fn store(header: &mut Header, affine: &Affine, dims: [usize; 3]) -> b
     let directions: [[f64; 3]; 3] = std::array::from_fn(|r| std::array::from_fn(|c| m[r][c] / scale[c]));
     header.quatern = quaternion(&closest_rotation(&directions));
     header.qoffset = affine.origin();
+    let unit = LengthUnit::of(header, &mut Vec::new());
+    *header = unit.of_mm(header);
     if header.version == Version::One {
         // What the file can hold: near 180 degrees the rounding is felt.
         let stored = header.quatern.iter_mut().chain(&mut header.qoffset).chain(&mut header.pixdim);
         stored.for_each(|v| *v = f64::from(*v as f32));
     }
-    match qform(header, &mut Vec::new()) {
+    match qform(&unit.in_mm(header), &mut Vec::new()) {
         Ok(read_back) => read_back.max_displacement(affine, dims) <= FORMS_AGREE_MM,
         Err(_) => false,
     }

@@ -239,6 +239,26 @@ impl Header {
         Ok(([x, y, z], rest.iter().copied().max().unwrap_or(1)))
     }
 
+    /// What a header says of time along a fourth axis of several volumes: a unit of time, or a step other than the 0 and 1
+    /// that mean nothing.
+    #[must_use]
+    pub fn time_axis(&self) -> Option<String> {
+        let unit = match self.xyzt_units & 0x38 {
+            8 => Some("s"),
+            16 => Some("ms"),
+            24 => Some("us"),
+            _ => None,
+        };
+        let step = self.pixdim[4];
+        let steps = step.is_finite() && step > 0.0;
+        match (self.dimensions() >= 4 && self.dim[4] > 1, unit) {
+            (true, Some(unit)) if steps => Some(format!("pixdim[4] is {step} {unit}")),
+            (true, Some(unit)) => Some(format!("xyzt_units has {unit}")),
+            (true, None) if steps && step != 1.0 => Some(format!("pixdim[4] is {step}")),
+            _ => None,
+        }
+    }
+
     /// Bytes of the voxels as stored.
     ///
     /// # Errors

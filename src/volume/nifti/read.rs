@@ -6,7 +6,7 @@ use super::container::{check_declared, content, prefix, small};
 use super::extension::{self, Extension};
 use super::form::{self, AffineFrom, Form};
 use super::header::Header;
-use crate::volume::{Affine, LabelMap, Volume, VolumeError};
+use crate::volume::{Affine, LabelMap, Volume, VolumeError, label_value, labels_of};
 
 /// How to read.
 #[derive(Debug, Clone)]
@@ -40,8 +40,8 @@ pub struct Scan {
 
 /// A label map as read.
 #[derive(Debug, Clone)]
-pub struct LabelScan {
-    pub labels: LabelMap,
+pub struct LabelScan<T = u16> {
+    pub labels: LabelMap<T>,
     pub header: Header,
     pub affine_from: AffineFrom,
     pub extensions: Vec<Extension>,
@@ -87,6 +87,9 @@ pub fn read(bytes: &[u8], img: Option<&[u8]>, options: &ReadOptions) -> Result<S
         None => header.datatype.decode(voxels, header.endian, raw.channels, raw.dims, |v| v as f32)?,
     };
     let volume = Volume::new(data, raw.channels, raw.dims, raw.affine)?;
+    raw.warnings.extend(raw.header.time_axis().map(|step| {
+        format!("the fourth axis is time by its header ({step}): its {} volumes are taken as channels", raw.channels)
+    }));
     let odd = volume.non_finite();
     if odd > 0 {
         raw.warnings.push(format!("{odd} of {} voxels are NaN or infinite", volume.data.len()));
@@ -105,30 +108,39 @@ pub fn read(bytes: &[u8], img: Option<&[u8]>, options: &ReadOptions) -> Result<S
 /// # Errors
 /// As [`read`], and the first voxel that is no label, or more than one channel.
 pub fn read_labels(bytes: &[u8], img: Option<&[u8]>, options: &ReadOptions) -> Result<LabelScan, VolumeError> {
-    const NO_LABEL: u32 = u32::MAX;
+    let LabelScan { labels, header, affine_from, extensions, warnings } = read_labels_wide(bytes, img, options)?;
+    Ok(LabelScan { labels: labels.narrow()?, header, affine_from, extensions, warnings })
+}
+
+/// Reads a label map for comparing: values up to 2^32 - 1. Real numbers within [`LABEL_TOLERANCE`] of a whole one are that
+/// number.
+///
+/// # Errors
+/// As [`read_labels`].
+pub fn read_labels_wide(
+    bytes: &[u8],
+    img: Option<&[u8]>,
+    options: &ReadOptions,
+) -> Result<LabelScan<u32>, VolumeError> {
     let raw = Raw::open(bytes, img, options)?;
     let header = &raw.header;
     if raw.channels != 1 {
         return Err(VolumeError::shape("channels of a label map", 1, raw.channels));
     }
     let (slope, inter) = header.scaling.unwrap_or((1.0, 0.0));
-    // Scaled labels carry the rounding of an f32 slope.
-    let tolerance = if header.scaling.is_some_and(|s| s != (1.0, 0.0)) { 1e-3 } else { 0.0 };
     let value = |v: f64| v * slope + inter;
-    let decode =
-        |convert: &dyn Fn(f64) -> u32| header.datatype.decode(raw.voxels()?, header.endian, 1, raw.dims, convert);
-    let wide = decode(&|v| {
-        let v = value(v);
-        let label = v.round();
-        let fits = (0.0..=65535.0).contains(&label) && (v - label).abs() <= tolerance;
-        if fits { label as u32 } else { NO_LABEL }
+    let odd = std::cell::Cell::new(false);
+    let data = header.datatype.decode(raw.voxels()?, header.endian, 1, raw.dims, |v| {
+        label_value(value(v)).unwrap_or_else(|| {
+            odd.set(true);
+            0
+        })
     })?;
-    if let Some(at) = wide.iter().position(|&v| v == NO_LABEL) {
-        let [_, ny, nz] = raw.dims;
+    if odd.get() {
+        // Again, to say where.
         let values = header.datatype.decode(raw.voxels()?, header.endian, 1, raw.dims, value)?;
-        return Err(VolumeError::Label { x: at / (ny * nz), y: at / nz % ny, z: at % nz, value: values[at] });
+        labels_of(&values, raw.dims)?;
     }
-    let data = wide.into_iter().map(|v| v as u16).collect();
     Ok(LabelScan {
         labels: LabelMap::new(data, raw.dims, raw.affine)?,
         header: raw.header,

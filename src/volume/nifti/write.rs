@@ -12,7 +12,7 @@ use super::extension::{COMMENT, Extension};
 use super::form;
 use super::header::{Endian, Header, Version};
 use super::labels::{LabelName, label_table};
-use crate::volume::{LabelMap, SAME_GRID_MM, Volume, VolumeError};
+use crate::volume::{LabelMap, Volume, VolumeError, VoxelGrid};
 
 /// What to write beside the voxels.
 #[derive(Debug, Clone, Copy, Default)]
@@ -132,7 +132,8 @@ fn new_header(
         scaling: Some((1.0, 0.0)),
         cal_min: 0.0,
         cal_max: 0.0,
-        xyzt_units: like.map_or(2, |like| like.xyzt_units),
+        // A fourth axis of ours holds channels, whatever the scan's held.
+        xyzt_units: like.map_or(2, |like| like.xyzt_units & if channels > 1 { 7 } else { 0xff }),
         descrip: like.map_or_else(String::new, |like| like.descrip.clone()),
         intent_code: 0,
         intent_name: String::new(),
@@ -162,8 +163,8 @@ fn codes(like: Option<&Header>, affine: &crate::volume::Affine, dims: [usize; 3]
         (Some(s), None) => (s, s),
         (None, Some(q)) => (q, q),
         (None, None) => {
-            let guessed =
-                form::base(like, &mut Vec::new()).is_ok_and(|base| base.max_displacement(affine, dims) <= SAME_GRID_MM);
+            let grid = VoxelGrid { dims, affine: *affine };
+            let guessed = form::base_in_mm(like).is_ok_and(|base| grid.equals(&VoxelGrid { dims, affine: base }));
             if guessed { (0, 0) } else { (ALIGNED, ALIGNED) }
         }
     }

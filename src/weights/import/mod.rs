@@ -87,6 +87,14 @@ fn convert(
     let object = fields::complete(given, &network, &mut warnings);
     let metadata = Metadata::from_object(object)?;
     let network = &metadata.network;
+    let (input, as_stored) =
+        (&metadata.input, "the network sees scans as they are stored, and these differ between scanners");
+    warnings.extend(match (&input.orientation, &input.spacing) {
+        (None, None) => Some(format!("input.orientation and input.spacing are null: {as_stored}")),
+        (None, _) => Some(format!("input.orientation is null: {as_stored}")),
+        (_, None) => Some(format!("input.spacing is null: {as_stored}")),
+        _ => None,
+    });
 
     let specs = names::parameters(network);
     let mut used = HashSet::new();

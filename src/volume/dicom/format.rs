@@ -1,0 +1,142 @@
+//! DICOM as one of the formats that scans are read from.
+
+use std::borrow::Cow;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::file::is_dicom;
+#[cfg(not(target_arch = "wasm32"))]
+use super::folder;
+use super::read::{ReadOptions, Source, read};
+use crate::volume::VolumeError;
+use crate::volume::study::{FileRecord, Format, Image, InputFile, StudyOptions, hex};
+
+/// Series of DICOM images: loose files, folders, or files in memory.
+pub struct Dicom;
+
+/// The files of a set with those of its folders: what is in memory is read from there, the others when they are needed.
+struct Files<'a>(Vec<One<'a>>);
+
+enum One<'a> {
+    Memory(&'a InputFile),
+    #[cfg(not(target_arch = "wasm32"))]
+    Disk(PathBuf),
+}
+
+impl<'a> Files<'a> {
+    fn new(files: &'a [InputFile]) -> Result<Self, VolumeError> {
+        let mut all = Vec::new();
+        for file in files {
+            match file.path() {
+                #[cfg(not(target_arch = "wasm32"))]
+                Some(path) if file.loaded().is_none() => {
+                    let mut found = Vec::new();
+                    folder::collect(path, &mut found)?;
+                    all.extend(found.into_iter().map(One::Disk));
+                }
+                _ => all.push(One::Memory(file)),
+            }
+        }
+        Ok(Self(all))
+    }
+}
+
+impl Source for Files<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn name(&self, file: usize) -> String {
+        match self.0.get(file) {
+            Some(One::Memory(file)) => file.file_name(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Some(One::Disk(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            None => String::new(),
+        }
+    }
+
+    fn head(&self, file: usize) -> Result<Cow<'_, [u8]>, VolumeError> {
+        match self.0.get(file) {
+            #[cfg(not(target_arch = "wasm32"))]
+            Some(One::Disk(path)) => Ok(Cow::Owned(folder::head(path)?)),
+            _ => self.bytes(file),
+        }
+    }
+
+    fn bytes(&self, file: usize) -> Result<Cow<'_, [u8]>, VolumeError> {
+        match self.0.get(file) {
+            Some(One::Memory(file)) => Ok(Cow::Borrowed(file.loaded().unwrap_or_default())),
+            #[cfg(not(target_arch = "wasm32"))]
+            Some(One::Disk(path)) => {
+                let failed = |source| VolumeError::Io { path: path.display().to_string(), source };
+                Ok(Cow::Owned(std::fs::read(path).map_err(failed)?))
+            }
+            None => Ok(Cow::default()),
+        }
+    }
+}
+
+impl Format for Dicom {
+    fn name(&self) -> &'static str {
+        "DICOM"
+    }
+
+    fn recognises(&self, head: &[u8]) -> bool {
+        is_dicom(head)
+    }
+
+    fn endings(&self) -> &'static [&'static str] {
+        &[".dcm"]
+    }
+
+    fn is_series(&self) -> bool {
+        true
+    }
+
+    fn read(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<Vec<Image>, VolumeError> {
+        // A single file is all in memory anyway; of a series only one file at a time is.
+        if let [file] = files
+            && !file.is_folder()
+        {
+            file.bytes()?;
+        }
+        let in_memory = files.len() > 1 && files.iter().all(|file| file.path().is_none());
+        let given = files.first().map(InputFile::file_name).unwrap_or_default();
+        let read_options = ReadOptions {
+            series: options.series.clone(),
+            acquisition: options.acquisition.clone(),
+            max_bytes: options.nifti.max_bytes,
+        };
+        let source = Files::new(files)?;
+        let image = |series: super::Series| {
+            let first = series.files.first().map_or_else(|| given.clone(), |at| source.name(*at));
+            // Files that were dropped have no folder whose name could stand for them.
+            let file = match series.files.len() {
+                1 if in_memory => first,
+                n if in_memory => format!("{first} and {} more", n - 1),
+                _ => given.clone(),
+            };
+            Image {
+                volume: series.volume,
+                header: None,
+                affine_source: "dicom",
+                warnings: series.warnings,
+                file: FileRecord { file, sha256: series.sha256 },
+            }
+        };
+        Ok(read(&source, &read_options)?.into_iter().map(image).collect())
+    }
+
+    fn digest(&self, files: &mut [InputFile]) -> Result<String, VolumeError> {
+        let source = Files::new(files)?;
+        let mut digests = Vec::with_capacity(source.len());
+        for file in 0..source.len() {
+            digests.push(hex(&Sha256::digest(source.bytes(file)?)));
+        }
+        // Whatever the files are called.
+        digests.sort_unstable();
+        Ok(hex(&Sha256::digest(digests.join("\n"))))
+    }
+}
