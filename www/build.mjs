@@ -1,21 +1,36 @@
 // Bundles the web app into www/dist: static files that load nothing from elsewhere.
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
+import { crates, notices, packages } from './licences.mjs';
+
 const www = fileURLToPath(new URL('.', import.meta.url));
 const root = `${www}../`;
 const dist = `${www}dist/`;
-const options = { bundle: true, format: 'esm', target: 'es2022', minify: true, legalComments: 'linked', logLevel: 'warning' };
+const options = { bundle: true, format: 'esm', target: 'es2022', minify: true, legalComments: 'none', logLevel: 'warning' };
+
+/** What the page never uses: codecs of a format that it does not open, 1.4 MB, and a picture that lights volumes, 55 kB. */
+const DOT = 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC';
+const UNUSED = {
+  name: 'unused',
+  setup(it) {
+    it.onLoad({ filter: /@niivue\/niivue\/build\/niivue\/index\.js$/ }, async ({ path }) => ({
+      contents: (await readFile(path, 'utf8')).replace(/data:image\/jpeg;base64,[A-Za-z0-9+/=]{20000,}/, DOT), loader: 'js',
+    }));
+    it.onResolve({ filter: /^numcodecs\// }, ({ path }) => ({ path, namespace: 'unused' }));
+    it.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: `throw new Error(${JSON.stringify(`${path} is not part of this page`)});\nexport default null;` }));
+  },
+};
 
 /** What each model is shown on, the model that the page opens first. */
 const SAMPLES = {
   'hippocampus.safetensors': {
-    scan: 'hippocampus/images/hippocampus_250.nii.gz', reference: 'hippocampus/labels/hippocampus_250.nii.gz', by: "Experts' labels",
+    scan: 'hippocampus/images/hippocampus_250.nii.gz', reference: 'hippocampus/labels/hippocampus_250.nii.gz', by: 'an expert',
   },
   'brain_regions.safetensors': {
-    scan: 'ixi-brain/images/IXI034.nii.gz', reference: 'ixi-brain/labels/IXI034.nii.gz', by: 'DLMUSE labels',
+    scan: 'ixi-brain/images/IXI034.nii.gz', reference: 'ixi-brain/labels/IXI034.nii.gz', by: 'DLMUSE',
   },
 };
 
@@ -23,9 +38,11 @@ const SAMPLES = {
 for (const name of await readdir(dist)) if (name !== '.gitignore') await rm(dist + name, { recursive: true });
 await mkdir(`${dist}models`);
 await mkdir(`${dist}samples`);
-await build({
+const { metafile } = await build({
   ...options,
-  entryPoints: { app: `${www}app/main.js`, bench: `${www}app/bench.js` },
+  plugins: [UNUSED],
+  metafile: true,
+  entryPoints: { app: `${www}app/main.js`, bench: `${www}app/bench.js`, 'surfaces-worker': `${www}app/viewer/surfaces-worker.js` },
   outdir: dist,
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
@@ -34,8 +51,16 @@ await build({
   alias: { 'unetr-wgpu': './unetr-wgpu/index.js' },
 });
 await cp(`${www}pkg`, `${dist}unetr-wgpu`, { recursive: true });
-for (const file of ['index.html', 'bench.html', 'style.css', 'icon.svg']) await cp(`${www}${file}`, dist + file);
+// File by file: the package finds its worker and its module beside itself.
+for (const name of (await readdir(`${dist}unetr-wgpu`)).filter((n) => n.endsWith('.js'))) {
+  const path = `${dist}unetr-wgpu/${name}`;
+  await writeFile(path, (await transform(await readFile(path, 'utf8'), { minify: true, format: 'esm', target: 'es2022' })).code);
+}
+for (const file of ['icon.svg', 'manifest.webmanifest']) await cp(`${www}${file}`, dist + file);
+for (const file of ['index.html', 'bench.html']) await writeFile(dist + file, (await readFile(www + file, 'utf8')).replace(/\n\s+/g, '\n'));
+await writeFile(`${dist}style.css`, (await transform(await readFile(`${www}style.css`, 'utf8'), { loader: 'css', minify: true })).code);
 await writeFile(`${dist}models/index.json`, JSON.stringify(await models()));
+await writeFile(`${dist}licences.txt`, notices([...crates('program'), ...crates('tab'), ...packages(Object.keys(metafile.inputs))]));
 await serviceWorker();
 
 /** Copies every model of the repository and its sample, and says what the page's list shows before one is loaded. */
@@ -46,9 +71,9 @@ async function models() {
   for (const file of files.sort((a, b) => rank(a) - rank(b))) {
     const bytes = await readFile(`${root}models/${file}`);
     const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE())));
-    const { name, version, licence } = JSON.parse(header.__metadata__.unetr);
+    const { name, version, licence, output } = JSON.parse(header.__metadata__.unetr);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    entries.push({ file, name, version, licence, bytes: bytes.length, sha256, sample: await sample(SAMPLES[file]) });
+    entries.push({ file, name, version, licence, bytes: bytes.length, sha256, labels: output.labels, sample: await sample(SAMPLES[file]) });
     await writeFile(`${dist}models/${file}`, bytes);
   }
   return entries;
@@ -63,14 +88,20 @@ async function sample(known) {
   return { scan, reference, by: known.by };
 }
 
-/** The worker that keeps the app; its version is the hash of all that it keeps. */
+/**
+ * The worker that keeps the app; its version is the hash of all that it keeps: what the page needs before it is used, and
+ * what it needs without a network. Models are kept by the package. Other models' samples, the
+ * benchmark and texts for people are fetched when they are first asked for.
+ */
 async function serviceWorker() {
   const names = (await readdir(dist, { recursive: true })).map((n) => n.replaceAll('\\', '/')).sort();
+  const [{ sample: first }] = JSON.parse(await readFile(`${dist}models/index.json`, 'utf8'));
+  const samples = Object.values(first ?? {});
   const files = ['./'];
   const hash = createHash('sha256');
   for (const name of names) {
-    // Models are kept by the package; the rest is for people.
-    if (/^models\/.*safetensors$|LICENSE|LEGAL|README|\.gitignore|\.d\.ts$/.test(name) || (await stat(dist + name)).isDirectory()) continue;
+    if (/^models\/.*safetensors$|LICENSE|THIRD-PARTY|README|\.gitignore|\.d\.ts$|^bench\.|(blosc|lz4|zstd)-|licences|package\.json$/.test(name) || (await stat(dist + name)).isDirectory()) continue;
+    if (name.startsWith('samples/') && !samples.includes(name)) continue;
     hash.update(name).update(await readFile(dist + name));
     if (name !== 'index.html') files.push(name);
   }

@@ -10,7 +10,8 @@ use super::outcome::Outcome;
 use super::scan::Scan;
 use super::segmenter::WebSegmenter;
 use super::watch::{Ticks, Watch};
-use crate::infer::{Prepared, RunState};
+use crate::infer::{Prepared, RunState, Segmentation};
+use crate::volume::LabelMap;
 
 /// A scan made ready to run. It outlives the device: what its run has reached is taken up by a segmenter on another.
 #[wasm_bindgen]
@@ -89,6 +90,19 @@ impl Plan {
         let result = segmenter.inner.run_observed(&self.prepared, &mut self.state, &mut watch).await;
         watch.check()?;
         Ok(Outcome::new(segmenter, self, result.map_err(WebError::from)?)?)
+    }
+
+    /// Files and numbers of labels, `(X, Y, Z)` with Z contiguous, in place of a run's; the record says if they were
+    /// `corrected` by hand.
+    pub fn amended(&mut self, segmenter: &WebSegmenter, labels: &[u8], corrected: bool) -> Result<Outcome, JsValue> {
+        let volume = &self.scan.study.volume;
+        let data = labels.iter().map(|&label| u16::from(label)).collect();
+        let labels = LabelMap::new(data, volume.dims, volume.affine).map_err(WebError::from)?;
+        if corrected {
+            self.prepared.warnings.push("the labels were corrected by hand after the run".to_owned());
+        }
+        let segmentation = Segmentation { labels, probabilities: None, logits: None };
+        Ok(Outcome::new(segmenter, self, segmentation)?)
     }
 
     /// Windows that a run of this plan need not compute again.

@@ -136,3 +136,22 @@ fn a_scan_of_the_user_is_served_under_the_address_it_prints() {
     assert!(String::from_utf8_lossy(&run.stderr).contains("no-such-scan.nii"), "{run:?}");
     assert_eq!(run.status.code(), Some(1));
 }
+
+#[test]
+fn a_folder_is_served_file_by_file_without_hidden_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inner = folder.path().join("series");
+    std::fs::create_dir(&inner).expect("made");
+    for (name, text) in [("b.dcm", "second"), ("a.dcm", "first"), (".hidden", "not")] {
+        std::fs::write(inner.join(name), text).expect("written");
+    }
+    let Some(server) = serve(&[folder.path().to_str().expect("text")]) else {
+        return;
+    };
+    let named: Vec<&str> = server.address.split("scan=").skip(1).map(|s| s.trim_end_matches('&')).collect();
+    assert_eq!(named.len(), 2, "{}", server.address);
+    for (path, text) in named.iter().zip(["first", "second"]) {
+        let (status, _, body) = get(&server, path);
+        assert_eq!((status, String::from_utf8_lossy(&body).as_ref()), (200, text));
+    }
+}

@@ -4,19 +4,21 @@ import { $, mib } from './format.js';
 
 const REPEATS = 7;
 
-/** Nodes summed by op, the slowest first. */
+/** Nodes summed by op, the slowest first. @param {import('unetr-wgpu').Benchmark['nodes']} nodes */
 function byOp(nodes) {
+  /** @type {Map<string, {op: string, ms: number | null, gflop: number, gb: number}>} */
   const ops = new Map();
   for (const { op, ms, gflop, gb } of nodes) {
     const sum = ops.get(op) ?? { op, ms: 0, gflop: 0, gb: 0 };
-    ops.set(op, { op, ms: ms === null ? null : sum.ms + ms, gflop: sum.gflop + gflop, gb: sum.gb + gb });
+    ops.set(op, { op, ms: ms === null || sum.ms === null ? null : sum.ms + ms, gflop: sum.gflop + gflop, gb: sum.gb + gb });
   }
-  return [...ops.values()].sort((a, b) => b.ms - a.ms);
+  return [...ops.values()].sort((a, b) => (b.ms ?? 0) - (a.ms ?? 0));
 }
 
+/** @param {any} report */
 function text({ browser, model, firstMs, firstParts, bench }) {
   const { device, windowMs, repeatsMs, peakBytes, copyGbs, fmaGflops } = bench;
-  const total = bench.nodes.reduce((sum, n) => sum + n.gflop, 0);
+  const total = bench.nodes.reduce((/** @type {number} */ sum, /** @type {{gflop: number}} */ n) => sum + n.gflop, 0);
   const lines = [
     `browser        ${browser}`,
     `adapter        ${device.name}${device.software ? ' (software: runs on the CPU)' : ''}`,
@@ -38,11 +40,12 @@ async function run() {
   $('run').disabled = true;
   try {
     const support = await checkSupport();
-    if (!support.webgpu) throw new Error(support.reason);
+    if (!support.webgpu) throw new Error(support.reason ?? '');
     const address = new URLSearchParams(location.search);
     const [listed] = await (await fetch('models/index.json')).json();
     const url = new URL(address.get('model') ?? `models/${listed.file}`, location.href);
-    const scan = await (await fetch('samples/hippocampus_250.nii.gz')).blob();
+    const scan = await (await fetch(listed.sample.scan)).blob();
+    /** @param {import('unetr-wgpu').Progress} progress */
     const onProgress = ({ phase, done, total }) => { $('report').textContent = `${phase} ${done}${total ? ` of ${total}` : ''}`; };
     const start = performance.now();
     // Nothing is kept, so that the download counts.
@@ -61,10 +64,11 @@ async function run() {
     $('report').textContent = text(report);
     $('copy').disabled = false;
     // For whoever runs this page by a script.
-    globalThis.measured = report;
+    Object.assign(globalThis, { measured: report });
   } catch (error) {
-    $('report').textContent = error.message;
-    globalThis.measured = { error: error.message };
+    const { message } = /** @type {Error} */ (error);
+    $('report').textContent = message;
+    Object.assign(globalThis, { measured: { error: message } });
   } finally {
     $('run').disabled = false;
   }

@@ -1,21 +1,23 @@
 import { clearModels, listModels, selfTest } from 'unetr-wgpu';
-
-const $ = (id) => document.getElementById(id);
-const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+import { $, mib, plural } from './format.js';
 
 /** The dialog that says what this browser gives, and whether it computes right. */
 export class Diagnostics {
+  /** @type {string[]} */
   #lines = [];
+  /** @type {string[]} */
   #tested = [];
+  /** @type {AbortController | null} */
   #running = null;
 
+  /** @param {import('unetr-wgpu').Support} support */
   constructor(support) {
     const { adapter, limits } = support;
     this.#lines = [
       `browser    ${navigator.userAgent}`,
       `WebGPU     ${support.webgpu ? 'yes' : `no: ${support.reason}`}`,
     ];
-    if (adapter) {
+    if (adapter && limits) {
       this.#lines.push(
         `adapter    ${adapter.name}${support.software ? ' (software: runs on the CPU)' : ''}`,
         `vendor     ${adapter.vendor} ${adapter.architecture}`,
@@ -29,17 +31,24 @@ export class Diagnostics {
     $('copy').addEventListener('click', () => navigator.clipboard.writeText($('diagnostics-text').textContent).then(() => {
       $('copy').textContent = 'Copied';
       setTimeout(() => { $('copy').textContent = 'Copy'; }, 1500);
-    }, () => getSelection().selectAllChildren($('diagnostics-text'))));
+    }, () => getSelection()?.selectAllChildren($('diagnostics-text'))));
     $('clear-models').addEventListener('click', async () => {
       await clearModels();
       await this.#kept();
     });
-    $('close').addEventListener('click', () => $('diagnostics').close());
     $('diagnostics').addEventListener('close', () => this.#running?.abort());
   }
 
-  /** A line about the last run. */
-  note(name, text) {
+  /** What the last run tells. @param {import('unetr-wgpu').SegmentationResult} result */
+  ran({ timings, plan, device, windowMs, wasmBytes }) {
+    this.#note('window', `${windowMs.toFixed(0)} ms of ${plan.roi.join(' × ')}`);
+    this.#note('last run', `${plural(plan.windows, 'window')} in ${(timings.totalMs / 1000).toFixed(1)} s on ${device.name}`);
+    this.#note('parts', Object.entries(timings).map(([name, ms]) => `${name.replace(/Ms$/, '')} ${ms.toFixed(0)} ms`).join(', '));
+    this.#note('memory', `${mib(plan.memory.total)} on the GPU, ${mib(wasmBytes)} of WebAssembly`);
+  }
+
+  /** @param {string} name @param {string} text */
+  #note(name, text) {
     this.#lines = this.#lines.filter((line) => !line.startsWith(name));
     this.#lines.push(`${name.padEnd(10)} ${text}`);
   }
@@ -57,7 +66,7 @@ export class Diagnostics {
   async #kept() {
     const models = await listModels();
     const bytes = models.reduce((sum, m) => sum + m.bytes, 0);
-    $('kept').textContent = models.length ? `${models.length} model(s) kept in this browser, ${mib(bytes)}.` : 'No models are kept in this browser.';
+    $('kept-models').textContent = models.length ? `${plural(models.length, 'model')} kept in this browser, ${mib(bytes)}.` : 'No models are kept in this browser.';
     $('clear-models').disabled = models.length === 0;
   }
 
@@ -79,7 +88,8 @@ export class Diagnostics {
         this.#tested.push(...k.failures.map((f) => `         ${f}`));
       }
     } catch (error) {
-      this.#tested = error.code === 'aborted' ? [] : ['', `self-test  ${error.message}`];
+      const { code, message } = /** @type {any} */ (error);
+      this.#tested = code === 'aborted' ? [] : ['', `self-test  ${message}`];
     } finally {
       this.#running = null;
       $('self-test').disabled = false;

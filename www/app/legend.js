@@ -1,67 +1,59 @@
-import { $, make, words } from './format.js';
+// The table of labels: volumes, what is shown, and the scores of a comparison in the same rows.
+import { $, make, swatch, words } from './format.js';
 
-function swatch(color) {
-  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('class', 'swatch');
-  const square = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
-  for (const [key, v] of Object.entries({ width: 14, height: 14, fill: color })) square.setAttribute(key, v);
-  svg.append(square);
-  return svg;
-}
+/** @param {number | null | undefined} value @param {number} n */
+const digits = (value, n) => (value === null || value === undefined ? '–' : value.toFixed(n));
 
-/** The table of labels with their volumes; `isolate(value or null)` is called when one is to be shown alone. */
-export class Legend {
-  #alone = null;
-  #isolate;
-
-  constructor(isolate) {
-    this.#isolate = isolate;
-  }
-
-  show({ labelTable, statistics }) {
-    this.#alone = null;
-    $('legend').replaceChildren(...labelTable.map((label) => this.#row(label, statistics.find((s) => s.value === label.value))));
-  }
-
-  #row({ value, name, color }, numbers) {
+/**
+ * @param {import('./state.js').State} state
+ * @param {{isolate: (value: number) => void, opacity: (value: number, opacity: number) => void}} actions
+ */
+export function renderLegend({ result, comparison, alone, opacities, view }, { isolate, opacity }) {
+  if (!result) return;
+  const table = $('legend-table');
+  table.classList.toggle('compared', comparison !== null);
+  const total = result.statistics.reduce((sum, s) => sum + s.volume_ml, 0);
+  $('legend').replaceChildren(...result.table.map(({ value, name, color }) => {
+    const numbers = result.statistics.find((s) => s.value === value);
+    const scores = comparison?.labels.find((l) => l.value === value);
     const row = make('tr');
     row.dataset.value = value;
-    const label = row.insertCell();
-    label.append(swatch(color), words(name));
+    row.classList.toggle('dimmed', alone !== null && alone !== value);
+    const label = make('span', { className: 'legend-name' }, swatch(color), make('span', { className: 'label', textContent: words(name) }));
     if (numbers?.touches_border) {
-      label.append(make('span', { className: 'facts', textContent: ' at the edge', title: 'Touches the border of the scan: it may go on outside.' }));
+      label.lastChild.append(make('span', { className: 'facts', textContent: ' at the edge', title: 'Touches the border of the scan: it may go on outside.' }));
     }
-    const volume = row.insertCell();
-    volume.className = 'number';
-    volume.textContent = (numbers?.volume_ml ?? 0).toFixed(2);
-    const only = make('button', { type: 'button', textContent: 'only', ariaPressed: 'false', ariaLabel: `Show only ${words(name)}` });
-    only.disabled = !numbers?.voxels;
-    only.addEventListener('click', () => this.#toggle(value));
-    row.insertCell().append(only);
+    row.append(make('th', { scope: 'row' }, label), make('td', { className: 'number ml', textContent: digits(numbers?.volume_ml ?? 0, 2) }));
+    if (comparison) {
+      row.append(
+        make('td', { className: 'number', textContent: digits(scores?.truth_ml, 2) }),
+        make('td', { className: 'number dice', textContent: digits(scores?.dice, 3), title: scores && scores.presence !== 'both' ? scores.presence : '' }),
+        make('td', { className: 'number', textContent: digits(scores?.hd95_mm, 1) }),
+      );
+    }
+    const only = make('button', {
+      type: 'button', className: 'only', textContent: 'Isolate', ariaPressed: String(alone === value), ariaLabel: `Isolate ${words(name)}`, disabled: !numbers?.voxels,
+    });
+    only.addEventListener('click', () => isolate(value));
+    const slider = make('input', { type: 'range', min: '0', max: '1', step: '0.05', value: String(opacities[value] ?? 1), ariaLabel: `Opacity of ${words(name)}`, className: 'opacity' });
+    slider.addEventListener('input', () => opacity(value, Number(slider.value)));
+    row.append(make('td', { className: 'actions' }, slider, only));
     return row;
+  }));
+  $('legend-total').textContent = result.table.length > 1 ? `All labels ${total.toFixed(2)} ml` : '';
+  $('comparison').hidden = comparison === null;
+  if (comparison) {
+    $('comparison-of').textContent = `Compared with ${comparison.name}, drawn as a dashed line.`;
+    $('comparison-warnings').textContent = comparison.warnings.join(' ');
   }
-
-  #toggle(value) {
-    this.#alone = this.#alone === value ? null : value;
-    for (const row of $('legend').rows) {
-      const own = Number(row.dataset.value) === this.#alone;
-      row.classList.toggle('dimmed', this.#alone !== null && !own);
-      row.querySelector('button').ariaPressed = String(own);
-    }
-    this.#isolate(this.#alone);
-  }
+  $('pen').replaceChildren(...result.table.map(({ value, name }) => make('option', { value: String(value), textContent: words(name), selected: value === view.pen })));
 }
 
-const digits = (value, n) => (value === null ? '–' : value.toFixed(n));
-
-/** The table of a comparison with a reference. */
-export function showComparison({ labels, warnings }, name) {
-  $('comparison-of').textContent = `Against ${name}`;
-  $('comparison-rows').replaceChildren(...labels.map((l) => make('tr', { title: l.presence === 'both' ? '' : l.presence },
-    make('td', { textContent: words(l.name) }),
-    make('td', { className: 'number', textContent: digits(l.dice, 3) }),
-    make('td', { className: 'number', textContent: digits(l.hd95_mm, 2) }),
-    make('td', { className: 'number', textContent: l.truth_ml.toFixed(2) }))));
-  $('comparison-warnings').textContent = warnings.join(' ');
-  $('comparison').hidden = false;
+/** The opacities alone, so that a slider that is being drawn is not replaced. @param {import('./state.js').State} state */
+export function renderOpacities({ opacities }) {
+  for (const row of $('legend').rows) {
+    const slider = row.querySelector('.opacity');
+    const value = String(opacities[Number(row.dataset.value)] ?? 1);
+    if (slider.value !== value) slider.value = value;
+  }
 }

@@ -18,7 +18,7 @@ export async function keepOffline() {
   }
 }
 
-/** A newer page: shown when the user wants it, so that no result is lost. */
+/** A newer page: shown when the user wants it, so that no result is lost. @param {ServiceWorker} coming */
 function offer(coming) {
   if (!navigator.serviceWorker.controller) return;
   $('update').hidden = false;

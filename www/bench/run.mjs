@@ -6,7 +6,7 @@
 // `scripts/export_onnx.py MODEL.safetensors MODEL.onnx` writes a model's network as ONNX; `npm --prefix www install --no-save
 // onnxruntime-web` installs the runtime. Build with `scripts/web` (not `--quick`) and `cargo build --release` before.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 

@@ -215,6 +215,12 @@ export class SegmentationResult {
   statisticsJson(): string;
 }
 
+/** What a result has without a run. */
+export type AmendedResult = Pick<
+  SegmentationResult,
+  'labels' | 'dims' | 'affine' | 'statistics' | 'labelTable' | 'warnings' | 'provenance' | 'toNifti' | 'statisticsCsv' | 'statisticsJson'
+>;
+
 export interface Benchmark {
   /** Lower median of the repeats. */
   windowMs: number;
@@ -262,6 +268,13 @@ export interface Segmenter {
   segment(
     scan: Scan, options?: RunOptions & SeriesOptions & { overlap?: number; onLabels?: (part: LabelBox) => void },
   ): Promise<SegmentationResult>;
+  /**
+   * Labels that were changed by hand, `(X, Y, Z)` with Z contiguous on the grid of their scan, with the files, statistics and
+   * record of a result. The record says that they were corrected, unless `corrected` is false.
+   */
+  amend(
+    scan: Scan, labels: Uint8Array, options?: SeriesOptions & { overlap?: number; corrected?: boolean; signal?: AbortSignal },
+  ): Promise<AmendedResult>;
   /** A result against a label file of an expert on the same grid, by MONAI's measures. */
   compare(
     result: Pick<SegmentationResult, 'labels' | 'dims' | 'affine'>, reference: Blob | ArrayBuffer | Uint8Array, options?: { signal?: AbortSignal },

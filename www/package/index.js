@@ -174,6 +174,11 @@ class Segmenter {
     return this.#ask({ type: 'bench', repeats }, { signal });
   }
 
+  async amend(scan, labels, options) {
+    const { overlap, series, corrected = true, signal } = checked('amend', options);
+    return new SegmentationResult(await this.#ask({ type: 'amend', input: scanInput(scan, series), overlap, labels, corrected }, { signal }));
+  }
+
   async compare({ labels, dims, affine }, reference, options) {
     const { signal } = checked('compare', options);
     const { files } = scanInput(reference);

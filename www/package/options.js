@@ -8,6 +8,7 @@ const KNOWN = {
   compile: RUN,
   plan: ['overlap', 'series', 'measure', ...RUN],
   segment: ['overlap', 'series', 'onLabels', ...RUN],
+  amend: ['overlap', 'series', 'corrected', 'signal'],
   compare: ['signal'],
   benchmark: ['repeats', 'signal'],
   importCheckpoint: ['package', 'prefix', 'sha256', ...RUN, ...ASSETS],

@@ -9,6 +9,15 @@ function no(reason) {
   return { webgpu: false, shaderF16: false, software: false, adapter: null, limits: null, reason };
 }
 
+/** What to do in a browser that has none. */
+function withoutGpu(agent) {
+  if (/firefox/i.test(agent)) {
+    return 'WebGPU is off in this Firefox. Update it, or switch it on: open about:config and set dom.webgpu.enabled to true. Or use a current Chrome or Edge.';
+  }
+  if (/safari/i.test(agent) && !/chrom/i.test(agent)) return 'This Safari has no WebGPU. Update macOS or iOS (Safari 26 has it), or use a current Chrome or Edge.';
+  return 'This browser has no WebGPU. Use a current Chrome, Edge, Firefox or Safari.';
+}
+
 /** Asks the browser for an adapter; loads nothing and never throws. */
 export async function checkSupport() {
   if (globalThis.isSecureContext === false) {
@@ -19,7 +28,7 @@ export async function checkSupport() {
     return no('This is no browser, and there is no WebGPU here. Use this package in a page or a worker, and the program `unetr` elsewhere.');
   }
   if (!gpu) {
-    return no('This browser has no WebGPU. Use a current Chrome, Edge, Firefox or Safari.');
+    return no(withoutGpu(globalThis.navigator?.userAgent ?? ''));
   }
   let adapter;
   try {

@@ -1,7 +1,7 @@
 // The worker: one device and the models on it. Answers one request after the other and hears cancellations in between;
 // downloads and compilers run beside whatever is being answered.
 //
-// in:  {id, type, model, ...}   load | unload | compile | plan | segment | compare | bench | import | nifti | selfTest;
+// in:  {id, type, model, ...}   load | unload | compile | plan | segment | amend | compare | bench | import | nifti | selfTest;
 //      {type: 'cancel', id}
 // out: {id, progress} | {id, part} | {id, value} | {id, error: {code, message}} | {fault: {code, message}}
 import init, { Scan, onPanic } from './unetr_wgpu.js';
@@ -169,15 +169,8 @@ const HANDLERS = {
     const windowMs = used.windowMs ?? run.inferMs / run.plan.windows;
     try {
       const value = {
-        labels: outcome.labels(),
-        dims: Array.from(outcome.dims()),
-        affine: rows(outcome.affine()),
-        statistics: outcome.statistics(),
-        statisticsCsv: outcome.statisticsCsv(),
-        statisticsJson: outcome.statisticsJson(),
+        ...described(outcome),
         labelTable: used.segmenter.labelTable(),
-        provenance: { ...outcome.provenance(), started: new Date(performance.timeOrigin + start).toISOString() },
-        nifti: outcome.toNifti(),
         plan: timed(run.plan, windowMs),
         windowMs,
         warnings: [...run.plan.warnings, ...run.warnings],
@@ -188,12 +181,28 @@ const HANDLERS = {
       };
       value.timings.postprocessMs = performance.now() - inferred;
       value.timings.totalMs = performance.now() - start;
+      value.provenance.started = new Date(performance.timeOrigin + start).toISOString();
       value.provenance.seconds = value.timings.totalMs / 1000;
       progress('postprocess', 1, 1);
       return { value, transfer: [value.labels.buffer, value.nifti.buffer] };
     } finally {
       release(outcome);
     }
+  },
+
+  async amend({ model: id, input, overlap, labels, corrected }) {
+    return model(id).use(async ({ segmenter }) => {
+      const plan = segmenter.prepare(await read(input), overlap ?? undefined);
+      let outcome;
+      try {
+        outcome = plan.amended(segmenter, labels, corrected);
+        const value = { ...described(outcome), labelTable: segmenter.labelTable(), warnings: plan.report().warnings };
+        return { value, transfer: [value.labels.buffer, value.nifti.buffer] };
+      } finally {
+        release(outcome);
+        release(plan);
+      }
+    });
   },
 
   async compare({ model: id, labels, dims, affine, truth }) {
@@ -236,6 +245,20 @@ const HANDLERS = {
     return { value: { ok: kernels.every((k) => k.ok), kernels, device: held.report() } };
   },
 };
+
+/** What JavaScript is told of an outcome. */
+function described(outcome) {
+  return {
+    labels: outcome.labels(),
+    dims: Array.from(outcome.dims()),
+    affine: rows(outcome.affine()),
+    statistics: outcome.statistics(),
+    statisticsCsv: outcome.statisticsCsv(),
+    statisticsJson: outcome.statisticsJson(),
+    provenance: outcome.provenance(),
+    nifti: outcome.toNifti(),
+  };
+}
 
 function timed(plan, windowMs) {
   return { ...plan, windowMs, estimatedMs: windowMs === null ? null : windowMs * plan.windows };

@@ -63,10 +63,10 @@ before(async () => {
   const [packed] = JSON.parse(npm(`${root}www/pkg`, 'pack', '--json', '--pack-destination', folder));
   tarball = `${folder}/${packed.filename}`;
   const names = packed.files.map((f) => f.path);
-  for (const name of ['index.js', 'index.d.ts', 'worker.js', 'unetr_wgpu_bg.wasm', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'package.json']) {
+  for (const name of ['index.js', 'index.d.ts', 'worker.js', 'unetr_wgpu_bg.wasm', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'THIRD-PARTY.txt', 'package.json']) {
     assert.ok(names.includes(name), `${name} is in the tarball`);
   }
-  assert.ok(names.every((n) => /\.(js|d\.ts|wasm|md|json)$|^LICENSE/.test(n)), String(names));
+  assert.ok(names.every((n) => /\.(js|d\.ts|wasm|md|json)$|^LICENSE|^THIRD-PARTY/.test(n)), String(names));
   browser = await launch();
 });
 

@@ -30,11 +30,13 @@ export const SHA256 = SHIPPED.sha256;
 /** Call once per file. Gives an object whose `server` and `browser` live as long as the file's tests. */
 export function pages() {
   const shared = {};
-  before(async () => {
+  // A file's own preparations do not wait for these by themselves.
+  shared.started = (async () => {
     mkdirSync(out, { recursive: true });
     shared.server = await serve();
     shared.browser = await launch();
-  });
+  })();
+  before(() => shared.started);
   after(async () => {
     await shared.browser?.close();
     shared.server?.close();
@@ -80,9 +82,9 @@ export function script(body, argument = {}) {
   })(${JSON.stringify({ MODEL, SHA256, SCANS, ROI, ...argument })})`;
 }
 
-/** The native program's labels. */
+/** The native program's labels of a scan of the repository's, or at this path. */
 export function native(name, ...options) {
-  const image = `${root}tests/data/${name}`;
+  const image = name.startsWith('/') ? name : `${root}tests/data/${name}`;
   const path = `${out}${name.split('/').pop().replace(/(\.nii\.gz)?$/, '.nii.gz')}`;
   execFileSync(unetr, ['segment', image, '-m', `${root}models/hippocampus.safetensors`, '-o', path, '--force', ...options], { stdio: 'pipe' });
   return labels(readFileSync(path));

@@ -1,8 +1,8 @@
 // Scans of several files in the tab: DICOM series against the native program's labels, pairs, and the app from files to labels.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { saved } from './app.mjs';
 import { open } from './browser.mjs';
 import { labels, zContiguous } from './nifti.mjs';
 import { native, pages, root } from './page.mjs';
@@ -77,18 +77,18 @@ test('the app shows and segments the files of a series', LONG, async () => {
   await page.locator('#segment:enabled').waitFor(LONG);
   await page.waitForFunction(() => document.querySelector('#scan-name').textContent !== '…');
   await page.setInputFiles('#folder-input', `${root}tests/data/${SERIES}`);
-  await page.waitForFunction(() => / and 31 more$/.test(document.querySelector('#scan-name').textContent), null, LONG);
+  await page.waitForFunction(() => /^hippocampus \(32 files\)$/.test(document.querySelector('#scan-name').textContent), null, LONG);
   assert.match(await page.textContent('#scan-facts'), /35 × 51 × 32 voxels of 1 × 1 × 1 mm/);
   await page.click('#segment');
   await page.locator('#result').waitFor(LONG);
   assert.equal(await page.textContent('#message'), '');
   // The crosshair goes to the largest label, in the patient's coordinates, over a voxel of the scan.
   await page.waitForFunction(() => /^-\d+\.\d, -\d+\.\d, \d+\.\d mm +\d+ +\w/.test(document.querySelector('#location').textContent), null, LONG);
-  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save-labels')]);
-  assert.equal(download.suggestedFilename(), 'hippocampus_labels.nii.gz');
-  const saved = labels(readFileSync(await download.path()));
+  const file = await saved(page, '#save-labels');
+  assert.equal(file.name, 'hippocampus_labels.nii.gz');
+  const written = labels(file.bytes);
   const want = native(SERIES);
-  const equal = want.data.reduce((n, v, i) => n + (v === saved.data[i]), 0) / want.data.length;
+  const equal = want.data.reduce((n, v, i) => n + (v === written.data[i]), 0) / want.data.length;
   assert.ok(equal >= 0.9999, `${equal}`);
   assert.deepEqual(problems, []);
   await context.close();

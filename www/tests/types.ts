@@ -20,6 +20,8 @@ export async function segment(file: File, signal: AbortSignal): Promise<Blob> {
     console.log(nifti.byteLength, doubts[0]);
     const onLabels = ({ begin, extent, labels }: LabelBox): void => console.log(begin[0], extent[0], labels.length);
     const result: SegmentationResult = await segmenter.segment([file], { overlap: 0.5, signal, onProgress, onLabels });
+    const amended = await segmenter.amend([file], result.labels, { corrected: false, signal });
+    console.log(amended.statisticsCsv(), amended.statistics[0]?.voxels);
     const { labels: [row] } = await segmenter.compare(result, file);
     console.log(row?.dice ?? Number.NaN, plan.estimatedMs ?? 0);
     console.log(plan.windows, plan.memory.total, result.labels.length, result.statistics[0]?.volume_ml, result.labelTable[0]?.color);

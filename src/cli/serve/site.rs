@@ -13,8 +13,8 @@ static APP: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/app.rs"));
 
 /// As in the app's page, and against being framed, which only a header can say.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self' data: blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
-    frame-ancestors 'none'";
+    img-src 'self' data: blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
 
 /// What a browser asks.
 pub(super) struct Question<'a> {
@@ -145,6 +145,7 @@ fn common(name: &str) -> Vec<(&'static str, String)> {
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
         "wasm" => "application/wasm",
         "txt" | "md" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",

@@ -83,6 +83,7 @@ test('plain voxels give what their file gives, and plans come before runs', asyn
     const again = await segmenter.plan(scan, { measure: true });
     const second = performance.now() - start;
     const result = await segmenter.segment(scan);
+    const amended = await segmenter.amend(scan, result.labels.map((l, i) => (i < 5 ? 1 : Math.min(l, 1))));
     // A benchmark that is stopped lets the next request in.
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 1000);
@@ -91,7 +92,8 @@ test('plain voxels give what their file gives, and plans come before runs', asyn
     await segmenter.plan(scan);
     const waited = performance.now() - asked;
     segmenter.dispose();
-    return { stopped, waited, unmeasured, plan, phases: [...new Set(phases)], again, second, inferMs: result.timings.inferMs, dims: result.dims, affine: result.affine, length: result.labels.length };
+    const corrected = { statistics: amended.statistics, counted: amended.labels.reduce((n, l) => n + Number(l === 1), 0), record: JSON.stringify(amended.provenance), file: amended.toNifti().length };
+    return { corrected, stopped, waited, unmeasured, plan, phases: [...new Set(phases)], again, second, inferMs: result.timings.inferMs, dims: result.dims, affine: result.affine, length: result.labels.length };
   });
   assert.equal(got.plan.windows, 1);
   assert.ok(got.plan.memory.total > got.plan.memory.weights && got.plan.memory.weights >= SHIPPED.bytes / 3);
@@ -103,6 +105,9 @@ test('plain voxels give what their file gives, and plans come before runs', asyn
   assert.deepEqual(got.dims, ROI.map((n, axis) => n - axis - 2));
   assert.equal(got.length, got.dims.reduce((a, b) => a * b));
   assert.deepEqual(got.affine[3], [0, 0, 0, 1]);
+  assert.deepEqual(got.corrected.statistics.slice(0, 2).map((s) => s.voxels), [got.corrected.counted, 0], 'corrected labels are counted anew');
+  assert.match(got.corrected.record, /corrected by hand/);
+  assert.ok(got.corrected.file > 352);
   assert.equal(got.stopped, 'aborted');
   assert.ok(got.waited < 500 * got.plan.windowMs, `the benchmark went on for ${got.waited} ms`);
 });

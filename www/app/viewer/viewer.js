@@ -1,0 +1,409 @@
+// The scan in three planes and in 3-D, with labels over it: NiiVue draws the voxels, `overlay.js` what is written over them.
+import { DRAG_MODE, NVImage, NVMesh, Niivue, PEN_TYPE, SLICE_TYPE } from '@niivue/niivue';
+import { rgb } from '../format.js';
+import { LabelLayer } from './label-layer.js';
+import { drawOverlay, tilesOf } from './overlay.js';
+import { PLANES, planeName, tiles } from './tiles.js';
+import { fittingWindow } from './window.js';
+
+/** @type {Record<string, [number, number, number]>} */
+const STEPS = {
+  ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowDown: [0, -1, 0], ArrowUp: [0, 1, 0], PageDown: [0, 0, -1], PageUp: [0, 0, 1],
+};
+/** What a drag with the left button does, for each tool. @type {Record<string, number>} */
+const DRAGS = {
+  crosshair: DRAG_MODE.crosshair, brush: DRAG_MODE.crosshair, eraser: DRAG_MODE.crosshair,
+  window: DRAG_MODE.windowing, pan: DRAG_MODE.pan, distance: DRAG_MODE.measurement,
+};
+/** Depth, azimuth and elevation of the plane that cuts the scan open in 3-D. */
+const CUT = [0.02, 110, 10];
+const NO_CUT = [2, 0, 0];
+
+/**
+ * @typedef {import('../state.js').View} View
+ * @typedef {import('unetr-wgpu').Label} Label
+ * @typedef {{at: (voxel: [number, number, number]) => number}} Grid
+ *
+ * @typedef {object} Hooks
+ * @property {(mm: number[], value: number | undefined, label: number) => void} onPlace
+ * @property {(window: {level: number, width: number}) => void} onWindow the user has changed it by dragging
+ * @property {(zoom: number) => void} onZoom
+ * @property {(plane: 'axial' | 'coronal' | 'sagittal' | 'volume') => void} onEnlarge a view was clicked twice
+ * @property {(undoable: boolean) => void} onEdit labels were changed by brush, eraser or undo
+ */
+
+export class Viewer {
+  /** @type {any} */
+  #nv;
+  /** @type {HTMLCanvasElement} */
+  #over;
+  /** @type {Hooks} */
+  #hooks;
+  /** @type {LabelLayer} */
+  #labels;
+  /** @type {View | null} */
+  #view = null;
+  /** @type {Label[]} */
+  #table = [];
+  /** @type {(value: number) => number} */
+  #visible = () => 1;
+  /** @type {{at: Grid['at'], table: Label[]} | null} */
+  #reference = null;
+  /** @type {{value: number, mesh: any}[]} */
+  #meshes = [];
+  /** What is slow to read does not take the place of something later. */
+  #scans = 0;
+  #strokes = 0;
+  /** A frame in which the grey window is to be applied. @type {number | null} */
+  #windowing = null;
+
+  /** @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} over @param {Hooks} hooks */
+  static async create(canvas, over, hooks) {
+    const viewer = new Viewer();
+    viewer.#over = over;
+    viewer.#hooks = hooks;
+    const nv = new Niivue({
+      backColor: [0, 0, 0, 1],
+      crosshairWidth: 0,
+      show3Dcrosshair: false,
+      isOrientationTextVisible: false,
+      dragAndDropEnabled: false,
+      isColorbar: false,
+      isRadiologicalConvention: true,
+      meshThicknessOn2D: 0,
+      loadingText: '',
+      rulerColor: [1, 0.89, 0.54, 1],
+      measureLineColor: [1, 0.89, 0.54, 1],
+      measureTextColor: [1, 0.89, 0.54, 1],
+      penType: PEN_TYPE.PEN,
+      maxDrawUndoBitmaps: 16,
+      logLevel: 'error',
+    });
+    viewer.#nv = nv;
+    viewer.#labels = new LabelLayer(nv);
+    nv.onLocationChange = () => viewer.#place();
+    nv.onIntensityChange = () => viewer.#windowed();
+    nv.onDrawingChanged = (/** @type {string} */ action) => viewer.#drawn(action);
+    // Its own letters would do other things than the page's at the same time.
+    nv.keyDownListener = () => {};
+    nv.keyUpListener = () => {};
+    viewer.#wrap();
+    await nv.attachToCanvas(canvas);
+    viewer.#listen(canvas);
+    return viewer;
+  }
+
+  /** What NiiVue draws is followed by what lies over it; in 3-D the scan is drawn only where it is asked for. */
+  #wrap() {
+    const nv = this.#nv;
+    const { drawScene, drawImage3D, windowingHandler } = Niivue.prototype;
+    nv.drawScene = () => {
+      drawScene.call(nv);
+      this.#write();
+    };
+    nv.drawImage3D = (/** @type {any[]} */ ...all) => {
+      if (this.#meshes.length > 0 && this.#view?.solid === 'surfaces') return;
+      const { drawOpacity } = nv;
+      // Labels are surfaces there.
+      if (this.#meshes.length > 0) nv.drawOpacity = 0;
+      drawImage3D.apply(nv, /** @type {any} */ (all));
+      nv.drawOpacity = drawOpacity;
+    };
+    nv.windowingHandler = (/** @type {any[]} */ ...all) => {
+      windowingHandler.apply(nv, /** @type {any} */ (all));
+      this.#windowed();
+    };
+  }
+
+  /** @param {HTMLCanvasElement} canvas */
+  #listen(canvas) {
+    const nv = this.#nv;
+    canvas.addEventListener('keydown', (event) => {
+      const step = STEPS[event.key];
+      if (!step || event.ctrlKey || event.metaKey || event.altKey || nv.volumes.length === 0) return;
+      event.preventDefault();
+      const [x, y, z] = step;
+      // Right is where the picture shows it.
+      nv.moveCrosshairInVox(this.#view?.radiological ? -x : x, y, z);
+    });
+    // NiiVue would put back the window.
+    canvas.addEventListener('dblclick', (event) => {
+      event.stopImmediatePropagation();
+      const { left, top } = canvas.getBoundingClientRect();
+      const tile = nv.tileIndex((event.clientX - left) * nv.uiData.dpr, (event.clientY - top) * nv.uiData.dpr);
+      const slice = nv.screenSlices[tile];
+      if (slice) this.#hooks.onEnlarge(planeName(slice.axCorSag));
+    }, { capture: true });
+    canvas.addEventListener('wheel', (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      this.#hooks.onZoom(nv.scene.pan2Dxyzmm[3] * 1.0015 ** -event.deltaY);
+    }, { capture: true, passive: false });
+    new ResizeObserver(() => { if (this.#view) this.#arrange(this.#view); }).observe(canvas);
+  }
+
+  /** @param {string} action */
+  #drawn(action) {
+    if (!this.#labels.shown || (action !== 'draw' && action !== 'undo')) return;
+    this.#strokes += action === 'draw' ? 1 : -1;
+    this.#hooks.onEdit(this.#strokes > 0);
+  }
+
+  #place() {
+    const [volume] = this.#nv.volumes;
+    if (!volume) return;
+    const voxel = this.#nv.frac2vox(this.#nv.scene.crosshairPos);
+    const mm = Array.from(this.#nv.frac2mm(this.#nv.scene.crosshairPos, 0, true)).slice(0, 3).map(Number);
+    const value = volume.getValue(voxel[0], voxel[1], voxel[2], volume.frame4D);
+    this.#hooks.onPlace(mm, value, this.#labels.at(voxel));
+  }
+
+  #windowed() {
+    const { cal_min: low, cal_max: high } = this.#nv.volumes[0] ?? {};
+    if (low === undefined) return;
+    this.#hooks.onWindow({ level: (low + high) / 2, width: high - low });
+  }
+
+  /** The scan that is shown. */
+  get volume() {
+    return this.#nv.volumes[0] ?? null;
+  }
+
+  /** Everything that the page says of the picture. @param {View} view */
+  set view(view) {
+    const nv = this.#nv;
+    const before = this.#view;
+    this.#view = view;
+    if (view.layout !== before?.layout || view.large !== before.large) this.#arrange(view);
+    nv.opts.isRadiologicalConvention = view.radiological;
+    nv.setMouseEventConfig({
+      leftButton: { primary: DRAGS[view.tool], withShift: DRAG_MODE.pan, withCtrl: DRAG_MODE.windowing }, rightButton: DRAG_MODE.windowing, centerButton: DRAG_MODE.pan,
+    });
+    nv.setTouchEventConfig({ singleTouch: DRAGS[view.tool], doubleTouch: DRAG_MODE.pan });
+    const drawing = this.#labels.shown && (view.tool === 'brush' || view.tool === 'eraser');
+    if (drawing !== nv.opts.drawingEnabled) nv.setDrawingEnabled(drawing);
+    nv.opts.penValue = view.tool === 'eraser' ? 0 : view.pen;
+    nv.opts.penSize = view.brush;
+    nv.drawOpacity = view.labels && !view.outline ? view.labelOpacity : 0;
+    if (nv.volumes[0]) nv.volumes[0].opacity = view.scanOpacity;
+    if (view.zoom !== nv.scene.pan2Dxyzmm[3]) this.#zoom(view.zoom);
+    if (view.solid !== before?.solid) nv.setClipPlane(view.solid === 'cut' ? CUT : NO_CUT);
+    if (view.window && (view.window.level !== before?.window?.level || view.window.width !== before?.window?.width)) this.#setWindow(view.window);
+    nv.drawScene();
+  }
+
+  /** @param {View} view */
+  #arrange({ layout, large }) {
+    const nv = this.#nv;
+    if (layout === 'all') {
+      nv.opts.sliceType = SLICE_TYPE.MULTIPLANAR;
+      nv.customLayout = tiles(large, nv.canvas.clientWidth > nv.canvas.clientHeight);
+    } else {
+      nv.customLayout = null;
+      nv.opts.sliceType = PLANES[layout];
+    }
+    nv.drawScene();
+  }
+
+  /** What lies under the crosshair stays where it is. @param {number} zoom */
+  #zoom(zoom) {
+    const { scene } = this.#nv;
+    const change = scene.pan2Dxyzmm[3] - zoom;
+    scene.pan2Dxyzmm[3] = zoom;
+    if (zoom === 1) {
+      scene.pan2Dxyzmm.fill(0, 0, 3);
+      return;
+    }
+    const mm = this.#nv.frac2mm(scene.crosshairPos);
+    for (let a = 0; a < 3; a += 1) scene.pan2Dxyzmm[a] += change * mm[a];
+  }
+
+  /** At most once a frame: the whole scan is put through its colours again. @param {{level: number, width: number}} window */
+  #setWindow({ level, width }) {
+    const [volume] = this.#nv.volumes;
+    if (!volume) return;
+    const [low, high] = [level - width / 2, level + width / 2];
+    if (volume.cal_min === low && volume.cal_max === high) return;
+    volume.cal_min = low;
+    volume.cal_max = high;
+    if (this.#windowing !== null) cancelAnimationFrame(this.#windowing);
+    this.#windowing = requestAnimationFrame(() => {
+      this.#windowing = null;
+      if (this.#nv.volumes.length === 0) return;
+      this.#nv.refreshLayers(this.#nv.volumes[0], 0);
+      this.#nv.drawScene();
+    });
+  }
+
+  /**
+   * Shows a scan; gives null if another was asked for meanwhile.
+   * @param {File[]} files
+   */
+  async showScan(files) {
+    const [first, second] = files;
+    const pair = /\.img(\.gz)?$/i.test(second?.name ?? '') ? { urlImgData: second } : {};
+    this.#scans += 1;
+    const turn = this.#scans;
+    const image = /** @type {any} */ (await NVImage.loadFromFile(/** @type {any} */ ({ file: first, name: first.name, ...pair })));
+    if (turn !== this.#scans) return null;
+    this.clearLabels();
+    this.setReference(null, []);
+    const nv = this.#nv;
+    nv.clearAllMeasurements();
+    while (nv.volumes.length > 0) nv.removeVolume(nv.volumes[0]);
+    const window = fittingWindow(image);
+    image.cal_min = window.level - window.width / 2;
+    image.cal_max = window.level + window.width / 2;
+    nv.scene.crosshairPos.fill(0.5);
+    nv.scene.pan2Dxyzmm.set([0, 0, 0, 1]);
+    nv.addVolume(image);
+    return {
+      window,
+      dims: /** @type {[number, number, number]} */ (image.hdr.dims.slice(1, 4)),
+      spacing: /** @type {[number, number, number]} */ (image.hdr.pixDims.slice(1, 4)),
+    };
+  }
+
+  /** An empty result, to be filled by `addLabels`. @param {number[]} dims @param {Label[]} table */
+  beginLabels(dims, table) {
+    this.clearLabels();
+    this.#table = table;
+    this.#strokes = 0;
+    const fits = this.#labels.begin(dims);
+    if (fits) this.paint(() => 1);
+    return fits;
+  }
+
+  /** @param {import('unetr-wgpu').LabelBox} box @param {Uint8Array} whole */
+  addLabels(box, whole) {
+    this.#labels.add(box, whole);
+  }
+
+  /** @param {Uint8Array} labels @param {number[]} dims @param {Label[]} table */
+  showLabels(labels, dims, table) {
+    if (!this.#labels.shown && !this.beginLabels(dims, table)) return false;
+    this.#table = table;
+    this.#strokes = 0;
+    this.#labels.fill(labels);
+    return true;
+  }
+
+  /** The labels as brush and eraser have left them. */
+  labels() {
+    return this.#labels.read();
+  }
+
+  undo() {
+    this.#nv.drawUndo();
+  }
+
+  clearLabels() {
+    this.setSurfaces([]);
+    this.#nv.setDrawingEnabled(false);
+    this.#labels.clear();
+    this.#strokes = 0;
+  }
+
+  /** How much of each label is to be seen, 0 to 1. @param {(value: number) => number} visible */
+  paint(visible) {
+    this.#visible = visible;
+    for (const { value, mesh } of this.#meshes) {
+      mesh.opacity = visible(value);
+      mesh.visible = visible(value) > 0;
+    }
+    if (this.#labels.shown) this.#labels.paint(this.#table, visible);
+    else this.#nv.drawScene();
+  }
+
+  /** Labels whose borders are drawn as well; null for none. @param {{labels: Uint8Array, dims: number[]} | null} reference @param {Label[]} table */
+  setReference(reference, table) {
+    if (!reference) {
+      this.#reference = null;
+    } else {
+      const { labels, dims: [, ny, nz] } = reference;
+      const { permRAS, dimsRAS } = this.#nv.volumes[0];
+      /** @type {Grid['at']} */
+      const at = (voxel) => {
+        const native = [0, 0, 0];
+        for (let axis = 0; axis < 3; axis += 1) {
+          const n = Math.abs(permRAS[axis]) - 1;
+          native[n] = permRAS[axis] < 0 ? dimsRAS[axis + 1] - 1 - voxel[axis] : voxel[axis];
+        }
+        return labels[(native[0] * ny + native[1]) * nz + native[2]];
+      };
+      this.#reference = { at, table };
+    }
+    if (this.#nv.volumes.length > 0) this.#nv.drawScene();
+  }
+
+  /** @param {import('./mesh-files.js').LabelSurface[]} surfaces in mm */
+  setSurfaces(surfaces) {
+    const nv = this.#nv;
+    for (const { mesh } of this.#meshes) nv.removeMesh(mesh);
+    this.#meshes = surfaces.map(({ value, points, triangles }) => {
+      const color = rgb(this.#table.find((l) => l.value === value)?.color ?? '#cccccc');
+      const mesh = new NVMesh(points, triangles, String(value), new Uint8Array([...color, 255]), this.#visible(value), this.#visible(value) > 0, nv.gl);
+      nv.addMesh(mesh);
+      return { value, mesh };
+    });
+    if (surfaces.length > 0) nv.drawScene();
+  }
+
+  /** Moves the crosshair to a voxel of the file. @param {[number, number, number]} voxel */
+  goTo(voxel) {
+    const nv = this.#nv;
+    if (nv.volumes.length === 0) return;
+    nv.scene.crosshairPos = nv.vox2frac(this.#labels.toView(voxel));
+    nv.drawScene();
+    this.#place();
+  }
+
+  clearDistances() {
+    this.#nv.clearAllMeasurements();
+  }
+
+  /** Draws what is now shown, without gaps, into a canvas. */
+  picture() {
+    const { canvas, uiData } = this.#nv;
+    const whole = document.createElement('canvas');
+    whole.width = canvas.width;
+    whole.height = canvas.height;
+    const context = /** @type {CanvasRenderingContext2D} */ (whole.getContext('2d'));
+    context.fillStyle = '#000';
+    context.fillRect(0, 0, whole.width, whole.height);
+    this.#nv.drawScene();
+    context.drawImage(canvas, 0, 0);
+    drawOverlay(context, tilesOf(this.#nv), this.#overlayOptions());
+    return { canvas: whole, context, dpr: uiData.dpr };
+  }
+
+  #overlayOptions() {
+    const nv = this.#nv;
+    const view = this.#view;
+    /** @type {import('./overlay.js').Outline[]} */
+    const outlines = [];
+    if (view?.outline && view.labels && this.#labels.shown) {
+      const colors = new Map(this.#table.map((l) => [l.value, l.color]));
+      outlines.push({ at: (v) => this.#labels.at(v), color: (v) => (this.#visible(v) > 0 ? colors.get(v) ?? null : null), dashed: false });
+    }
+    if (this.#reference) {
+      const { at, table } = this.#reference;
+      const known = new Set(table.map((l) => l.value));
+      outlines.push({ at, color: (v) => (v > 0 && (!known.has(v) || this.#visible(v) > 0) ? '#ffffff' : null), dashed: true });
+    }
+    return {
+      crosshair: view?.crosshair ?? true, dpr: nv.uiData.dpr, outlines, voxel: Array.from(nv.frac2vox(nv.scene.crosshairPos)).map(Number), dims: nv.volumes[0].dimsRAS.slice(1, 4),
+    };
+  }
+
+  #write() {
+    const { canvas } = this.#nv;
+    const over = this.#over;
+    if (over.width !== canvas.width) over.width = canvas.width;
+    if (over.height !== canvas.height) over.height = canvas.height;
+    const context = /** @type {CanvasRenderingContext2D} */ (over.getContext('2d'));
+    context.clearRect(0, 0, over.width, over.height);
+    if (this.#nv.volumes.length > 0) drawOverlay(context, tilesOf(this.#nv), this.#overlayOptions());
+  }
+}
