@@ -1,41 +1,31 @@
-// 3x3x3 or 1x1x1 convolution (each source its own), stride 1, zero padding, no bias; without workgroup memory: one
-// invocation holds VOX voxels along Z x 4 QUADS output channels.
-//   y[n, k, p] = sum over sources, c, t of w[k, c, t] a[n, c, p + t - 1]
+// 3x3x3 or 1x1x1 convolution (each source its own), stride 1, zero padding; without workgroup memory: one invocation holds
+// VOX voxels along Z x 4 QUADS output channels.
+//   y[n, k, p] = b[k] + sum over sources, c, t of w[k, c, t] a[n, c, p + t - 1], a = act(norm(x))
 //   x_s     (N, C_s, X, Y, Z)   sources, their channels one after the other: the concatenation is never stored
-//   norm_s  (N, C_s) of (mean, 1/std, scale, shift): a = leaky_relu(scale x + shift); without it a = x
-//   w       [C][tap][K padded to 4], taps of the channel's source
-//   y       (N, K, X, Y, Z)
+//   w       [C][tap][K padded to 4], taps of the channel's source, from `first` on
+//   b       (K), if BIAS
+//   y       (N, K, X, Y, Z); with ADD, the sums are added to it
 #import index
-#import activation
 #import weights
 
-struct Params { x: u32, y: u32, z: u32, channels_0: u32, channels_1: u32, k: u32, tiles: u32, groups: u32, n: u32, pad_0: u32, pad_1: u32, pad_2: u32 }
+struct Params { x: u32, y: u32, z: u32, channels_0: u32, channels_1: u32, k: u32, tiles: u32, groups: u32, n: u32, first: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> x_0: array<f32>;
-#if NORM_0
-@group(0) @binding(#) var<storage, read> norm_0: array<vec4<f32>>;
-#end
-#if SECOND
-@group(0) @binding(#) var<storage, read> x_1: array<f32>;
-#if NORM_1
-@group(0) @binding(#) var<storage, read> norm_1: array<vec4<f32>>;
-#end
+#unroll s in 0..SOURCES
+@group(0) @binding(#) var<storage, read> x_$s: array<f32>;
+#import term $s
 #end
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
+#if BIAS
+@group(0) @binding(#) var<storage, read> b: array<f32>;
+#import bias
+#end
 @group(0) @binding(#) var<storage, read_write> y: array<f32>;
 
 #unroll s in 0..SOURCES
-#if NORM_$s
-fn load_$s(row: u32, at: i32, n: vec4<f32>) -> f32 {
+fn load_$s(row: u32, at: i32, f: vec3<f32>) -> f32 {
     let inside = at >= 0 && at < i32(params.z);
-    return select(0.0, leaky_relu(fma(x_$s[row + u32(clamp(at, 0, i32(params.z) - 1))], n.z, n.w)), inside);
+    return select(0.0, value_$s(x_$s[row + u32(clamp(at, 0, i32(params.z) - 1))], f), inside);
 }
-#else
-fn load_$s(row: u32, at: i32) -> f32 {
-    let inside = at >= 0 && at < i32(params.z);
-    return select(0.0, x_$s[row + u32(clamp(at, 0, i32(params.z) - 1))], inside);
-}
-#end
 #end
 
 @compute @workgroup_size(64)
@@ -61,26 +51,27 @@ fn forward(
     let voxels = params.x * plane;
     let k4 = (params.k + 3u) / 4u;
     let quad = block * QUADS;
-#unroll v in 0..VOX
-#unroll o in 0..QUADS
-    var sum_$v_$o = vec4<f32>();
-#end
-#end
 #unroll o in 0..QUADS
     // A block may reach beyond the last channel: the last weights are repeated and the results dropped.
     let q_$o = min(quad + $ou, k4 - 1u);
+#if BIAS
+    let b_$o = bias4(q_$o);
+#else
+    let b_$o = vec4<f32>();
+#end
+#unroll v in 0..VOX
+    var sum_$v_$o = b_$o;
+#end
 #end
 #unroll s in 0..SOURCES
     for (var c = 0u; c < params.channels_$s; c += 1u) {
         let channel = (n * params.channels_$s + c) * voxels;
 #if SECOND_$s
-        let weights = (params.channels_0 * TAPS_0 + c * TAPS_1) * k4;
+        let weights = params.first + (params.channels_0 * TAPS_0 + c * TAPS_1) * k4;
 #else
-        let weights = c * TAPS_0 * k4;
+        let weights = params.first + c * TAPS_0 * k4;
 #end
-#if NORM_$s
-        let norm = norm_$s[n * params.channels_$s + c];
-#end
+        let f = factors_$s(n * params.channels_$s + c, c);
 #if CUBE_$s
         for (var t = 0u; t < 9u; t += 1u) {
             let qx = i32(px + t / 3u) - 1;
@@ -90,11 +81,7 @@ fn forward(
             }
             let row = channel + u32(qx) * plane + u32(qy) * params.z;
 #unroll i in 0..SPAN
-#if NORM_$s
-            let a_$i = load_$s(row, i32(z) + $i - 1, norm);
-#else
-            let a_$i = load_$s(row, i32(z) + $i - 1);
-#end
+            let a_$i = load_$s(row, i32(z) + $i - 1, f);
 #end
 #unroll o in 0..QUADS
             {
@@ -111,11 +98,7 @@ fn forward(
 #else
         let row = channel + px * plane + py * params.z;
 #unroll v in 0..VOX
-#if NORM_$s
-        let a_$v = load_$s(row, i32(z) + $v, norm);
-#else
-        let a_$v = load_$s(row, i32(z) + $v);
-#end
+        let a_$v = load_$s(row, i32(z) + $v, f);
 #end
 #unroll o in 0..QUADS
         {
@@ -137,7 +120,11 @@ fn forward(
             let out = (n * params.k + k) * voxels + at;
 #unroll v in 0..VOX
             if (z + $vu < params.z) {
+#if ADD
+                y[out + $vu] += sum_$v_$o[$j];
+#else
                 y[out + $vu] = sum_$v_$o[$j];
+#end
             }
 #end
         }

@@ -1,36 +1,37 @@
-// 3x3x3 convolution, stride 1, zero padding, no bias, with the 1x1x1 convolution of a shortcut beside it and the moments of
-// both; with workgroup memory.
-//   y[n, k, p] = sum over sources, c, t of w[k, c, t] a[n, c, p + t - 1]      r[n, k, p] = sum of w_r[k, c] a[n, c, p]
+// 3x3x3 convolution, stride 1, zero padding, with the 1x1x1 convolution of a shortcut beside it and the moments of both;
+// with workgroup memory.
+//   y[n, k, p] = b[k] + sum over sources, c, t of w[k, c, t] a[n, c, p + t - 1], a = act(norm(x))
+//   r[n, k, p] = sum of w_r[k, c] a[n, c, p]
 //   x_s      (N, C_s, X, Y, Z)   sources, their channels one after the other: the concatenation is never stored
-//   norm_s   (N, C_s) of (mean, 1/std, scale, shift): a = leaky_relu(scale x + shift); without it a = x
-//   w        [C][tap][K padded to 4]        w_r  [C][K padded to 4]
+//   w        [C][tap][K padded to 4]        w_r  [C][K padded to 4]        b  (K), if BIAS
 //   y, r     (N, K, X, Y, Z)
-//   parts_s  (N, K, tiles) of (count, mean, sum of squares about the mean) of y and of r
+//   parts_s  (N, K, tiles) of (count, mean, sum of squares about the mean) of y and of r, if MOMENTS
 // A group of 64 has 4 x 4 x EXTENT voxels of 4 QUADS 16/EXTENT output channels; an invocation has 4 voxels along Y of
 // 4 QUADS of them. Neighbouring lanes are neighbours along Z: loads, stores and workgroup memory see unbroken rows.
 #import index
-#import activation
 #import weights
 
 struct Params { x: u32, y: u32, z: u32, n: u32, channels_0: u32, channels_1: u32, k: u32, blocks: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> x_0: array<f32>;
-#if NORM_0
-@group(0) @binding(#) var<storage, read> norm_0: array<vec4<f32>>;
-#end
-#if SECOND
-@group(0) @binding(#) var<storage, read> x_1: array<f32>;
-#if NORM_1
-@group(0) @binding(#) var<storage, read> norm_1: array<vec4<f32>>;
-#end
+#unroll s in 0..SOURCES
+@group(0) @binding(#) var<storage, read> x_$s: array<f32>;
+#import term $s
 #end
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
+#if BIAS
+@group(0) @binding(#) var<storage, read> b: array<f32>;
+#import bias
+#end
 @group(0) @binding(#) var<storage, read_write> y_0: array<f32>;
+#if MOMENTS
 @group(0) @binding(#) var<storage, read_write> parts_0: array<vec4<f32>>;
+#end
 #if SHORTCUT
 @group(0) @binding(#) var<storage, read> w_r: array<Weight>;
 @group(0) @binding(#) var<storage, read_write> y_1: array<f32>;
+#if MOMENTS
 @group(0) @binding(#) var<storage, read_write> parts_1: array<vec4<f32>>;
+#end
 #end
 
 // The tile with a margin of 1: rows along Z, planes padded so that the lanes of a read meet no bank twice.
@@ -60,6 +61,7 @@ fn place(i: u32, tile: vec3<u32>) -> u32 {
     return (p.x * params.y + p.y) * params.z + p.z;
 }
 
+#if MOMENTS
 // The sum over the lanes that share output channels, in a fixed tree, for each of them.
 fn total(lane: u32, values: array<vec4<f32>, QUADS>) -> array<vec4<f32>, QUADS> {
     let first = lane / LANES * (LANES / 2u);
@@ -91,6 +93,7 @@ fn total(lane: u32, values: array<vec4<f32>, QUADS>) -> array<vec4<f32>, QUADS> 
 #end
     return sum;
 }
+#end
 
 @compute @workgroup_size(64)
 fn forward(
@@ -125,10 +128,18 @@ fn forward(
         outside |= 1u << $iu;
     }
 #end
-#unroll b in 0..BRANCHES
+#unroll o in 0..QUADS
+#if BIAS
+    let b_$o = bias4(block * GROUP_QUADS + lane_quad + $ou);
+#else
+    let b_$o = vec4<f32>();
+#end
+#end
 #unroll v in 0..4
 #unroll o in 0..QUADS
-    var sum_$b_$v_$o = vec4<f32>();
+    var sum_0_$v_$o = b_$o;
+#if SHORTCUT
+    var sum_1_$v_$o = vec4<f32>();
 #end
 #end
 #end
@@ -141,31 +152,24 @@ fn forward(
 #end
             if (channel < params.channels_0) {
                 let base = (n * params.channels_0 + channel) * voxels;
-#if NORM_0
-                let norm = norm_0[n * params.channels_0 + channel];
-#end
+                let f = factors_0(n * params.channels_0 + channel, channel);
 #unroll i in 0..LOADS
                 a_$i = x_0[base + at_$i];
 #end
-#if NORM_0
 #unroll i in 0..LOADS
-                a_$i = leaky_relu(fma(a_$i, norm.z, norm.w));
-#end
+                a_$i = value_0(a_$i, f);
 #end
             }
 #if SECOND
             else if (channel < channels) {
                 let base = (n * params.channels_1 + channel - params.channels_0) * voxels;
-#if NORM_1
-                let norm = norm_1[n * params.channels_1 + channel - params.channels_0];
-#end
+                let own = channel - params.channels_0;
+                let f = factors_1(n * params.channels_1 + own, own);
 #unroll i in 0..LOADS
                 a_$i = x_1[base + at_$i];
 #end
-#if NORM_1
 #unroll i in 0..LOADS
-                a_$i = leaky_relu(fma(a_$i, norm.z, norm.w));
-#end
+                a_$i = value_1(a_$i, f);
 #end
             }
 #end
@@ -239,11 +243,14 @@ fn forward(
 #unroll v in 0..4
     let inside_$v = inside && p.y + $vu < params.y;
 #end
+#if MOMENTS
     let sides = min(vec3<u32>(params.x, params.y, params.z) - tile, vec3<u32>(4u, 4u, EXTENT));
     let count = f32(sides.x * sides.y * sides.z);
+#end
     let quad = block * GROUP_QUADS + lane_quad;
 #unroll b in 0..BRANCHES
     {
+#if MOMENTS
         var part: array<vec4<f32>, QUADS>;
 #unroll o in 0..QUADS
         part[$o] = vec4<f32>();
@@ -263,6 +270,7 @@ fn forward(
 #end
 #end
         let squares = total(lane, part);
+#end
 #unroll o in 0..QUADS
 #unroll j in 0..4
         {
@@ -273,9 +281,11 @@ fn forward(
                     y_$b[(n * params.k + k) * voxels + at + $vu * params.z] = sum_$b_$v_$o[$j];
                 }
 #end
+#if MOMENTS
                 if (lane % LANES == 0u) {
                     parts_$b[(n * params.k + k) * tile_count + tile_index] = vec4<f32>(count, mean[$o][$j], squares[$o][$j], 0.0);
                 }
+#end
             }
         }
 #end

@@ -1,23 +1,24 @@
 // 3x3x3 or 1x1x1 convolution of one source whose rows along Z are whole blocks of four voxels, without workgroup memory:
 // everything is loaded and stored four values at a time, which is what costs on adapters that run one lane after the
 // other. One invocation holds ROWS rows of VOX voxels along Z x 4 QUADS output channels.
-//   y[n, k, p] = sum over c, t of w[k, c, t] a[n, c, p + t - 1]; with ADD, that is added to y
-//   x         (N, C, X, Y, Z)
-//   norm      (N, C) of (mean, 1/std, scale, shift): a = leaky_relu(scale x + shift); without it a = x
+//   y[n, k, p] = b[k] + sum over c, t of w[k, c, t] a[n, c, p + t - 1], a = act(norm(x)); with ADD, that is added to y
+//   x_0       (N, C, X, Y, Z)
 //   w         [C][tap][K padded to 4], from `first` on
+//   b         (K), if BIAS
 //   y         (N, K, X, Y, Z)
 //   partials  (N K, tiles) of (count, mean, sum of squares about the mean): MOMENTS of y, for the norm that follows
 #import index
-#import activation
 #import weights
 
 struct Params { x: u32, y: u32, z: u32, channels: u32, k: u32, tiles: u32, groups: u32, n: u32, first: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> x: array<vec4<f32>>;
-#if NORM
-@group(0) @binding(#) var<storage, read> norm: array<vec4<f32>>;
-#end
+@group(0) @binding(#) var<storage, read> x_0: array<vec4<f32>>;
+#import term 0
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
+#if BIAS
+@group(0) @binding(#) var<storage, read> b: array<f32>;
+#import bias
+#end
 @group(0) @binding(#) var<storage, read_write> y: array<vec4<f32>>;
 #if MOMENTS
 @group(0) @binding(#) var<storage, read_write> partials: array<vec4<f32>>;
@@ -79,16 +80,18 @@ fn forward(
 #end
 #else
 #unroll v in 0..VOX
+#if BIAS
+    var sum_$r_$v_$o = bias4(q_$o);
+#else
     var sum_$r_$v_$o = vec4<f32>();
+#end
 #end
 #end
 #end
 #end
     for (var c = 0u; c < params.channels; c += 1u) {
         let channel = (n * params.channels + c) * volume;
-#if NORM
-        let norm_c = norm[n * params.channels + c];
-#end
+        let f = factors_0(n * params.channels + c, c);
 #if CUBE
         for (var t = 0u; t < 3u; t += 1u) {
             if (px + t < 1u || px + t > params.x) {
@@ -97,17 +100,10 @@ fn forward(
             let at = channel + (px + t - 1u) * plane;
 #unroll i in 0..SPAN
             let at_$i = at + row_$i;
-            var left_$i = x[at_$i + left].w;
-            var right_$i = x[at_$i + right].x;
+            let left_$i = value_0(x_0[at_$i + left].w, f);
+            let right_$i = value_0(x_0[at_$i + right].x, f);
 #unroll j in 0..VOX4
-            var four_$i_$j = x[at_$i + z_$j];
-#end
-#if NORM
-            left_$i = leaky_relu(fma(left_$i, norm_c.z, norm_c.w));
-            right_$i = leaky_relu(fma(right_$i, norm_c.z, norm_c.w));
-#unroll j in 0..VOX4
-            four_$i_$j = leaky_relu4(fma(four_$i_$j, vec4<f32>(norm_c.z), vec4<f32>(norm_c.w)));
-#end
+            var four_$i_$j = value4_0(x_0[at_$i + z_$j], f);
 #end
 #unroll j in 0..VOX4
             four_$i_$j = select(vec4<f32>(), four_$i_$j, in_$i && z + $ju < row);
@@ -141,10 +137,7 @@ fn forward(
 #unroll r in 0..ROWS
         let at_$r = channel + px * plane + min(py + $ru, params.y - 1u) * row;
 #unroll j in 0..VOX4
-        var a_$r_$j = x[at_$r + z_$j];
-#if NORM
-        a_$r_$j = leaky_relu4(fma(a_$r_$j, vec4<f32>(norm_c.z), vec4<f32>(norm_c.w)));
-#end
+        let a_$r_$j = value4_0(x_0[at_$r + z_$j], f);
 #end
 #unroll o in 0..QUADS
 #unroll v in 0..VOX

@@ -1,14 +1,18 @@
-// 2x2x2 transposed convolution, stride 2, no bias: outputs do not overlap.
-//   y[n, k, 2i+a, 2j+b, 2l+c] = sum over channels of x[n, channel, i, j, l] w[channel, k, a, b, c]
-//   x  (N, C, X, Y, Z)      w  (C, K, 2, 2, 2)      y  (N, K, 2X, 2Y, 2Z)
+// 2x2x2 transposed convolution, stride 2: outputs do not overlap.
+//   y[n, k, 2i+a, 2j+b, 2l+c] = sum over channels of act(norm(x))[n, channel, i, j, l] w[channel, k, a, b, c] + bias[k]
+//   x_0  (N, C, X, Y, Z)      w  (C, K, 2, 2, 2)      y  (N, K, 2X, 2Y, 2Z)
 // One invocation holds 4 input voxels x 2 output channels x 8 phases.
 #import index
 #import weights
 
 struct Params { samples: u32, channels: u32, k: u32, x: u32, y: u32, z: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> x: array<f32>;
+@group(0) @binding(#) var<storage, read> x_0: array<f32>;
+#import term 0
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
+#if BIAS
+@group(0) @binding(#) var<storage, read> b: array<f32>;
+#end
 @group(0) @binding(#) var<storage, read_write> y: array<f32>;
 
 fn store(n: u32, k: u32, voxel: u32, near: vec4<f32>, far: vec4<f32>) {
@@ -48,19 +52,27 @@ fn forward(
         return;
     }
     let other = min(k + 1u, params.k - 1u);
+#if BIAS
+    let b_0 = vec4<f32>(b[k]);
+    let b_1 = vec4<f32>(b[other]);
+#else
+    let b_0 = vec4<f32>();
+    let b_1 = vec4<f32>();
+#end
 #unroll v in 0..4
     let at_$v = min(voxel + $vu, voxels - 1u);
 #unroll o in 0..2
-    var near_$v_$o = vec4<f32>();
-    var far_$v_$o = vec4<f32>();
+    var near_$v_$o = b_$o;
+    var far_$v_$o = b_$o;
 #end
 #end
     for (var c = 0u; c < params.channels; c += 1u) {
         let channel = (n * params.channels + c) * voxels;
+        let f = factors_0(n * params.channels + c, c);
         let w_0 = (c * params.k + k) * 2u;
         let w_1 = (c * params.k + other) * 2u;
 #unroll v in 0..4
-        let a_$v = vec4<f32>(x[channel + at_$v]);
+        let a_$v = vec4<f32>(value_0(x_0[channel + at_$v], f));
 #end
 #unroll o in 0..2
         let near_$o = weight4(w_$o);

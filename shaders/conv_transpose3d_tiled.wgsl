@@ -1,6 +1,6 @@
-// 2x2x2 transposed convolution, stride 2, no bias: outputs do not overlap; with workgroup memory.
-//   y[n, k, 2i+a, 2j+b, 2l+c] = sum over channels of x[n, channel, i, j, l] w[channel, k, a, b, c]
-//   x  (N, C, X, Y, Z)      w  (C, K, 2, 2, 2)      y  (N, K, 2X, 2Y, 2Z)
+// 2x2x2 transposed convolution, stride 2: outputs do not overlap; with workgroup memory.
+//   y[n, k, 2i+a, 2j+b, 2l+c] = sum over channels of act(norm(x))[n, channel, i, j, l] w[channel, k, a, b, c] + bias[k]
+//   x_0  (N, C, X, Y, Z)      w  (C, K, 2, 2, 2)      y  (N, K, 2X, 2Y, 2Z)
 // A matrix product of voxels x (output channel, phase) over the channels, which is how both operands lie in memory.
 // A group of 64 has 16 VOXELS voxels x 4 OUTPUTS output channels; an invocation has VOXELS voxels, 16 apart, of OUTPUTS
 // channels in all 8 phases. Neighbouring lanes have neighbouring voxels and store two phases at once: unbroken rows.
@@ -9,8 +9,12 @@
 
 struct Params { samples: u32, channels: u32, k: u32, x: u32, y: u32, z: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> x: array<f32>;
+@group(0) @binding(#) var<storage, read> x_0: array<f32>;
+#import term 0
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
+#if BIAS
+@group(0) @binding(#) var<storage, read> b: array<f32>;
+#end
 @group(0) @binding(#) var<storage, read_write> y: array<vec2<f32>>;
 
 // Channels staged at a time.
@@ -57,10 +61,15 @@ fn forward(
     }
     let lane_voxel = lane % 16u;
     let lane_k = lane / 16u * OUTPUTS;
-#unroll v in 0..VOXELS
 #unroll o in 0..OUTPUTS
-    var near_$v_$o = vec4<f32>();
-    var far_$v_$o = vec4<f32>();
+#if BIAS
+    let b_$o = vec4<f32>(b[min(k + lane_k + $ou, params.k - 1u)]);
+#else
+    let b_$o = vec4<f32>();
+#end
+#unroll v in 0..VOXELS
+    var near_$v_$o = b_$o;
+    var far_$v_$o = b_$o;
 #end
 #end
     for (var first = 0u; first < params.channels; first += DEPTH) {
@@ -70,12 +79,13 @@ fn forward(
         for (var i = lane; i < depth * WIDTH; i += 512u) {
 #unroll u in 0..8
             let at_$u = min(i + $uu * 64u, depth * WIDTH - 1u);
-            let channel_$u = n * params.channels + first + at_$u / WIDTH;
-            let x_$u = x[channel_$u * voxels + min(voxel + at_$u % WIDTH, voxels - 1u)];
+            let own_$u = first + at_$u / WIDTH;
+            let row_$u = n * params.channels + own_$u;
+            let staged_$u = value_0(x_0[row_$u * voxels + min(voxel + at_$u % WIDTH, voxels - 1u)], factors_0(row_$u, own_$u));
 #end
 #unroll u in 0..8
             if (i + $uu * 64u < depth * WIDTH) {
-                sh_x[i + $uu * 64u] = x_$u;
+                sh_x[i + $uu * 64u] = staged_$u;
             }
 #end
         }

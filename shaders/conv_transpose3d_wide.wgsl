@@ -1,15 +1,19 @@
-// 2x2x2 transposed convolution, stride 2, no bias, of rows of whole blocks of four voxels: everything but halves of
+// 2x2x2 transposed convolution, stride 2, of rows of whole blocks of four voxels: everything but halves of
 // weights is loaded and stored four values at a time.
-//   y[n, k, 2i+a, 2j+b, 2l+c] = sum over channels of x[n, channel, i, j, l] w[channel, k, a, b, c]
-//   x  (N, C, X, Y, Z)      w  (C, K, 2, 2, 2)      y  (N, K, 2X, 2Y, 2Z)
+//   y[n, k, 2i+a, 2j+b, 2l+c] = sum over channels of act(norm(x))[n, channel, i, j, l] w[channel, k, a, b, c] + bias[k]
+//   x_0  (N, C, X, Y, Z)      w  (C, K, 2, 2, 2)      y  (N, K, 2X, 2Y, 2Z)
 // One invocation holds FOURS x 4 input voxels x OUTPUTS output channels x 8 phases.
 #import index
 #import weights
 
 struct Params { samples: u32, channels: u32, k: u32, x: u32, y: u32, z: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(#) var<storage, read> x_0: array<vec4<f32>>;
+#import term 0
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
+#if BIAS
+@group(0) @binding(#) var<storage, read> b: array<f32>;
+#end
 @group(0) @binding(#) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
@@ -31,22 +35,28 @@ fn forward(
         return;
     }
     // Blocks and channels beyond the last repeat it and are not stored.
+#unroll o in 0..OUTPUTS
+    let k_$o = min(k + $ou, params.k - 1u);
+#if BIAS
+    let b_$o = vec4<f32>(b[k_$o]);
+#else
+    let b_$o = vec4<f32>();
+#end
+#end
 #unroll f in 0..FOURS
     let at_$f = min(first + $fu, volume - 1u);
 #unroll v in 0..4
 #unroll o in 0..OUTPUTS
-    var near_$f_$v_$o = vec4<f32>();
-    var far_$f_$v_$o = vec4<f32>();
+    var near_$f_$v_$o = b_$o;
+    var far_$f_$v_$o = b_$o;
 #end
 #end
-#end
-#unroll o in 0..OUTPUTS
-    let k_$o = min(k + $ou, params.k - 1u);
 #end
     for (var c = 0u; c < params.channels; c += 1u) {
         let channel = (n * params.channels + c) * volume;
+        let own = factors_0(n * params.channels + c, c);
 #unroll f in 0..FOURS
-        let a_$f = x[channel + at_$f];
+        let a_$f = value4_0(x_0[channel + at_$f], own);
 #end
 #unroll o in 0..OUTPUTS
         {

@@ -1,8 +1,7 @@
 // The network's last layers in one: the end of the last block, the 1x1x1 output convolution, and either the logits or
 // their weighted sum over windows.
-//   a = leaky_relu(norm(u) + r), r absent, plain or normalised too      logits[k] = b[k] + sum over c of w[k, c] a[c]
-//   u, r        (N, C, X, Y, Z), counted in values
-//   norm_u, norm_r  (N, C) of (mean, 1/std, scale, shift)
+//   a = act(act_0(norm_0(x_0)) + act_1(norm_1(x_1))) or the first alone      logits[k] = b[k] + sum over c of w[k, c] a[c]
+//   x_0, x_1    (N, C, X, Y, Z), counted in values
 //   w           [C][K padded to 4]          b  (K)
 //   y           (N, K, X, Y, Z)
 // Accumulating, for the classes from first_class on:
@@ -10,7 +9,6 @@
 //   acc         (classes of this part, RX, VY, VZ), a ring along X over the whole volume; acc += weight * logits
 // One invocation holds SPAN values of WIDTH voxels each and 4 QUADS classes.
 #import index
-#import activation
 #import runs
 #import values
 #import weights
@@ -22,13 +20,12 @@ struct Params {
     volume_y: u32, volume_z: u32, classes: u32, first_class: u32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> u: array<Value>;
-@group(0) @binding(#) var<storage, read> norm_u: array<vec4<f32>>;
-#if RESIDUAL
-@group(0) @binding(#) var<storage, read> r: array<Value>;
-#end
-#if NORM_R
-@group(0) @binding(#) var<storage, read> norm_r: array<vec4<f32>>;
+@group(0) @binding(#) var<storage, read> x_0: array<Value>;
+#import value 0
+#if SECOND
+@group(0) @binding(#) var<storage, read> x_1: array<Value>;
+#import value 1
+#import sum
 #end
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
 @group(0) @binding(#) var<storage, read> b: array<f32>;
@@ -68,20 +65,17 @@ fn forward(
 #end
     for (var c = 0u; c < params.channels; c += 1u) {
         let channel = n * params.channels + c;
-        let nu = norm_u[channel];
-#if NORM_R
-        let nr = norm_r[channel];
+        let f_0 = factors_0(channel, c);
+#if SECOND
+        let f_1 = factors_1(channel, c);
+        let slope = slope_2(c);
 #end
 #unroll i in 0..SPAN
-        var a_$i = fma(u[channel * values + at_$i], Value(nu.z), Value(nu.w));
-#if RESIDUAL
-#if NORM_R
-        a_$i += fma(r[channel * values + at_$i], Value(nr.z), Value(nr.w));
+#if SECOND
+        let a_$i = whole(values_0(x_0[channel * values + at_$i], f_0) + values_1(x_1[channel * values + at_$i], f_1), slope);
 #else
-        a_$i += r[channel * values + at_$i];
+        let a_$i = values_0(x_0[channel * values + at_$i], f_0);
 #end
-#end
-        a_$i = max(a_$i, SLOPE * a_$i);
 #unroll v in 0..WIDTH
 #if WIDE
         let a_$i_$v = vec4<f32>(a_$i[$v]);

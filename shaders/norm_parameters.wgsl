@@ -4,7 +4,7 @@
 //   y        (N, C) of vec4
 #import index
 
-struct Params { samples: u32, channels: u32, group: u32, eps: f32 }
+struct Params { samples: u32, channels: u32, members: u32, step: u32, eps: f32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> moments: array<vec2<f32>>;
 #if AFFINE
@@ -23,19 +23,23 @@ fn forward(
     if (index >= params.samples * params.channels) {
         return;
     }
-    // Channels of a group have equally many voxels: the variance is the mean variance plus that of the means.
-    let first = index / params.group * params.group;
+    // Those that share have equally many voxels: the variance is the mean variance plus that of the means.
+#if BATCH
+    let first = index % params.channels;
+#else
+    let first = index / params.members * params.members;
+#end
     var mean = 0.0;
-    for (var i = 0u; i < params.group; i += 1u) {
-        mean += moments[first + i].x;
+    for (var i = 0u; i < params.members; i += 1u) {
+        mean += moments[first + i * params.step].x;
     }
-    mean /= f32(params.group);
+    mean /= f32(params.members);
     var variance = 0.0;
-    for (var i = 0u; i < params.group; i += 1u) {
-        let d = moments[first + i].x - mean;
-        variance += moments[first + i].y + d * d;
+    for (var i = 0u; i < params.members; i += 1u) {
+        let d = moments[first + i * params.step].x - mean;
+        variance += moments[first + i * params.step].y + d * d;
     }
-    variance /= f32(params.group);
+    variance /= f32(params.members);
     let rstd = 1.0 / sqrt(variance + params.eps);
 #if AFFINE
     let scale = rstd * gamma[index % params.channels];

@@ -1,20 +1,18 @@
-// The end of a block: y = leaky_relu(norm(u) + r), with r absent, plain or normalised too.
-//   u, r, y         (channels, voxels), counted in values
-//   norm_u, norm_r  (channels) of (mean, 1/std, scale, shift)
+// A value that is not stored yet, stored: y = act(act_0(norm_0(x_0)) + act_1(norm_1(x_1))), or the first alone.
+//   x_0, x_1, y  (channels, voxels), counted in values
+//   norm_s       (channels) of (mean, 1/std, scale, shift)      slopes_s  (1) or (C)
 #import index
-#import activation
 #import runs
 #import values
 
-struct Params { channels: u32, values: u32 }
+struct Params { channels: u32, values: u32, own: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> u: array<Value>;
-@group(0) @binding(#) var<storage, read> norm_u: array<vec4<f32>>;
-#if RESIDUAL
-@group(0) @binding(#) var<storage, read> r: array<Value>;
-#end
-#if NORM_R
-@group(0) @binding(#) var<storage, read> norm_r: array<vec4<f32>>;
+@group(0) @binding(#) var<storage, read> x_0: array<Value>;
+#import value 0
+#if SECOND
+@group(0) @binding(#) var<storage, read> x_1: array<Value>;
+#import value 1
+#import sum
 #end
 @group(0) @binding(#) var<storage, read_write> y: array<Value>;
 
@@ -27,26 +25,24 @@ fn forward(
     // A group stays within one channel.
     let tiles = (params.values + 511u) / 512u;
     let group = flat_group(wid, counts);
-    let channel = group / tiles;
-    if (channel >= params.channels) {
+    let row = group / tiles;
+    if (row >= params.channels) {
         return;
     }
-    let nu = norm_u[channel];
-#if NORM_R
-    let nr = norm_r[channel];
+    let channel = row % params.own;
+    let f_0 = factors_0(row, channel);
+#if SECOND
+    let f_1 = factors_1(row, channel);
+    let slope = slope_2(channel);
 #end
     let first = group % tiles * 512u;
     let end = run_end(first, lane, 8u, params.values);
     for (var i = run_start(first, lane, 8u); i < end; i += RUN) {
-        let at = channel * params.values + i;
-        var v = fma(u[at], Value(nu.z), Value(nu.w));
-#if RESIDUAL
-#if NORM_R
-        v += fma(r[at], Value(nr.z), Value(nr.w));
+        let at = row * params.values + i;
+#if SECOND
+        y[at] = whole(values_0(x_0[at], f_0) + values_1(x_1[at], f_1), slope);
 #else
-        v += r[at];
+        y[at] = values_0(x_0[at], f_0);
 #end
-#end
-        y[at] = max(v, SLOPE * v);
     }
 }

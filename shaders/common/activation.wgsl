@@ -1,14 +1,5 @@
-// Leaky ReLU with MONAI's slope.
-const SLOPE: f32 = 0.01;
-
-fn leaky_relu(x: f32) -> f32 {
-    return max(x, SLOPE * x);
-}
-
-fn leaky_relu4(x: vec4<f32>) -> vec4<f32> {
-    return max(x, SLOPE * x);
-}
-
+// Activation functions that are more than one operation.
+//
 // Error function: x P(x^2) / Q(x^2) on [-4, 4], 1 beyond; within 3e-7 of the true value. A rational function gives the
 // same bits on adapters whose exp differ. Coefficients: the minimax fit used by Eigen and XLA.
 fn erf(value: f32) -> f32 {
@@ -32,4 +23,16 @@ fn erf(value: f32) -> f32 {
 // GELU in its exact form, as torch.nn.GELU().
 fn gelu(x: f32) -> f32 {
     return 0.5 * x * (1.0 + erf(x * 0.70710678));
+}
+
+// (1 + erf(x / sqrt 2)) / 2 + x exp(-x^2 / 2) / sqrt(2 pi)
+fn gelu_slope(x: f32) -> f32 {
+    // The density is zero in f32 beyond 14; its argument must not overflow.
+    let c = clamp(x, -14.0, 14.0);
+    return fma(c * 0.39894228, exp(-0.5 * c * c), 0.5 + 0.5 * erf(x * 0.70710678));
+}
+
+// 1 / (1 + exp(-x)); the argument must not overflow.
+fn sigmoid(x: f32) -> f32 {
+    return 1.0 / (1.0 + exp(-clamp(x, -87.0, 87.0)));
 }

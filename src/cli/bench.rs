@@ -55,6 +55,9 @@ impl Bench {
         };
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
+        if !gpu.choices().is_empty() {
+            fact("tuned", format!("{} kernels by measurement; --untuned leaves them out", gpu.choices().len()));
+        }
         #[cfg(feature = "train")]
         if self.train {
             let options = super::bench_train::Options {
@@ -75,7 +78,7 @@ impl Bench {
             let adapter = gpu.adapter();
             return print_json(&json!({
                 "adapter": adapter.to_string(), "software": adapter.class == AdapterClass::Software,
-                "network": network, "precision": self.precision.name(),
+                "tuned": **gpu.choices(), "network": network, "precision": self.precision.name(),
                 "window_ms": report.window_ms, "repeats_ms": report.repeats_ms,
                 "gflops": gflop(&report.nodes) / report.window_ms * 1e3, "gbs": gigabytes(&report.nodes) / report.window_ms * 1e3,
                 "peak_bytes": report.memory.total(), "copy_gbs": report.copy_gbs, "fma_gflops": report.fma_gflops,

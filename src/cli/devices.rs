@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::console::{bytes, print, print_json};
 use super::error::CliError;
+use super::tuning;
 use crate::gpu::{AdapterClass, AdapterReport, Gpu, GpuError, GpuOptions, list_adapters};
 
 /// List the adapters of this machine, their limits and features, and which one is taken without --device.
@@ -39,8 +40,11 @@ impl Devices {
         for (i, a) in adapters.iter().enumerate() {
             let l = &a.limits;
             text.push_str(&format!(
-                "{i}  {a}\n   driver   {}\n   limits   binding {}, buffer {}, workgroup memory {}, {} invocations, {} storage buffers\n   \
+                "{i}  {a}\n   kind     {}, vendor {}; kernels {}\n   driver   {}\n   limits   binding {}, buffer {}, workgroup memory {}, {} invocations, {} storage buffers\n   \
                  features 16-bit floats {}, subgroups {}, timestamps {}\n",
+                kind(a.class),
+                a.vendor.name(),
+                tuned(a),
                 a.driver,
                 bytes(l.max_storage_buffer_binding_size),
                 bytes(l.max_buffer_size),
@@ -55,6 +59,14 @@ impl Devices {
         let number = index.map_or_else(String::new, |i| format!("{i}  "));
         text.push_str(&format!("chosen: {number}{chosen}: {why}\n"));
         print(&text)
+    }
+}
+
+/// How kernels are chosen on an adapter.
+fn tuned(adapter: &AdapterReport) -> String {
+    match tuning::load(adapter).len() {
+        0 => "by kind (unetr tune measures)".to_owned(),
+        count => format!("by kind, {count} by measurement"),
     }
 }
 
@@ -87,6 +99,7 @@ fn describe((index, a): (usize, &AdapterReport)) -> serde_json::Value {
     let l = &a.limits;
     json!({
         "index": index, "name": a.name, "backend": a.backend, "driver": a.driver, "kind": kind(a.class),
+        "vendor": a.vendor.name(), "tuned": tuning::load(a),
         "software": a.class == AdapterClass::Software,
         "features": {"shader_f16": a.shader_f16, "subgroups": a.subgroups, "timestamps": a.timestamps},
         "limits": {

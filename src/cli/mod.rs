@@ -34,6 +34,8 @@ mod train;
 mod train_progress;
 #[cfg(feature = "train")]
 mod training_plan;
+mod tune;
+mod tuning;
 mod verify;
 
 use std::process::ExitCode;
@@ -61,6 +63,7 @@ enum Command {
     Info(info::Info),
     Verify(verify::Verify),
     Bench(bench::Bench),
+    Tune(tune::Tune),
     Devices(devices::Devices),
     #[cfg(feature = "serve")]
     Serve(serve::Serve),
@@ -78,6 +81,7 @@ impl Command {
             Self::Info(c) => c.run(),
             Self::Verify(c) => c.run(),
             Self::Bench(c) => c.run(),
+            Self::Tune(c) => c.run(),
             Self::Devices(c) => c.run(),
             #[cfg(feature = "serve")]
             Self::Serve(c) => c.run(),

@@ -3,7 +3,8 @@
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
-use crate::gpu::{Gpu, GpuOptions};
+use super::tuning;
+use crate::gpu::{Choices, Gpu, GpuOptions};
 use crate::infer::{Resample, SegmentOptions};
 use crate::volume::nifti;
 use crate::weights::FloatType;
@@ -18,12 +19,17 @@ pub(super) struct DeviceArgs {
     /// Keep the driver's bounds checks in shaders: slower, for finding faults.
     #[arg(long)]
     pub checked: bool,
+    /// Take kernels by kind of adapter, not those that `unetr tune` found best.
+    #[arg(long)]
+    pub untuned: bool,
 }
 
 impl DeviceArgs {
     pub fn open(&self) -> Result<Gpu, CliError> {
         let options = GpuOptions { adapter: self.device.clone(), default_limits: false, checked: self.checked };
-        Ok(pollster::block_on(Gpu::open(&options))?)
+        let gpu = pollster::block_on(Gpu::open(&options))?;
+        let choices = if self.untuned { Choices::default() } else { tuning::load(gpu.adapter()) };
+        Ok(gpu.tuned(choices))
     }
 }
 

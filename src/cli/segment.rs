@@ -204,6 +204,7 @@ impl Segment {
                 backend: adapter.backend.clone(),
                 driver: adapter.driver.clone(),
                 software: adapter.class == AdapterClass::Software,
+                tuned_kernels: adapter.tuned_kernels,
             },
             time: None,
             output: None,

@@ -13,6 +13,96 @@ pub enum AdapterClass {
     Discrete,
 }
 
+/// Who made a GPU: compilers differ, and how many registers an invocation has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Vendor {
+    /// Radeon and the GPUs within AMD's processors.
+    Amd,
+    /// M and A series.
+    Apple,
+    /// Mali and Immortalis.
+    Arm,
+    /// UHD, Iris Xe and Arc.
+    Intel,
+    /// GeForce, RTX and data centre GPUs.
+    Nvidia,
+    /// Adreno.
+    Qualcomm,
+    /// Another, or one that does not say.
+    Unknown,
+}
+
+impl Vendor {
+    /// By what a driver or a browser calls it.
+    pub fn named(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "amd" | "ati" => Self::Amd,
+            "apple" => Self::Apple,
+            "arm" => Self::Arm,
+            "intel" => Self::Intel,
+            "nvidia" => Self::Nvidia,
+            "qualcomm" => Self::Qualcomm,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// By the number of the PCI or Khronos registry; Metal gives none, but runs on Apple's GPUs where it says integrated.
+    fn of(info: &wgpu::AdapterInfo) -> Self {
+        match info.vendor {
+            0x1002 | 0x1022 => Self::Amd,
+            0x106b => Self::Apple,
+            0x13b5 => Self::Arm,
+            0x8086 => Self::Intel,
+            0x10de => Self::Nvidia,
+            0x5143 => Self::Qualcomm,
+            _ => Self::named(info.name.split_whitespace().next().unwrap_or_default()),
+        }
+    }
+
+    /// Its name for users.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd => "AMD",
+            Self::Apple => "Apple",
+            Self::Arm => "Arm",
+            Self::Intel => "Intel",
+            Self::Nvidia => "NVIDIA",
+            Self::Qualcomm => "Qualcomm",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a browser tells the page of an adapter and not the module.
+#[derive(Clone, Debug, Default)]
+pub struct BrowserAdapter {
+    /// A name to show.
+    pub name: String,
+    /// It runs on the processor.
+    pub software: bool,
+    /// `GPUAdapterInfo.vendor`, "intel".
+    pub vendor: String,
+    /// `GPUAdapterInfo.architecture`, "gen-12lp".
+    pub architecture: String,
+}
+
+impl BrowserAdapter {
+    /// The kind of machine: browsers do not say whether a GPU has memory of its own, but its architecture does.
+    fn class(&self) -> AdapterClass {
+        let discrete = match Vendor::named(&self.vendor) {
+            Vendor::Apple | Vendor::Arm | Vendor::Qualcomm => false,
+            // Arc; everything else of Intel's is part of a processor.
+            Vendor::Intel => self.architecture.ends_with("hpg"),
+            Vendor::Amd | Vendor::Nvidia | Vendor::Unknown => true,
+        };
+        match (self.software, discrete) {
+            (true, _) => AdapterClass::Software,
+            (false, true) => AdapterClass::Discrete,
+            (false, false) => AdapterClass::Integrated,
+        }
+    }
+}
+
 /// One adapter of this machine, as shown to a user.
 #[derive(Clone, Debug)]
 pub struct AdapterReport {
@@ -24,6 +114,12 @@ pub struct AdapterReport {
     pub driver: String,
     /// See [`AdapterClass`].
     pub class: AdapterClass,
+    /// See [`Vendor`].
+    pub vendor: Vendor,
+    /// What a browser calls its architecture; empty elsewhere.
+    pub architecture: String,
+    /// Kernels whose variant was chosen by measurement.
+    pub tuned_kernels: usize,
     /// 16-bit floats in shaders.
     pub shader_f16: bool,
     /// Subgroup operations.
@@ -40,6 +136,9 @@ impl AdapterReport {
         let features = adapter.features();
         Self {
             class: class_of(&info),
+            vendor: Vendor::of(&info),
+            architecture: String::new(),
+            tuned_kernels: 0,
             backend: format!("{:?}", info.backend),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             name: info.name,
@@ -48,6 +147,21 @@ impl AdapterReport {
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             limits: adapter.limits(),
         }
+    }
+}
+
+impl AdapterReport {
+    /// With what a browser told the page.
+    pub(super) fn described(mut self, told: &BrowserAdapter) -> Self {
+        if self.name.is_empty() {
+            self.name.clone_from(&told.name);
+        }
+        if self.class != AdapterClass::Software {
+            self.class = told.class();
+        }
+        self.vendor = Vendor::named(&told.vendor);
+        self.architecture.clone_from(&told.architecture);
+        self
     }
 }
 
@@ -128,5 +242,30 @@ pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError
                 .collect::<Vec<_>>()
                 .join(", "),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_tell_vendor_and_architecture() {
+        let kind = |vendor: &str, architecture: &str, software| {
+            let told = BrowserAdapter {
+                vendor: vendor.to_owned(),
+                architecture: architecture.to_owned(),
+                software,
+                ..BrowserAdapter::default()
+            };
+            (Vendor::named(&told.vendor), told.class())
+        };
+        assert_eq!(kind("intel", "gen-12lp", false), (Vendor::Intel, AdapterClass::Integrated));
+        assert_eq!(kind("intel", "xe-hpg", false), (Vendor::Intel, AdapterClass::Discrete));
+        assert_eq!(kind("apple", "metal-3", false), (Vendor::Apple, AdapterClass::Integrated));
+        assert_eq!(kind("nvidia", "ampere", false), (Vendor::Nvidia, AdapterClass::Discrete));
+        assert_eq!(kind("amd", "rdna-2", false), (Vendor::Amd, AdapterClass::Discrete));
+        assert_eq!(kind("", "", false), (Vendor::Unknown, AdapterClass::Discrete));
+        assert_eq!(kind("google", "swiftshader", true), (Vendor::Unknown, AdapterClass::Software));
     }
 }

@@ -2,8 +2,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::GpuError;
-use super::adapter::{AdapterClass, AdapterReport, choose};
+use super::adapter::{AdapterClass, AdapterReport, BrowserAdapter, Vendor, choose};
 use super::canary::Canary;
+use super::choices::Choices;
 use super::pipeline::PipelineCache;
 
 /// How to open a device.
@@ -23,6 +24,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     report: Arc<AdapterReport>,
+    choices: Arc<Choices>,
     limits: Arc<wgpu::Limits>,
     features: wgpu::Features,
     checked: bool,
@@ -69,17 +71,10 @@ impl Gpu {
         Ok(Self::new(device, queue, report, limits, features, options.checked))
     }
 
-    /// Adds what a browser tells the page and not the module: the adapter's name, and that it is a software adapter.
+    /// Adds what a browser tells the page and not the module.
     #[must_use]
-    pub fn described(mut self, name: String, software: bool) -> Self {
-        let mut report = AdapterReport::clone(&self.report);
-        if report.name.is_empty() {
-            report.name = name;
-        }
-        if software {
-            report.class = AdapterClass::Software;
-        }
-        self.report = Arc::new(report);
+    pub fn described(mut self, told: &BrowserAdapter) -> Self {
+        self.report = Arc::new(AdapterReport::clone(&self.report).described(told));
         self
     }
 
@@ -89,6 +84,20 @@ impl Gpu {
     pub fn compiled_by(mut self, compiler: Arc<dyn super::PipelineCompiler>) -> Self {
         self.compiler = Some(compiler);
         self
+    }
+
+    /// With kernel variants that measurement found best; plans made from now on take them.
+    #[must_use]
+    pub fn tuned(mut self, choices: Choices) -> Self {
+        let report = AdapterReport { tuned_kernels: choices.len(), ..AdapterReport::clone(&self.report) };
+        self.report = Arc::new(report);
+        self.choices = Arc::new(choices);
+        self
+    }
+
+    /// Kernel variants that measurement found best.
+    pub fn choices(&self) -> &Arc<Choices> {
+        &self.choices
     }
 
     /// A device that validates every call and runs nothing: plans can be checked on a machine without any driver.
@@ -104,6 +113,9 @@ impl Gpu {
             backend: format!("{:?}", info.backend),
             driver: info.driver.clone(),
             class: super::adapter::class_of(&info),
+            vendor: Vendor::Unknown,
+            architecture: String::new(),
+            tuned_kernels: 0,
             shader_f16: false,
             subgroups: false,
             timestamps: false,
@@ -139,6 +151,7 @@ impl Gpu {
             device,
             queue,
             report: Arc::new(report),
+            choices: Arc::default(),
             limits: Arc::new(limits),
             features,
             checked,
@@ -153,6 +166,11 @@ impl Gpu {
     /// The adapter behind this device.
     pub fn adapter(&self) -> &AdapterReport {
         &self.report
+    }
+
+    /// Who made it.
+    pub fn vendor(&self) -> Vendor {
+        self.report.vendor
     }
 
     /// Which kernel variants suit it.

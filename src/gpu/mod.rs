@@ -3,6 +3,7 @@
 mod adapter;
 mod buffer;
 mod canary;
+mod choices;
 mod context;
 mod error;
 mod pipeline;
@@ -12,7 +13,8 @@ mod transfer;
 
 pub(crate) use buffer::Buffer;
 
-pub use adapter::{AdapterClass, AdapterReport, list_adapters};
+pub use adapter::{AdapterClass, AdapterReport, BrowserAdapter, Vendor, list_adapters};
+pub use choices::Choices;
 pub use context::{Gpu, GpuOptions};
 pub use error::GpuError;
 #[cfg(target_arch = "wasm32")]

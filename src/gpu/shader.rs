@@ -3,113 +3,20 @@
 //! | line | does |
 //! | --- | --- |
 //! | `#import name` | inserts `shaders/common/name.wgsl`, once per shader |
-//! | `#if NAME` / `#if !NAME` ... `#else` ... `#end` | keeps a part if the constant is (not) zero |
+//! | `#import name 1` | the same with `$t` replaced by 1, once for each such number |
+//! | `#if NAME` / `#if !NAME` ... `#else` ... `#end` | keeps a part if the constant or number is (not) zero |
 //! | `#unroll i in 0..N` ... `#end` | repeats a part with `$i` replaced; `N` is a number or a constant |
 //! | `$(i*4+j)` | a number made of such names, numbers and constants by `+ * / %`, from left to right |
 //! | `@binding(#)` | the next binding number, counted from 0 |
 //!
-//! Constants given by the kernel become `const NAME: u32 = value;` at the head. Inner loops are unrolled here because
+//! Constants given by the kernel become `const NAME: u32 = value;` at the head, those whose names end in `_F32` floats of
+//! these bits. Inner loops are unrolled here because
 //! naga's output gives drivers no hint to do it, and accumulators indexed by a variable end up in memory.
 
 use std::collections::{HashMap, HashSet};
 
-macro_rules! shaders {
-    ($($(#[$when:meta])* $name:literal),* $(,)?) => {
-        /// Every shader file by name, in the order of the folder.
-        pub const SHADERS: &[(&str, &str)] =
-            &[$($(#[$when])* ($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*];
-    };
-}
-
-shaders![
-    "common/activation",
-    #[cfg(feature = "train")]
-    "common/finite",
-    "common/index",
-    "common/linear_end",
-    "common/mask",
-    #[cfg(feature = "train")]
-    "common/phase_partials",
-    "common/rows",
-    "common/runs",
-    "common/values",
-    #[cfg(feature = "train")]
-    "common/weight_partials",
-    "common/weights",
-    "attention",
-    "attention_tiled",
-    "blend_denominator",
-    "blend_normalise",
-    "blend_weights",
-    "canary",
-    "ceiling",
-    "clear_planes",
-    "conv3d",
-    "conv3d_tiled",
-    "conv3d_wide",
-    "conv_transpose3d",
-    "conv_transpose3d_tiled",
-    "conv_transpose3d_wide",
-    "decide",
-    "dropout",
-    "head",
-    "layer_norm",
-    "linear",
-    "linear_merge",
-    "linear_tiled",
-    "moments",
-    "norm_parameters",
-    "pack_labels",
-    "patchify",
-    "residual",
-    "transpose",
-    #[cfg(feature = "train")]
-    "accumulate",
-    #[cfg(feature = "train")]
-    "add",
-    #[cfg(feature = "train")]
-    "attention_backward",
-    #[cfg(feature = "train")]
-    "channel_sums",
-    #[cfg(feature = "train")]
-    "conv3d_backward",
-    #[cfg(feature = "train")]
-    "conv3d_columns",
-    #[cfg(feature = "train")]
-    "conv3d_flip",
-    #[cfg(feature = "train")]
-    "conv_transpose3d_backward",
-    #[cfg(feature = "train")]
-    "conv_transpose3d_backward_wide",
-    #[cfg(feature = "train")]
-    "adamw",
-    #[cfg(feature = "train")]
-    "clip",
-    #[cfg(feature = "train")]
-    "square_sum",
-    #[cfg(feature = "train")]
-    "dice_ce",
-    #[cfg(feature = "train")]
-    "dice_ce_backward",
-    #[cfg(feature = "train")]
-    "fill",
-    #[cfg(feature = "train")]
-    "gelu_backward",
-    #[cfg(feature = "train")]
-    "layer_norm_backward",
-    #[cfg(feature = "train")]
-    "linear_backward",
-    #[cfg(feature = "train")]
-    "linear_backward_wide",
-    #[cfg(feature = "train")]
-    "moments_backward",
-    #[cfg(feature = "train")]
-    "norm_parameters_backward",
-    #[cfg(feature = "train")]
-    "residual_backward",
-    #[cfg(feature = "train")]
-    "sum_parts",
-];
+// Every shader file by name, made from the folder when the program is built; those in `shaders/train` only where it can train.
+include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 /// A shader that could not be put together: a fault in this program.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -132,7 +39,11 @@ pub fn expand(shader: &str, constants: &[(&'static str, u32)]) -> Result<String,
     let mut expander =
         Expander { shader, constants: &table, imported: HashSet::new(), bindings: 0, out: String::new() };
     for (name, value) in constants {
-        expander.out += &format!("const {name}: u32 = {value}u;\n");
+        expander.out += &match name.strip_suffix("_F32") {
+            // The shortest decimal that is read as the same float.
+            Some(_) => format!("const {name}: f32 = {:?}f;\n", f32::from_bits(*value)),
+            None => format!("const {name}: u32 = {value}u;\n"),
+        };
     }
     let source = find(shader).ok_or_else(|| expander.error(0, "no such shader"))?;
     let lines: Vec<(usize, String)> = source.lines().enumerate().map(|(i, l)| (i + 1, l.to_owned())).collect();
@@ -226,13 +137,17 @@ impl Expander<'_> {
         self.out.push('\n');
     }
 
-    fn import(&mut self, line: usize, name: &str) -> Result<(), ShaderError> {
-        if !self.imported.insert(name.to_owned()) {
+    fn import(&mut self, line: usize, what: &str) -> Result<(), ShaderError> {
+        if !self.imported.insert(what.to_owned()) {
             return Ok(());
         }
+        let (name, number) = what.split_once(' ').unwrap_or((what, ""));
         let source =
             find(&format!("common/{name}")).ok_or_else(|| self.error(line, format!("no shader common/{name}")))?;
-        let lines: Vec<Line> = source.lines().map(|l| (line, l.to_owned())).collect();
+        let lines: Vec<Line> = source
+            .lines()
+            .map(|l| (line, if number.is_empty() { l.to_owned() } else { l.replace("$t", number) }))
+            .collect();
         self.block(&lines)
     }
 

@@ -1,7 +1,9 @@
 use std::fmt::Debug;
+use std::sync::Arc;
 
-use super::{Choices, DType, GraphError, Layout};
-use crate::gpu::{Access, AdapterClass};
+use super::tune::choice_key;
+use super::{DType, GraphError, Layout};
+use crate::gpu::{Access, AdapterClass, Choices, Gpu, Vendor};
 use crate::tensor::{HostTensor, Shape};
 
 /// Anything that can run: shape rule, GPU work and double-precision twin of one op.
@@ -21,6 +23,16 @@ pub trait Kernel: Debug + Send + Sync + 'static {
     /// Bytes of each private temporary that [`Operand::Scratch`] names.
     fn scratch(&self, _io: &Io, _target: &Target) -> Vec<u64> {
         Vec::new()
+    }
+
+    /// The result that holds the moments of result `output`, if the op leaves them beside it.
+    fn moments_of(&self, _output: usize) -> Option<usize> {
+        None
+    }
+
+    /// How many variants there are to choose from; a number beyond the last means the last.
+    fn variants(&self) -> usize {
+        1
     }
 
     /// How result `i` lies in memory; a weight's gradient lies as the weight does.
@@ -87,6 +99,11 @@ impl Io {
         &self.outputs[i].shape
     }
 
+    /// Shapes of the arguments.
+    pub fn shapes(&self) -> Vec<&Shape> {
+        self.inputs.iter().map(|t| &t.shape).collect()
+    }
+
     /// 1 if argument `i` is stored in 16 bits: the `HALF` constant of shaders that import `common/weights`.
     pub fn half(&self, i: usize) -> u32 {
         u32::from(self.inputs[i].dtype == DType::F16)
@@ -98,31 +115,47 @@ impl Io {
     }
 }
 
-/// Kernels have at most this many variants; a number beyond a kernel's last one means its last one.
-pub const VARIANTS: usize = 10;
-
 /// What kernels may use and choose their variant by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Kind of adapter.
     pub class: AdapterClass,
+    /// Who made it.
+    pub vendor: Vendor,
     /// Bytes of workgroup memory a group may use.
     pub workgroup_bytes: u32,
     /// Overrides the choice by class: the variant of this number, for tests and tuning.
     pub variant: Option<usize>,
     /// Variants found best by measurement; they come before the choice by class.
-    pub choices: Choices,
+    pub choices: Arc<Choices>,
 }
 
 impl Target {
     /// WebGPU's default limits on an adapter of this class.
     pub fn new(class: AdapterClass) -> Self {
-        Self { class, workgroup_bytes: 16 << 10, variant: None, choices: Choices::default() }
+        Self { class, vendor: Vendor::Unknown, workgroup_bytes: 16 << 10, variant: None, choices: Arc::default() }
+    }
+
+    /// This device, with what its limits allow.
+    pub fn of(gpu: &Gpu) -> Self {
+        Self {
+            vendor: gpu.vendor(),
+            workgroup_bytes: gpu.limits().max_compute_workgroup_storage_size,
+            choices: Arc::clone(gpu.choices()),
+            ..Self::new(gpu.class())
+        }
+    }
+
+    /// Whether invocations have as many registers as a large tile holds sums: about 250, before the compiler keeps them in
+    /// memory. Intel's have 128, Apple's fewer than tiles of a shortcut's convolution hold beside the main one.
+    pub(crate) fn many_registers(&self) -> bool {
+        matches!(self.vendor, Vendor::Amd | Vendor::Nvidia)
     }
 
     /// This target for one op of one shape: with the variant that measurement chose for it.
     pub(super) fn for_op(&self, op: &str, io: &Io) -> Self {
-        Self { variant: self.variant.or_else(|| self.choices.get(op, io)), choices: Choices::default(), ..*self }
+        let chosen = || if self.choices.is_empty() { None } else { self.choices.get(&choice_key(op, io)) };
+        Self { variant: self.variant.or_else(chosen), choices: Arc::default(), ..*self }
     }
 
     /// For shaders that import `common/runs` and have no choice of their own: how many neighbouring invocations share a run of

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::check::check_webgpu;
-use super::kernel::{Cost, Dispatch, Io, Operand, Target, TensorKind};
+use super::kernel::{Cost, Dispatch, Io, Operand, Target};
 use super::memory::{Lifetime, assign_slots};
 use super::{DType, Graph, Layout, PlanError, Role, TensorId};
 use crate::gpu::PipelineKey;
@@ -95,16 +95,7 @@ impl Layouted {
                 limit,
             });
         }
-        let kind = |id: &TensorId| TensorKind {
-            shape: kinds[id.index()].1.clone(),
-            dtype: kinds[id.index()].2,
-            layout: kinds[id.index()].3,
-        };
-        let ios: Vec<Io> = graph
-            .nodes()
-            .iter()
-            .map(|n| Io { inputs: n.inputs.iter().map(kind).collect(), outputs: n.outputs.iter().map(kind).collect() })
-            .collect();
+        let ios: Vec<Io> = graph.nodes().iter().map(|node| graph.io(node)).collect();
         let scratch: Vec<Vec<u64>> = graph
             .nodes()
             .iter()

@@ -27,7 +27,7 @@ pub use autodiff::{EachGradient, Gradients};
 pub use check::{CheckError, check_webgpu};
 pub use diagnose::NotFinite;
 pub use interpret::interpret;
-pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind, VARIANTS};
+pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind};
 pub(crate) use kernel::{groups, params, values};
 pub use layouted::{Layouted, MemoryReport, NodeReport};
 pub use memory::{Assignment, Lifetime, assign_slots};
@@ -36,7 +36,7 @@ pub use op::Applied;
 pub use op::{Op, Work};
 pub use parameter::{DType, Layout};
 pub use plan::{Plan, PlanError, PlanOptions, Residents};
-pub use tune::{Choices, TunedOp, choices, tune};
+pub use tune::{TunedOp, choice_key, choices, tune};
 
 /// A tensor of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -239,6 +239,15 @@ impl Graph {
         self.add_tensor(self.path(name), shape.into(), Role::Parameter, layout, DType::F32)
     }
 
+    /// What a layer keeps that is no weight, such as a batch norm's running averages: loaded and saved as a parameter, updated
+    /// in place in training, without gradient.
+    pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>) -> TensorId {
+        let id = self.parameter(name, shape);
+        #[cfg(feature = "train")]
+        self.frozen.insert(id);
+        id
+    }
+
     fn add_tensor(&mut self, name: String, shape: Shape, role: Role, layout: Layout, dtype: DType) -> TensorId {
         let id = TensorId(self.tensors.len() as u32);
         self.tensors.push(TensorInfo { name, shape, role, layout, dtype });
@@ -375,6 +384,15 @@ impl Graph {
     /// The nodes, in the order they run.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// Shape and storage of a node's arguments and results.
+    fn io(&self, node: &Node) -> Io {
+        let kind = |id: &TensorId| {
+            let t = self.tensor(*id);
+            TensorKind { shape: t.shape.clone(), dtype: t.dtype, layout: t.layout }
+        };
+        Io { inputs: node.inputs.iter().map(kind).collect(), outputs: node.outputs.iter().map(kind).collect() }
     }
 
     /// The tensors kept readable.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::check::CheckError;
-use super::kernel::{Dispatch, Io, Kernel, Target};
+use super::kernel::{Dispatch, Kernel, Target};
 use super::layouted::{
     Layouted, MemoryReport, NodeReport, Place, Work, parameter_bytes, pipeline_key, stored_bytes, uniform_bytes,
 };
-use super::{Choices, DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
+use super::{DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
 use crate::gpu::{AdapterClass, Buffer, Gpu, GpuError, Profiler};
 use crate::tensor::Shape;
 
@@ -58,8 +58,6 @@ pub struct PlanOptions {
     pub variant: Option<usize>,
     /// Chooses kernels as for this kind of adapter instead of the device's own (for tests and tuning).
     pub class: Option<AdapterClass>,
-    /// Variants found best by `tune`.
-    pub choices: Choices,
     /// Keeps every intermediate readable: no two share memory.
     pub keep_all: bool,
 }
@@ -134,12 +132,8 @@ impl Plan {
         options: &PlanOptions,
         residents: &mut Residents,
     ) -> Result<Self, PlanError> {
-        let target = Target {
-            class: options.class.unwrap_or(gpu.class()),
-            workgroup_bytes: gpu.limits().max_compute_workgroup_storage_size,
-            variant: options.variant,
-            choices: options.choices.clone(),
-        };
+        let own = Target::of(gpu);
+        let target = Target { class: options.class.unwrap_or(own.class), variant: options.variant, ..own };
         let layouted = Layouted::new(graph, &target, gpu.limits(), options.keep_all)?;
         #[cfg(target_arch = "wasm32")]
         gpu.compile_ahead(layouted.pipelines()).await?;
@@ -199,11 +193,6 @@ impl Plan {
     /// Cost of each node.
     pub fn nodes(&self) -> &[NodeReport] {
         &self.layouted.nodes
-    }
-
-    /// Arguments and results of each node.
-    pub(super) fn ios(&self) -> &[Io] {
-        &self.layouted.ios
     }
 
     /// What a node does.

@@ -44,7 +44,12 @@ impl Graph {
         for at in segment {
             let Node { name, kernel, inputs, outputs } = &self.nodes[at];
             if outputs.iter().any(|o| self.tensor(*o).role != Role::Intermediate) {
-                let reason = "updates a tensor in place: it cannot be computed again".to_owned();
+                // What nobody reads here need not be made again, and must not be.
+                let own = |n: &Node| n.name != *name && n.inputs.iter().any(|i| outputs.contains(i));
+                if !self.nodes[..forward].iter().any(own) {
+                    continue;
+                }
+                let reason = "updates a tensor in place that others read: it cannot be computed again".to_owned();
                 return Err(GraphError { node: name.clone(), reason });
             }
             let (name, kernel) = (format!("{name}.again"), kernel.clone());

@@ -1,64 +1,39 @@
-//! Measured choice of kernel variants: no table fits every GPU, and one run of a network in each variant takes seconds.
+//! Measured choice of kernel variants: no table fits every GPU. Each distinct op and shape of a graph is timed once, alone, in
+//! every variant that works differently.
 //!
-//! The result depends on the adapter and its driver; whoever keeps it files it under their names. It is plain JSON, and a
-//! number that a kernel does not have means its last variant, so an old file can slow a network down but not break it.
+//! The result depends on the adapter and its driver; whoever keeps it files it under their names.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde::{Deserialize, Serialize};
-
-use super::kernel::{Dispatch, Io, VARIANTS};
+use super::kernel::{Dispatch, Io};
 use super::plan::{Plan, PlanError, PlanOptions, Residents};
-use super::{DType, Graph};
-use crate::gpu::Gpu;
+use super::{DType, Graph, Node, Role, TensorId};
+use crate::gpu::{Choices, Gpu};
 
-/// Variants by op and shapes, `linear 216x768 768x768:f16 768`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Choices(BTreeMap<String, usize>);
-
-impl Choices {
-    /// What a choice depends on besides the adapter.
-    pub fn key(op: &str, io: &Io) -> String {
-        let mut key = op.to_owned();
-        for input in &io.inputs {
-            let dims: Vec<String> = input.shape.dims().iter().map(usize::to_string).collect();
-            let dtype = if input.dtype == DType::F16 { ":f16" } else { "" };
-            // Writing to a string cannot fail.
-            let _ = write!(key, " {}{dtype}", dims.join("x"));
-        }
-        key
+/// What a choice depends on besides the adapter: op, and shape and storage of its arguments.
+pub fn choice_key(op: &str, io: &Io) -> String {
+    let mut key = op.to_owned();
+    for input in &io.inputs {
+        let dims: Vec<String> = input.shape.dims().iter().map(usize::to_string).collect();
+        let dtype = if input.dtype == DType::F16 { ":f16" } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(key, " {}{dtype}", dims.join("x"));
     }
-
-    /// The variant for this op and these shapes, if one was chosen.
-    pub fn get(&self, op: &str, io: &Io) -> Option<usize> {
-        if self.0.is_empty() { None } else { self.0.get(&Self::key(op, io)).copied() }
-    }
-
-    /// Chooses a variant.
-    pub fn insert(&mut self, key: String, variant: usize) {
-        self.0.insert(key, variant);
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.0.iter().map(|(key, &variant)| (key.as_str(), variant))
-    }
+    key
 }
 
-/// Time of all nodes of one op and shape.
+/// Times of one op and shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TunedOp {
     /// As in [`Choices`].
     pub key: String,
-    /// How many nodes there are.
+    /// How many nodes of the graph have it.
     pub nodes: usize,
-    /// Billions of operations of all of them.
+    /// Billions of operations of one.
     pub gflop: f64,
-    /// Milliseconds of all of them, as chosen by kind of adapter and shape.
+    /// Milliseconds of one, as chosen by kind of adapter and shape.
     pub default_ms: f64,
-    /// Milliseconds in each variant.
+    /// Milliseconds in each variant; those that do the same work as an earlier one, or the default, have its time.
     pub variants_ms: Vec<f64>,
 }
 
@@ -69,49 +44,89 @@ impl TunedOp {
         let (variant, ms) = self.variants_ms.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1))?;
         (*ms < WORTH_IT * self.default_ms).then_some(variant)
     }
+
+    /// Milliseconds with the choice.
+    pub fn best_ms(&self) -> f64 {
+        self.choice().map_or(self.default_ms, |variant| self.variants_ms[variant])
+    }
 }
 
 /// The variants that are faster than the default.
 pub fn choices(measured: &[TunedOp]) -> Choices {
-    let chosen = measured.iter().filter_map(|op| Some((op.key.clone(), op.choice()?)));
-    Choices(chosen.collect())
+    let mut choices = Choices::default();
+    for op in measured {
+        if let Some(variant) = op.choice() {
+            choices.insert(op.key.clone(), variant);
+        }
+    }
+    choices
 }
 
-/// Runs the graph in each variant of its kernels and times the nodes; empty where the device has no timestamps. Inputs
-/// are as they are: zeros take as long as a scan.
+impl Graph {
+    /// The first node of each op and shape that has variants, as (key, node, nodes like it).
+    fn distinct(&self) -> Vec<(String, usize, usize)> {
+        let mut found: Vec<(String, usize, usize)> = Vec::new();
+        for (index, node) in self.nodes().iter().enumerate().filter(|(_, n)| n.kernel.variants() > 1) {
+            let key = choice_key(node.kernel.name(), &self.io(node));
+            match found.iter_mut().find(|f| f.0 == key) {
+                Some(same) => same.2 += 1,
+                None => found.push((key, index, 1)),
+            }
+        }
+        found
+    }
+
+    /// One node in a graph of its own: its arguments are inputs.
+    fn alone(&self, index: usize) -> Self {
+        let Node { name, kernel, inputs, outputs } = &self.nodes()[index];
+        let mut graph = Self::new();
+        let copy = |graph: &mut Self, id: &TensorId, role| {
+            let info = self.tensor(*id);
+            graph.add_tensor(info.name.clone(), info.shape.clone(), role, info.layout, info.dtype)
+        };
+        let inputs = inputs.iter().map(|id| copy(&mut graph, id, Role::Input)).collect();
+        let outputs: Vec<TensorId> = outputs.iter().map(|id| copy(&mut graph, id, Role::Intermediate)).collect();
+        outputs.iter().for_each(|&id| graph.output(id));
+        graph.nodes.push(Node { name: name.clone(), kernel: kernel.clone(), inputs, outputs });
+        graph
+    }
+}
+
+/// Times each distinct op and shape of the graph in every variant. Inputs are zeros, which take as long as a scan.
+/// `progress(done, all)` is called after each op.
 ///
 /// # Errors
 /// What [`Plan::new`] and [`Plan::profile`] say.
-pub async fn tune(gpu: &Gpu, graph: &Graph, residents: &mut Residents) -> Result<Vec<TunedOp>, PlanError> {
-    let mut measured: Vec<TunedOp> = Vec::new();
-    // What each node does by default, and how long it takes.
-    let mut default: Vec<(Vec<Dispatch>, f64)> = Vec::new();
-    for variant in std::iter::once(None).chain((0..VARIANTS).map(Some)) {
-        let plan = Plan::new(gpu, graph, &PlanOptions { variant, ..PlanOptions::default() }, residents).await?;
-        let Some(times) = plan.node_times(3).await? else {
-            return Ok(Vec::new());
-        };
-        for (index, ((node, io), ms)) in plan.nodes().iter().zip(plan.ios()).zip(times).enumerate() {
-            let key = Choices::key(node.op, io);
-            let at = measured.iter().position(|op| op.key == key).unwrap_or_else(|| {
-                let variants_ms = vec![0.0; VARIANTS];
-                measured.push(TunedOp { key, nodes: 0, gflop: 0.0, default_ms: 0.0, variants_ms });
-                measured.len() - 1
-            });
-            let op = &mut measured[at];
-            let work: Vec<Dispatch> = plan.dispatches(index).cloned().collect();
-            match (variant, default.get(index)) {
-                // The default once more: a difference would be noise.
-                (Some(variant), Some((same, ms))) if *same == work => op.variants_ms[variant] += ms,
-                (Some(variant), _) => op.variants_ms[variant] += ms,
-                (None, _) => {
-                    default.push((work, ms));
-                    op.nodes += 1;
-                    op.gflop += node.cost.flops * 1e-9;
-                    op.default_ms += ms;
+pub async fn tune(gpu: &Gpu, graph: &Graph, progress: &mut dyn FnMut(usize, usize)) -> Result<Vec<TunedOp>, PlanError> {
+    // A choice made earlier would pass for the default.
+    let gpu = gpu.clone().tuned(Choices::default());
+    let distinct = graph.distinct();
+    let mut measured = Vec::with_capacity(distinct.len());
+    for (done, (key, node, nodes)) in distinct.iter().enumerate() {
+        let own = graph.alone(*node);
+        let mut seen: Vec<(Vec<Dispatch>, f64)> = Vec::new();
+        let mut times = Vec::new();
+        let mut gflop = 0.0;
+        let variants = graph.nodes()[*node].kernel.variants();
+        for variant in std::iter::once(None).chain((0..variants).map(Some)) {
+            let options = PlanOptions { variant, ..PlanOptions::default() };
+            let plan = Plan::new(&gpu, &own, &options, &mut Residents::default()).await?;
+            let work: Vec<Dispatch> = plan.dispatches(0).cloned().collect();
+            gflop = plan.nodes()[0].cost.flops * 1e-9;
+            let ms = match seen.iter().find(|s| s.0 == work) {
+                Some(same) => same.1,
+                None => {
+                    let best = seen.iter().map(|s| s.1).fold(f64::INFINITY, f64::min);
+                    let ms = plan.milliseconds(best).await?;
+                    seen.push((work, ms));
+                    ms
                 }
-            }
+            };
+            times.push(ms);
         }
+        let default_ms = times.remove(0);
+        measured.push(TunedOp { key: key.clone(), nodes: *nodes, gflop, default_ms, variants_ms: times });
+        progress(done + 1, distinct.len());
     }
     Ok(measured)
 }
@@ -138,6 +153,33 @@ impl Plan {
         }
         Ok(Some(best))
     }
+
+    /// Milliseconds of a run: by timestamps, or by the clock over several runs where the device has none. The best of three after
+    /// one that compiles and allocates; one alone if that takes more than twice as long as `best`.
+    async fn milliseconds(&self, best: f64) -> Result<f64, PlanError> {
+        let mut fastest = f64::INFINITY;
+        self.timed().await?;
+        for _ in 0..3 {
+            fastest = fastest.min(self.timed().await?);
+            if fastest > 2.0 * best {
+                break;
+            }
+        }
+        Ok(fastest)
+    }
+
+    async fn timed(&self) -> Result<f64, PlanError> {
+        if let Some(times) = self.profile().await? {
+            return Ok(times.iter().map(|t| t.milliseconds).sum());
+        }
+        const RUNS: u32 = 8;
+        let start = std::time::Instant::now();
+        for _ in 0..RUNS {
+            self.run()?;
+        }
+        self.finish().await?;
+        Ok(start.elapsed().as_secs_f64() * 1e3 / f64::from(RUNS))
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +197,7 @@ mod tests {
         };
         assert_eq!(op(1.0, &[2.0, 1.0, 0.99]).choice(), None, "a hundredth may be noise");
         let measured = [op(1.0, &[2.0, 1.0, 0.5])];
-        assert_eq!(measured[0].choice(), Some(2));
+        assert_eq!((measured[0].choice(), measured[0].best_ms()), (Some(2), 0.5));
         let chosen = choices(&measured);
         let json = serde_json::to_string(&chosen).expect("plain data");
         assert_eq!(json, r#"{"op 1":2}"#);

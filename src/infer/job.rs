@@ -13,7 +13,8 @@ use crate::graph::{Graph, Layouted, MemoryReport, NodeId, Target, TensorId};
 use crate::kernels::blend::{Activation, BlendDenominator, BlendNormalise, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, PackLabels};
 use crate::kernels::head::Placement;
-use crate::kernels::residual::Shortcut;
+use crate::kernels::head::taken;
+use crate::kernels::lazy::Form;
 use crate::model::{UnetrConfig, unetr};
 
 /// Scan voxels decided at once, at most: bounds the memory of the decision.
@@ -41,7 +42,7 @@ pub(super) struct WindowGraph {
     pub input: TensorId,
     pub axes: TensorId,
     pub heads: Vec<NodeId>,
-    pub shortcut: Shortcut,
+    pub end: Form,
     pub weights: NodeId,
 }
 
@@ -143,7 +144,7 @@ impl Job {
         let count = self.count(&mut g);
         let op = BlendWeights { size: self.grid.roi, at: Placement::default() };
         let weights = g.update("weights", op, &[axes, count])?;
-        Ok(WindowGraph { graph: g, input: network.input, axes, heads, shortcut: network.end.shortcut(), weights })
+        Ok(WindowGraph { graph: g, input: network.input, axes, heads, end: taken(&network.end), weights })
     }
 
     pub fn finish_graph(&self) -> Result<FinishGraph, InferError> {

@@ -51,7 +51,7 @@ pub async fn verify_reference(gpu: &Gpu, bytes: Vec<u8>) -> Result<ReferenceRepo
     let batch = input.shape.dims().first().copied().unwrap_or(0);
     let mut graph = Graph::new();
     let network = unetr(&mut graph, &config, batch)?;
-    let last = graph.residual("decoder2", &network.end)?;
+    let last = graph.store("decoder2", &network.end)?;
     let logits = graph.head("out", &network.end, network.out.0, network.out.1)?;
     let mut stages = network.stages.clone();
     stages.extend([("decoder2".to_owned(), last), ("out".to_owned(), logits)]);

@@ -164,7 +164,7 @@ impl Run {
         plan.write(graph.input, input)?;
         for (part, &node) in graph.heads.iter().enumerate() {
             let at = self.job.placement(part, start, self.importance.floor);
-            plan.set_kernel(node, &HeadAccumulate { shortcut: graph.shortcut, at })?;
+            plan.set_kernel(node, &HeadAccumulate { form: graph.end, at })?;
         }
         let at = self.job.placement(0, start, self.importance.floor);
         plan.set_kernel(graph.weights, &BlendWeights { size: self.job.grid.roi, at })?;

@@ -206,8 +206,7 @@ impl Segmenter {
     }
 
     fn target(&self) -> Target {
-        let workgroup_bytes = self.gpu.limits().max_compute_workgroup_storage_size;
-        Target { workgroup_bytes, ..Target::new(self.gpu.class()) }
+        Target::of(&self.gpu)
     }
 
     fn job(&self, grid: WindowGrid, decision: Option<&Decision>) -> Result<Job, InferError> {

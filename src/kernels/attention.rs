@@ -73,6 +73,10 @@ impl Attention {
 impl Kernel for Attention {
     kernel_name!("attention");
 
+    fn variants(&self) -> usize {
+        VARIANTS.len()
+    }
+
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         self.dropout.map_or(Ok(()), Mask::check)?;
         let step = usize::from(self.dropout.is_some());

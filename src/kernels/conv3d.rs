@@ -1,492 +1,450 @@
-//! 3-D convolution with what surrounds it in UNETR: normalise on load, two-source input, statistics of the output, and
-//! the shortcut's 1x1x1 convolution beside the main one.
+//! 3-D convolution with what surrounds it: values that are normalised and activated on load, two-source input, bias,
+//! statistics of the output, and a shortcut's 1x1x1 convolution beside the main one.
 //!
-//! `y[n, k, p] = Σ w[k, c, t] a[n, c, p + t - 1]`, stride 1, zero padding, no bias; `a = leaky_relu(scale x + shift)` for
-//! a source with a norm (padding comes after the activation), else `a = x`. Channels of two sources follow one another:
-//! the concatenation is never stored.
+//! `y[n, k, p] = b[k] + Σ w[k, c, t] a[n, c, p stride + t - padding]` with zero padding; `a = act(norm(x))` for each source
+//! (padding comes after the activation). Channels of two sources follow one another: the concatenation is never stored.
 //!
-//! Shapes: `x_s (N, C_s, X, Y, Z)`, `norm_s (N, C_s, 4)`, `w (K, C, 3, 3, 3)` or `(K, C, 1, 1, 1)` stored
-//! [`Layout::TapMajor`], `y (N, K, X, Y, Z)`, moments `(N, K, 2)` of (mean, biased variance) over the voxels.
-//! Source: `torch.nn.Conv3d`, MONAI's `UnetResBlock`.
+//! Shapes: `x_s (N, C_s, X, Y, Z)`, `norm_s (N, C_s, 4)`, `w (K, C, kx, ky, kz)` stored [`Layout::TapMajor`], `b (K)`,
+//! `y (N, K, ..)`, moments `(N, K, 2)` of (mean, biased variance) over the voxels. Kernels of 3x3x3 and 1x1x1 that keep the
+//! size have shaders of their own. Source: `torch.nn.Conv3d`, MONAI's `UnetResBlock`.
 
+mod correlation;
+mod gather;
+mod geometry;
+mod registers;
 mod tiled;
-pub(super) mod wide;
+mod wide;
 
-use super::{bind_read, bind_write, constant, kernel_name, leaky_relu, moments};
-use crate::graph::{
-    Binding, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Operand, Target, TensorId,
-};
-use crate::graph::{groups, params};
+use super::lazy::{Activation, Lazy, Term};
+use super::{bind_read, kernel_name, moments};
+use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Operand, Target, TensorId};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params {
-    x: u32,
-    y: u32,
-    z: u32,
-    channels_0: u32,
-    channels_1: u32,
-    k: u32,
-    tiles: u32,
-    groups: u32,
-    n: u32,
-    pad_0: u32,
-    pad_1: u32,
-    pad_2: u32,
-});
+pub(super) use correlation::{Branch, Correlation, Source, VARIANTS};
+pub(super) use gather::{VARIANTS as SCATTER, scatter};
+pub use geometry::Geometry;
 
-/// An input of a convolution: a tensor, and the norm to apply on load if it is a raw convolution output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// Values.
-    pub x: TensorId,
-    /// From `norm_parameters`.
-    pub norm: Option<TensorId>,
+/// A convolution in a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv {
+    /// Weight `(K, C, kx, ky, kz)`, stored [`Layout::TapMajor`].
+    pub w: TensorId,
+    /// Bias `(K)`.
+    pub bias: Option<TensorId>,
+    /// Voxels along X, Y and Z from one output voxel to the next.
+    pub stride: [usize; 3],
+    /// Zeros before the first voxel and after the last; `None` is half the kernel, which keeps the size of odd ones.
+    pub padding: Option<[usize; 3]>,
+    /// Leaves the moments of its result for a norm that follows, where they cost least: see [`Graph::moments`].
+    pub moments: bool,
 }
 
-impl Source {
-    /// A tensor as it is.
-    pub fn plain(x: TensorId) -> Self {
-        Self { x, norm: None }
+impl Conv {
+    /// Stride 1, no bias, padding that keeps the size, no norm to follow.
+    pub fn new(w: TensorId) -> Self {
+        Self { w, bias: None, stride: [1; 3], padding: None, moments: false }
+    }
+
+    /// With a norm that follows.
+    pub fn before_norm(w: TensorId) -> Self {
+        Self { moments: true, ..Self::new(w) }
     }
 }
 
-/// Raw output of a convolution and its moments.
-#[derive(Clone, Copy, Debug)]
-pub struct Convolved {
-    /// Values before the norm.
-    pub y: TensorId,
-    /// (mean, variance) per sample and channel.
-    pub moments: TensorId,
-}
-
-/// The op; arguments `x_0, [norm_0], [x_1, [norm_1]], w, [w_shortcut]`, results `y, moments, [r, moments of r]`.
+/// The op; arguments those of each source's value, then `w, [b], [w_shortcut]`; results `y, [moments], [r, [moments of r]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv3d {
-    /// For each source, whether it has a norm.
-    pub sources: Vec<bool>,
+    /// What each source's values are made of.
+    pub sources: Vec<Term>,
+    /// Kernel size, stride and padding.
+    pub geometry: Geometry,
+    /// With a bias.
+    pub bias: bool,
     /// With a 1x1x1 convolution of the same sources.
     pub shortcut: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Variant {
-    /// Without workgroup memory, four values per load, where rows are whole blocks; elsewhere 12 voxels and 4 blocks.
-    Wide,
-    /// Without workgroup memory: voxels along Z and blocks of four output channels per invocation.
-    Registers(u32, u32),
-    /// With workgroup memory, as [`tiled::choose`] finds best for the shape.
-    ByShape,
-    /// With workgroup memory and this tile.
-    Tiled(tiled::Tile),
-}
-
-/// The first suits software adapters, whose loads cost more than arithmetic and whose barriers are slow.
-const VARIANTS: &[Variant] = &[
-    Variant::Wide,
-    Variant::ByShape,
-    Variant::Tiled(tiled::Tile { extent: 16, quads: 4, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: false }),
-    Variant::Tiled(tiled::Tile { extent: 8, quads: 4, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 8, quads: 2, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 4, quads: 4, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 4, quads: 1, fused: true }),
-    Variant::Registers(4, 2),
-];
-
-/// How the kernel without workgroup memory works for results of this shape on this target.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Untiled {
-    /// See [`wide`].
-    Wide,
-    /// Voxels along Z and blocks of output channels per invocation.
-    Registers(u32, u32),
-}
-
-impl Untiled {
-    pub(super) fn new(y: &Shape, target: &Target) -> Self {
-        match *target.choose(VARIANTS) {
-            Variant::Wide if wide::fits(y) => Self::Wide,
-            Variant::Wide => Self::Registers(12, 4),
-            Variant::Registers(voxels, quads) => Self::Registers(voxels, quads),
-            Variant::ByShape | Variant::Tiled(_) => Self::Registers(4, 2),
-        }
-    }
-}
-
-/// A long block only where it fits rows of `z` voxels.
-fn block(voxels: u32, z: usize) -> u32 {
-    [voxels, 8, 6].into_iter().find(|&v| v <= voxels && z.is_multiple_of(v as usize)).unwrap_or(4)
-}
-
-/// One source of the shader.
-pub(super) struct Side {
-    pub channels: usize,
-    pub taps: usize,
-    pub norm: bool,
-}
-
-/// The shader for one or two sources and the result `y`.
-pub(super) fn dispatch(
-    y: &Shape,
-    sources: &[Side],
-    half: u32,
-    bindings: Vec<Binding>,
-    (voxels, quads): (u32, u32),
-) -> Dispatch {
-    let (n, k, [sx, sy, sz]) = y.volume().expect("a volume");
-    let voxels = block(voxels, sz);
-    let quads = quads.min(k.div_ceil(4) as u32);
-    let tiles = sx * sy * sz.div_ceil(voxels as usize);
-    let spatial = tiles.div_ceil(64);
-    let second = sources.get(1);
-    let taps = |s: usize| sources.get(s).map_or(1, |s| s.taps as u32);
-    let norm = |s: usize| constant(sources.get(s).is_some_and(|s| s.norm));
-    Dispatch {
-        shader: "conv3d",
-        entry: "forward",
-        constants: vec![
-            ("VOX", voxels),
-            ("SPAN", voxels + 2),
-            ("QUADS", quads),
-            ("TAPS_0", taps(0)),
-            ("TAPS_1", taps(1)),
-            ("CUBE_0", constant(taps(0) == 27)),
-            ("CUBE_1", constant(taps(1) == 27)),
-            ("SOURCES", sources.len() as u32),
-            ("SECOND", constant(second.is_some())),
-            ("SECOND_0", 0),
-            ("SECOND_1", 1),
-            ("NORM_0", norm(0)),
-            ("NORM_1", norm(1)),
-            ("HALF", half),
-            ("SCALAR", 0),
-        ],
-        params: Params {
-            x: sx as u32,
-            y: sy as u32,
-            z: sz as u32,
-            channels_0: sources[0].channels as u32,
-            channels_1: second.map_or(0, |s| s.channels as u32),
-            k: k as u32,
-            tiles: tiles as u32,
-            groups: spatial as u32,
-            n: n as u32,
-            ..Params::default()
-        }
-        .block(),
-        bindings,
-        groups: groups(n * k.div_ceil(4 * quads as usize) * spatial),
-    }
+    /// With moments of each result.
+    pub moments: bool,
 }
 
 impl Conv3d {
-    /// Argument positions of each source's values, and of the first weight.
+    /// Argument position of each source's values, and of the first weight.
     pub(super) fn positions(&self) -> (Vec<usize>, usize) {
         let mut at = 0;
         let mut sources = Vec::new();
-        for &norm in &self.sources {
+        for term in &self.sources {
             sources.push(at);
-            at += 1 + usize::from(norm);
+            at += term.arguments();
         }
         (sources, at)
     }
 
-    pub(super) fn channels(&self, shapes: &[&Shape]) -> Vec<usize> {
-        self.positions().0.iter().map(|&i| shapes[i].dims()[1]).collect()
-    }
-
-    fn weights(&self) -> impl Iterator<Item = usize> {
+    /// Argument position of each weight.
+    pub(super) fn weights(&self) -> Vec<usize> {
         let first = self.positions().1;
-        first..first + 1 + usize::from(self.shortcut)
+        let mut weights = vec![first];
+        weights.extend(self.shortcut.then_some(first + 1 + usize::from(self.bias)));
+        weights
     }
 
-    /// The tile for this shape, if it gets the kernel with workgroup memory.
-    fn tile(&self, io: &Io, target: &Target) -> Option<tiled::Tile> {
-        match *target.choose(VARIANTS) {
-            _ if io.input(self.positions().1).dims()[2] != 3 => None,
-            Variant::Wide | Variant::Registers(..) => None,
-            Variant::ByShape => Some(self.with_limits(tiled::choose(target.class, io.output(0), self.shortcut), io)),
-            Variant::Tiled(tile) => Some(self.with_limits(tile, io)),
+    /// Result `y` or `r`.
+    pub(super) fn result(&self, branch: usize) -> usize {
+        branch * (1 + usize::from(self.moments))
+    }
+
+    fn branch(&self, io: &Io, index: usize) -> Branch {
+        let weight = self.weights()[index];
+        let y = self.result(index);
+        Branch {
+            weights: bind_read(weight),
+            half: io.half(weight),
+            bias: (self.bias && index == 0).then(|| bind_read(weight + 1)),
+            y: Operand::Output(y),
+            moments: self.moments.then_some((y + 1, index)),
         }
     }
 
-    /// No more output channels than there are; and the shortcut's convolution can only be made beside the main one if
-    /// WebGPU's eight buffers are enough.
-    fn with_limits(&self, tile: tiled::Tile, io: &Io) -> tiled::Tile {
-        let buffers = self.positions().1 + 6;
-        let fused = tile.fused && self.shortcut && buffers <= 8 && io.output(0) == io.output(2);
-        let wanted = io.output(0).dims()[1].div_ceil(4).next_power_of_two();
-        tiled::Tile { fused, quads: tile.quads.min(wanted), ..tile }
-    }
-
-    /// Where the convolution without workgroup memory leaves the moments of its tiles: how many parts, if it does.
-    fn parts(io: &Io, target: &Target, index: usize) -> Option<usize> {
-        let y = io.output(2 * index);
-        if Untiled::new(y, target) == Untiled::Wide { wide::parts(y) } else { None }
-    }
-
-    /// A convolution without workgroup memory, and its moments.
-    fn separate(&self, io: &Io, target: &Target, index: usize) -> Vec<Dispatch> {
-        let y = io.output(2 * index);
-        let parts = Self::parts(io, target, index);
-        let mut work = match Untiled::new(y, target) {
-            Untiled::Wide => self.wide(io, index, parts.map(|_| Operand::Scratch(index))),
-            Untiled::Registers(voxels, quads) => vec![self.convolution(io, (voxels, quads), index)],
-        };
-        match parts {
-            Some(parts) => work.push(moments::merge(y, 2 * index + 1, index, parts, target)),
-            None => work.extend(moments::dispatches(y, 2 * index, 2 * index + 1, index, target)),
+    fn correlation<'a>(&self, io: &'a Io) -> Correlation<'a> {
+        let sources = sources(&self.sources, &io.shapes(), self.geometry.taps());
+        let (_, _, input) = io.input(0).volume().expect("checked by infer");
+        Correlation {
+            y: io.output(0),
+            input,
+            geometry: self.geometry,
+            sources,
+            main: self.branch(io, 0),
+            shortcut: self.shortcut.then(|| (io.output(self.result(1)), self.branch(io, 1))),
         }
-        work
-    }
-
-    fn wide(&self, io: &Io, index: usize, moments: Option<Operand>) -> Vec<Dispatch> {
-        let (positions, first) = self.positions();
-        let weight = first + index;
-        let taps = io.input(weight).dims()[2].pow(3);
-        let sources: Vec<wide::Source> = positions
-            .iter()
-            .zip(&self.sources)
-            .map(|(&at, &norm)| wide::Source {
-                channels: io.input(at).dims()[1],
-                taps,
-                bindings: (at..=at + usize::from(norm)).map(bind_read).collect(),
-            })
-            .collect();
-        let (weights, half) = (bind_read(weight), io.half(weight));
-        let ends = wide::Ends { weights, half, y: Operand::Output(2 * index), moments };
-        wide::dispatches(io.output(2 * index), &sources, &ends)
-    }
-
-    fn convolution(&self, io: &Io, block: (u32, u32), index: usize) -> Dispatch {
-        let weight = self.positions().1 + index;
-        let taps = io.input(weight).dims()[2].pow(3);
-        let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
-        let sources: Vec<Side> = self
-            .channels(&shapes)
-            .into_iter()
-            .zip(&self.sources)
-            .map(|(channels, &norm)| Side { channels, taps, norm })
-            .collect();
-        let mut bindings: Vec<_> = (0..self.positions().1).map(bind_read).collect();
-        bindings.extend([bind_read(weight), bind_write(2 * index)]);
-        dispatch(io.output(2 * index), &sources, io.half(weight), bindings, block)
-    }
-
-    /// The sources activated and concatenated, in double precision.
-    pub(super) fn activated(&self, inputs: &[&HostTensor]) -> HostTensor {
-        let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
-        let channels = self.channels(&shapes);
-        let (n, _, size) = inputs[0].shape.volume().expect("a volume");
-        let voxels: usize = size.iter().product();
-        let total: usize = channels.iter().sum();
-        let mut a = HostTensor::zeros([n, total, size[0], size[1], size[2]]);
-        let mut first = 0;
-        for ((&at, &count), &norm) in self.positions().0.iter().zip(&channels).zip(&self.sources) {
-            for i in 0..n * count {
-                let out = (i / count * total + first + i % count) * voxels;
-                for v in 0..voxels {
-                    let x = inputs[at].data[i * voxels + v];
-                    let p = |j: usize| inputs[at + 1].data[i * 4 + j];
-                    a.data[out + v] = if norm { leaky_relu(x * p(2) + p(3)) } else { x };
-                }
-            }
-            first += count;
-        }
-        a
     }
 }
 
-/// Plain convolution in double precision, "same" zero padding.
-pub(crate) fn convolve(a: &HostTensor, w: &HostTensor) -> HostTensor {
-    let (n, c, [sx, sy, sz]) = a.shape.volume().expect("a volume");
-    let (k, side) = (w.shape.dims()[0], w.shape.dims()[2]);
-    let reach = (side / 2) as isize;
-    let mut y = HostTensor::zeros([n, k, sx, sy, sz]);
-    let voxels = sx * sy * sz;
-    let inside = |at: usize, offset: usize, size: usize| {
-        let q = at as isize + offset as isize - reach;
-        (0..size as isize).contains(&q).then_some(q as usize)
+/// The sources of a product, whose values are its first arguments.
+pub(super) fn sources(terms: &[Term], shapes: &[&Shape], taps: usize) -> Vec<Source> {
+    let mut at = 0;
+    let one = |term: &Term| {
+        let first = at;
+        at += term.arguments();
+        Source {
+            channels: shapes[first].dims()[1],
+            taps,
+            term: *term,
+            slopes: shapes[at - 1].elements(),
+            bindings: (first..at).map(bind_read).collect(),
+        }
     };
-    for (sample, out) in (0..n).flat_map(|s| (0..k).map(move |o| (s, o))) {
-        for p in 0..voxels {
-            let (x, yy, z) = (p / sz / sy, p / sz % sy, p % sz);
-            let mut sum = 0.0;
-            for t in 0..side.pow(3) {
-                let (Some(qx), Some(qy), Some(qz)) =
-                    (inside(x, t / side / side, sx), inside(yy, t / side % side, sy), inside(z, t % side, sz))
-                else {
-                    continue;
-                };
-                let q = (qx * sy + qy) * sz + qz;
-                for channel in 0..c {
-                    let weight = w.data[(out * c + channel) * side.pow(3) + t];
-                    sum += weight * a.data[(sample * c + channel) * voxels + q];
-                }
-            }
-            y.data[(sample * k + out) * voxels + p] = sum;
+    terms.iter().map(one).collect()
+}
+
+/// Samples, channels of all sources and their size, if the sources' arguments fit together.
+pub(super) fn check_sources(terms: &[Term], inputs: &[Shape]) -> Option<(usize, usize, [usize; 3])> {
+    let (n, _, size) = inputs.first()?.volume()?;
+    let (mut at, mut channels) = (0, 0);
+    for term in terms {
+        let own = inputs.get(at..at + term.arguments())?;
+        let (own_n, c, own_size) = own[0].volume()?;
+        if own_n != n || own_size != size || !term.fits(own) {
+            return None;
+        }
+        channels += c;
+        at += term.arguments();
+    }
+    (1..=2).contains(&terms.len()).then_some((n, channels, size))
+}
+
+/// The sources activated and concatenated, in double precision.
+pub(super) fn activated(terms: &[Term], inputs: &[&HostTensor]) -> HostTensor {
+    let (n, _, size) = inputs[0].shape.volume().expect("a volume");
+    let voxels: usize = size.iter().product();
+    let mut at = 0;
+    let mut parts = Vec::new();
+    for term in terms {
+        let own = &inputs[at..at + term.arguments()];
+        parts.push((
+            own[0].shape.dims()[1],
+            (0..own[0].data.len()).map(|i| term.reference(own, i)).collect::<Vec<f64>>(),
+        ));
+        at += term.arguments();
+    }
+    let mut data = Vec::new();
+    for sample in 0..n {
+        for (channels, values) in &parts {
+            data.extend(&values[sample * channels * voxels..][..channels * voxels]);
         }
     }
-    y
+    let channels: usize = parts.iter().map(|p| p.0).sum();
+    HostTensor::new([n, channels, size[0], size[1], size[2]], data)
 }
 
 impl Kernel for Conv3d {
     kernel_name!("conv3d");
 
+    fn variants(&self) -> usize {
+        if self.geometry.is_cube(3) || self.geometry.is_cube(1) { VARIANTS.len() } else { gather::VARIANTS.len() }
+    }
+
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         let misfit = || GraphError::new(format!("sources and weights do not fit: {inputs:?}"));
-        let (positions, first) = self.positions();
-        if inputs.len() != first + 1 + usize::from(self.shortcut) || !(1..=2).contains(&positions.len()) {
+        self.geometry.check().map_err(GraphError::new)?;
+        let weights = self.weights();
+        if inputs.len() != weights[weights.len() - 1] + 1 + usize::from(self.bias && !self.shortcut) {
             return Err(misfit());
         }
-        let (n, _, size) = inputs[0].volume().ok_or_else(misfit)?;
-        let mut channels = 0;
-        for (&at, &norm) in positions.iter().zip(&self.sources) {
-            let (sn, c, ssize) = inputs[at].volume().ok_or_else(misfit)?;
-            if sn != n || ssize != size || (norm && inputs[at + 1] != Shape::from([n, c, 4])) {
-                return Err(misfit());
-            }
-            channels += c;
-        }
+        let (n, channels, size) = check_sources(&self.sources, inputs).ok_or_else(misfit)?;
         let mut outputs = Vec::new();
-        for (i, at) in self.weights().enumerate() {
-            let side = if i == 0 { inputs[at].dims().get(2).copied().unwrap_or(0) } else { 1 };
+        for (i, &at) in weights.iter().enumerate() {
+            let geometry = if i == 0 { self.geometry } else { Geometry::same([1; 3]) };
             let k = inputs[at].dims()[0];
-            if ![1, 3].contains(&side) || inputs[at] != Shape::from([k, channels, side, side, side]) {
+            let [x, y, z] = geometry.kernel;
+            let out = geometry.output(size).ok_or_else(|| {
+                GraphError::new(format!("a kernel of {:?} on a volume of {size:?} voxels", geometry.kernel))
+            })?;
+            if inputs[at] != Shape::from([k, channels, x, y, z]) {
                 return Err(misfit());
             }
-            outputs.extend([Shape::from([n, k, size[0], size[1], size[2]]), Shape::from([n, k, 2])]);
+            outputs.push(Shape::from([n, k, out[0], out[1], out[2]]));
+            outputs.extend(self.moments.then(|| Shape::from([n, k, 2])));
         }
-        Ok(outputs)
+        let one = self.geometry.is_cube(3) || self.geometry.is_cube(1);
+        let bias = !self.bias || inputs[weights[0] + 1].elements() == inputs[weights[0]].dims()[0];
+        if !bias || (self.shortcut && !one) { Err(misfit()) } else { Ok(outputs) }
+    }
+
+    fn moments_of(&self, output: usize) -> Option<usize> {
+        (self.moments && output.is_multiple_of(2)).then_some(output + 1)
     }
 
     fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
-        let tile = self.tile(io, target);
-        (0..=usize::from(self.shortcut))
-            .map(|i| match (tile, Self::parts(io, target, i)) {
-                (Some(tile), _) if i == 0 || tile.fused => tiled::scratch(tile, io.output(2 * i)),
-                (_, Some(parts)) => moments::parts_bytes(io.output(2 * i), parts),
-                _ => moments::scratch(io.output(2 * i), target),
-            })
-            .collect()
+        self.correlation(io).scratch(target)
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        let tile = self.tile(io, target);
-        let mut work = match tile {
-            Some(tile) => self.tiled(io, target, tile),
-            None => self.separate(io, target, 0),
-        };
-        if self.shortcut && !tile.is_some_and(|t| t.fused) {
-            work.extend(self.separate(io, target, 1));
-        }
-        work
+        self.correlation(io).dispatches(target)
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let a = self.activated(inputs);
-        self.weights()
-            .flat_map(|w| {
-                let y = convolve(&a, inputs[w]);
-                let m = moments::reference(&y);
-                [y, m]
-            })
-            .collect()
+        let a = activated(&self.sources, inputs);
+        let mut results = Vec::new();
+        for (i, w) in self.weights().into_iter().enumerate() {
+            let geometry = if i == 0 { self.geometry } else { Geometry::same([1; 3]) };
+            let mut y = geometry.convolve(&a, inputs[w]);
+            if self.bias && i == 0 {
+                add_bias(&mut y, inputs[w + 1]);
+            }
+            let m = self.moments.then(|| moments::reference(&y));
+            results.push(y);
+            results.extend(m);
+        }
+        results
     }
 
     fn cost(&self, io: &Io) -> Cost {
         let flops = self
             .weights()
+            .into_iter()
             .enumerate()
             .map(|(i, w)| {
                 let per_voxel = io.input(w).elements() / io.input(w).dims()[0].max(1);
-                2.0 * per_voxel as f64 * io.output(2 * i).elements() as f64
+                2.0 * per_voxel as f64 * io.output(self.result(i)).elements() as f64
             })
             .sum();
         Cost { flops, bytes: io.bytes() }
     }
 }
 
+/// Adds a bias `(K)` to each channel of `y`.
+pub(super) fn add_bias(y: &mut HostTensor, bias: &HostTensor) {
+    let (_, k, size) = y.shape.volume().expect("a volume");
+    let voxels: usize = size.iter().product();
+    y.data.iter_mut().enumerate().for_each(|(i, v)| *v += bias.data[i / voxels % k]);
+}
+
 impl Graph {
-    /// Convolution of the sources with `w`, and with `shortcut` if given.
+    /// Convolution of one source or two, whose channels follow one another. A source that is a sum is stored first, since each
+    /// of its voxels is read many times.
     ///
     /// # Errors
     /// [`GraphError`] if the shapes do not fit.
-    pub fn conv3d(
+    pub fn conv3d(&mut self, name: &str, sources: &[Lazy], conv: &Conv) -> Result<TensorId, GraphError> {
+        Ok(self.convolution(name, sources, conv, None)?.0)
+    }
+
+    /// The same with a shortcut beside it, a 1x1x1 convolution of the same sources: `(y, r)`.
+    ///
+    /// # Errors
+    /// As [`Graph::conv3d`].
+    pub fn conv3d_with_shortcut(
         &mut self,
         name: &str,
-        sources: &[Source],
-        w: TensorId,
+        sources: &[Lazy],
+        conv: &Conv,
+        shortcut: TensorId,
+    ) -> Result<(TensorId, TensorId), GraphError> {
+        self.convolution(name, sources, conv, Some(shortcut))
+    }
+
+    fn convolution(
+        &mut self,
+        name: &str,
+        sources: &[Lazy],
+        conv: &Conv,
         shortcut: Option<TensorId>,
-    ) -> Result<(Convolved, Option<Convolved>), GraphError> {
-        let mut inputs = Vec::new();
-        for source in sources {
-            inputs.push(source.x);
-            inputs.extend(source.norm);
-        }
-        inputs.push(w);
+    ) -> Result<(TensorId, TensorId), GraphError> {
+        let (terms, mut inputs) = self.terms(name, sources)?;
+        inputs.push(conv.w);
+        inputs.extend(conv.bias);
         inputs.extend(shortcut);
-        let op = Conv3d { sources: sources.iter().map(|s| s.norm.is_some()).collect(), shortcut: shortcut.is_some() };
+        let kernel = self.kernel_size(name, conv.w)?;
+        let op = Conv3d {
+            sources: terms,
+            geometry: Geometry { kernel, stride: conv.stride, padding: conv.padding.unwrap_or(kernel.map(|k| k / 2)) },
+            bias: conv.bias.is_some(),
+            shortcut: shortcut.is_some(),
+            moments: conv.moments,
+        };
+        let last = op.result(usize::from(op.shortcut));
         let outputs = self.add_op(name, op, &inputs)?;
-        let convolved = |i: usize| Convolved { y: outputs[i], moments: outputs[i + 1] };
-        Ok((convolved(0), shortcut.map(|_| convolved(2))))
+        Ok((outputs[0], outputs[last]))
+    }
+
+    /// Extents of a weight's kernel.
+    pub(super) fn kernel_size(&self, name: &str, w: TensorId) -> Result<[usize; 3], GraphError> {
+        match self.shape(w).volume() {
+            Some((_, _, kernel)) => Ok(kernel),
+            None => Err(GraphError {
+                node: self.path(name),
+                reason: format!("a convolution's weight has five axes, not {}", self.shape(w)),
+            }),
+        }
+    }
+
+    /// Sources as an op takes them, sums stored, and its first arguments.
+    pub(super) fn terms(&mut self, name: &str, sources: &[Lazy]) -> Result<(Vec<Term>, Vec<TensorId>), GraphError> {
+        let (mut terms, mut inputs) = (Vec::new(), Vec::new());
+        for source in sources {
+            let source = self.without_sum(name, source)?;
+            terms.push(source.form().first);
+            inputs.extend(source.inputs());
+        }
+        Ok((terms, inputs))
     }
 }
 
-/// What a case is made of: samples, (channels, norm) of each source, output channels, size, shortcut, kernel, storage.
-type Form<'a> = (usize, &'a [(usize, bool)], usize, [usize; 3], bool, usize, DType);
+/// Values of a source with a norm and UNETR's activation, as they are, and with trained slopes.
+pub(super) const NORMED: Term = Term { norm: true, act: Activation::LeakyRelu(0.01) };
+pub(super) const PRELU: Term = Term { norm: true, act: Activation::PRelu };
 
-fn case(name: &str, (n, sources, k, size, shortcut, side, dtype): Form<'_>) -> Case {
-    let seed = (n + k * 7 + size[0] * 31 + size[2] * 101 + sources.len() * 1009) as u64;
-    let [x, y, z] = size;
+/// Arguments of sources of so many channels; trained slopes are one where there are channels in pairs, else one per channel.
+pub(super) fn source_arguments(
+    n: usize,
+    sources: &[(usize, Term)],
+    [x, y, z]: [usize; 3],
+    seed: u64,
+) -> Vec<HostTensor> {
     let mut inputs = Vec::new();
-    for (i, &(c, norm)) in sources.iter().enumerate() {
+    for (i, &(c, term)) in sources.iter().enumerate() {
         inputs.push(HostTensor::noise([n, c, x, y, z], seed + i as u64));
-        if norm {
-            inputs.push(HostTensor::noise([n, c, 4], seed + 10 + i as u64));
-        }
+        inputs.extend(term.norm.then(|| HostTensor::noise([n, c, 4], seed + 10 + i as u64)));
+        let slopes = if c.is_multiple_of(2) { 1 } else { c };
+        inputs.extend((term.slopes() == 1).then(|| HostTensor::noise([slopes], seed + 15 + i as u64)));
     }
+    inputs
+}
+
+/// What a case is made of: samples, (channels, value) of each source, output channels, size, storage.
+type Form<'a> = (usize, &'a [(usize, Term)], usize, [usize; 3], DType);
+
+fn case(
+    name: &str,
+    geometry: Geometry,
+    (bias, shortcut, moments): (bool, bool, bool),
+    (n, sources, k, size, dtype): Form<'_>,
+) -> Case {
+    let seed = (n + k * 7 + size[0] * 31 + size[2] * 101 + sources.len() * 1009) as u64;
+    let mut inputs = source_arguments(n, sources, size, seed);
     let channels: usize = sources.iter().map(|s| s.0).sum();
     let rounded = |t: HostTensor| match dtype {
         DType::F32 => t,
         DType::F16 => t.map(|v| f64::from(half::f16::from_f64(v))),
     };
-    let first = inputs.len();
-    inputs.push(rounded(HostTensor::noise([k, channels, side, side, side], seed + 20)));
-    if shortcut {
-        inputs.push(rounded(HostTensor::noise([k, channels, 1, 1, 1], seed + 21)));
-    }
-    let weights = first..inputs.len();
-    let op = Conv3d { sources: sources.iter().map(|s| s.1).collect(), shortcut };
-    weights.fold(Case::new(name, op, inputs), |case, w| case.stored(w, Layout::TapMajor, dtype))
+    let [x, y, z] = geometry.kernel;
+    inputs.extend([rounded(HostTensor::noise([k, channels, x, y, z], seed + 20))]);
+    inputs.extend(bias.then(|| HostTensor::noise([k], seed + 22)));
+    inputs.extend(shortcut.then(|| rounded(HostTensor::noise([k, channels, 1, 1, 1], seed + 21))));
+    let op = Conv3d { sources: sources.iter().map(|s| s.1).collect(), geometry, bias, shortcut, moments };
+    let weights = op.weights();
+    weights.into_iter().fold(Case::new(name, op, inputs), |case, w| case.stored(w, Layout::TapMajor, dtype))
 }
 
-/// Extents of 1, odd and off the tile; channels off the block; one and two sources, with and without norms; both
-/// kernel sizes and storages; more than 65,535 groups.
+/// Extents of 1, odd and off the tile; channels off the block; one and two sources, every kind of value; all kernels, strides
+/// and storages; more than 65,535 groups.
 pub fn cases() -> Vec<Case> {
     use DType::{F16, F32};
+    const PLAIN: Term = Term::PLAIN;
+    let cube = |name: &str, shortcut: bool, side: usize, form: Form<'_>| {
+        case(name, Geometry::same([side; 3]), (false, shortcut, true), form)
+    };
+    let other = |name: &str, kernel, stride, padding, bias, form: Form<'_>| {
+        case(name, Geometry { kernel, stride, padding }, (bias, false, false), form)
+    };
+    let gelu = Term { norm: false, act: Activation::Gelu };
     vec![
-        case("long rows", (1, &[(2, true)], 6, [2, 3, 24], true, 3, F32)),
-        case("rows of eight", (1, &[(2, false)], 5, [3, 2, 16], false, 3, F32)),
-        case("rows of six", (1, &[(3, true), (1, false)], 18, [2, 2, 6], true, 3, F32)),
-        case("one voxel", (1, &[(1, false)], 1, [1, 1, 1], false, 3, F32)),
-        case("odd", (2, &[(3, false)], 5, [3, 5, 7], false, 3, F32)),
-        case("norm", (1, &[(4, true)], 8, [6, 4, 8], false, 3, F32)),
-        case("shortcut", (2, &[(2, false)], 9, [4, 3, 6], true, 3, F32)),
-        case("two sources", (1, &[(3, false), (5, false)], 16, [5, 6, 9], true, 3, F32)),
-        case("two sources with norms", (2, &[(2, true), (3, true)], 7, [2, 3, 5], true, 3, F32)),
-        case("second norm only", (1, &[(2, false), (3, true)], 17, [4, 4, 4], false, 3, F32)),
-        case("pointwise", (1, &[(6, true)], 3, [3, 3, 5], false, 1, F32)),
-        case("pointwise, two sources", (1, &[(2, false), (2, false)], 6, [2, 2, 2], false, 1, F32)),
-        case("rows of sixteen", (2, &[(3, true), (2, false)], 9, [2, 7, 16], true, 3, F32)),
-        case("a row of four", (1, &[(2, true)], 3, [2, 1, 4], true, 3, F16)),
-        case("many channels", (1, &[(33, false)], 34, [3, 2, 4], true, 3, F32)),
-        case("f16", (1, &[(3, true), (2, false)], 10, [4, 3, 5], true, 3, F16)),
-        case("a tile's edges", (1, &[(3, true)], 18, [5, 4, 17], true, 3, F32)),
-        case("norms and a shortcut", (1, &[(2, true), (1, true)], 4, [3, 6, 5], true, 3, F16)),
-        case("several tiles", (2, &[(5, false), (4, false)], 33, [9, 6, 19], true, 3, F32)),
-        case("one channel", (1, &[(1, false)], 16, [12, 8, 24], false, 3, F32)),
-        case("many groups", (1, &[(1, false)], 1, [257, 256, 256], false, 1, F32)),
+        cube("long rows", true, 3, (1, &[(2, NORMED)], 6, [2, 3, 24], F32)),
+        cube("rows of eight", false, 3, (1, &[(2, PLAIN)], 5, [3, 2, 16], F32)),
+        cube("rows of six", true, 3, (1, &[(3, NORMED), (1, PLAIN)], 18, [2, 2, 6], F32)),
+        cube("one voxel", false, 3, (1, &[(1, PLAIN)], 1, [1, 1, 1], F32)),
+        cube("odd", false, 3, (2, &[(3, PLAIN)], 5, [3, 5, 7], F32)),
+        cube("norm", false, 3, (1, &[(4, NORMED)], 8, [6, 4, 8], F32)),
+        cube("shortcut", true, 3, (2, &[(2, PLAIN)], 9, [4, 3, 6], F32)),
+        cube("two sources", true, 3, (1, &[(3, PLAIN), (5, PLAIN)], 16, [5, 6, 9], F32)),
+        cube("two sources with norms", true, 3, (2, &[(2, NORMED), (3, NORMED)], 7, [2, 3, 5], F32)),
+        cube("second norm only", false, 3, (1, &[(2, PLAIN), (3, NORMED)], 17, [4, 4, 4], F32)),
+        cube("pointwise", false, 1, (1, &[(6, NORMED)], 3, [3, 3, 5], F32)),
+        cube("pointwise, two sources", false, 1, (1, &[(2, PLAIN), (2, PLAIN)], 6, [2, 2, 2], F32)),
+        cube("rows of sixteen", true, 3, (2, &[(3, NORMED), (2, PLAIN)], 9, [2, 7, 16], F32)),
+        cube("a row of four", true, 3, (1, &[(2, NORMED)], 3, [2, 1, 4], F16)),
+        cube("many channels", true, 3, (1, &[(33, PLAIN)], 34, [3, 2, 4], F32)),
+        cube("f16", true, 3, (1, &[(3, NORMED), (2, PLAIN)], 10, [4, 3, 5], F16)),
+        cube("a tile's edges", true, 3, (1, &[(3, NORMED)], 18, [5, 4, 17], F32)),
+        cube("norms and a shortcut", true, 3, (1, &[(2, NORMED), (1, NORMED)], 4, [3, 6, 5], F16)),
+        cube("several tiles", true, 3, (2, &[(5, PLAIN), (4, PLAIN)], 33, [9, 6, 19], F32)),
+        cube("one channel", false, 3, (1, &[(1, PLAIN)], 16, [12, 8, 24], F32)),
+        cube("many groups", false, 1, (1, &[(1, PLAIN)], 1, [257, 256, 256], F32)),
+        case("bias", Geometry::same([3; 3]), (true, false, true), (2, &[(3, NORMED)], 5, [3, 5, 7], F32)),
+        case(
+            "bias, no moments",
+            Geometry::same([3; 3]),
+            (true, false, false),
+            (1, &[(3, PLAIN), (2, NORMED)], 6, [2, 5, 8], F16),
+        ),
+        case("bias and shortcut", Geometry::same([3; 3]), (true, true, true), (1, &[(3, PRELU)], 6, [2, 5, 8], F32)),
+        case(
+            "trained slopes",
+            Geometry::same([3; 3]),
+            (false, false, true),
+            (2, &[(3, PRELU), (2, PRELU)], 9, [4, 3, 5], F32),
+        ),
+        case("one trained slope", Geometry::same([3; 3]), (true, false, true), (1, &[(4, PRELU)], 3, [4, 3, 12], F32)),
+        case(
+            "two sources with trained slopes, pointwise",
+            Geometry::same([1; 3]),
+            (true, false, false),
+            (1, &[(3, PRELU), (2, PRELU)], 5, [2, 3, 4], F32),
+        ),
+        case("gelu", Geometry::same([3; 3]), (false, false, false), (1, &[(3, gelu)], 4, [2, 3, 4], F32)),
+        other("down by two", [3; 3], [2; 3], [1; 3], true, (2, &[(3, PRELU)], 5, [5, 6, 7], F32)),
+        other("down by two, even", [3; 3], [2; 3], [1; 3], false, (1, &[(4, NORMED), (3, PLAIN)], 18, [4, 6, 8], F16)),
+        other("slices", [1, 3, 3], [1, 2, 2], [0, 1, 1], true, (1, &[(3, NORMED)], 4, [3, 5, 9], F32)),
+        other("other axes", [3, 1, 5], [2, 1, 1], [1, 0, 2], false, (1, &[(2, PLAIN), (2, PRELU)], 3, [5, 4, 6], F32)),
+        other("patches", [2; 3], [2; 3], [0; 3], true, (2, &[(2, PLAIN)], 6, [4, 6, 10], F32)),
+        other("pointwise, down by two", [1; 3], [2; 3], [0; 3], false, (1, &[(5, PLAIN)], 4, [3, 5, 7], F32)),
+        other("seven", [7; 3], [1, 2, 2], [3; 3], true, (1, &[(1, PLAIN)], 5, [4, 9, 11], F32)),
+        other("five, one voxel", [5; 3], [1; 3], [2; 3], false, (1, &[(2, gelu)], 1, [1, 1, 1], F32)),
+        other("four, by four", [4; 3], [4; 3], [0; 3], true, (1, &[(2, PLAIN)], 3, [8, 4, 12], F32)),
+        case(
+            "down by two, with moments",
+            Geometry { kernel: [3; 3], stride: [2; 3], padding: [1; 3] },
+            (true, false, true),
+            (2, &[(3, PLAIN)], 5, [5, 6, 7], F32),
+        ),
+        other("many groups by slices", [1, 1, 3], [1; 3], [0, 0, 1], false, (66_000, &[(1, PLAIN)], 1, [1, 1, 2], F32)),
     ]
 }

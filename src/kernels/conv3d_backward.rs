@@ -1,15 +1,18 @@
 //! Gradients of the convolution.
 //!
-//! With respect to a source's activation: `da[n, c, p] = Σ_{k, t} w[k, c, t] dy[n, k, p - t + 1] + Σ_k v[k, c] dr[n, k, p]`
-//! with `v` and `dr` of the shortcut: a convolution of the gradients by swapped and reversed weights, run by the forward
-//! shader. With respect to the weights: `dw[k, c, t] = Σ_{n, p} a[n, c, p + t - 1] dy[n, k, p]`, in two stages of fixed
-//! order, the norm on load recomputed. Shapes as in [`super::conv3d`].
+//! With respect to a source's activation: `da[n, c, q] = Σ w[k, c, t] dy[n, k, p] + Σ_k v[k, c] dr[n, k, q]` over `k, t, p` with
+//! `p stride + t - padding = q`, with `v` and `dr` of the shortcut; where the size is kept that is a convolution of the
+//! gradients by swapped and reversed weights, planned as the forward one. With respect to the weights:
+//! `dw[k, c, t] = Σ_{n, p} a[n, c, p stride + t - padding] dy[n, k, p]`, in two stages of fixed order, the value on load
+//! recomputed. Shapes as in [`super::conv3d`].
 
-use super::conv3d::{self, Conv3d, Side, Untiled, convolve, wide};
-use super::residual::Shortcut;
-use super::residual_backward::ResidualBackward;
+use super::channel_sums::ChannelSums;
+use super::conv3d::{self, Branch, Conv3d, Correlation, Geometry, NORMED, PRELU, Source, activated};
+use super::correlate_weights::{self, Operands};
+use super::lazy::Term;
+use super::pack_weights::Pack;
 use super::sum_parts::Parts;
-use super::{bind_read, bind_write, constant, kernel_name, moments_backward};
+use super::{bind_read, constant, kernel_name, moments_backward, residual_backward};
 use crate::gpu::{Access, AdapterClass};
 use crate::graph::{
     Applied, Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Op, Operand, Target, TensorId,
@@ -17,12 +20,15 @@ use crate::graph::{
 use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
-params!(FlipParams { k: u32, channels: u32, first: u32, offset: u32 });
 params!(Params { x: u32, y: u32, z: u32, channels: u32, k: u32, n: u32, parts: u32, first: u32, total: u32 });
 
 /// Gradient of the activations of the channels `first..first + channels`; arguments `dy, w, [dr, w_shortcut]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv3dData {
+    /// The convolution's.
+    pub geometry: Geometry,
+    /// Voxels of the source.
+    pub size: [usize; 3],
     /// First channel of the source among all.
     pub first: usize,
     /// Channels of the source.
@@ -31,13 +37,13 @@ pub struct Conv3dData {
     pub shortcut: bool,
 }
 
-/// Gradient of a weight; arguments `x_0, [norm_0], [x_1, [norm_1]], dy`.
+/// Gradient of a weight; arguments those of each source, then `dy`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv3dWeights {
-    /// For each source, whether it has a norm.
-    pub sources: Vec<bool>,
-    /// Side of the weight: 3 or 1.
-    pub side: usize,
+    /// What each source's values are made of.
+    pub sources: Vec<Term>,
+    /// The convolution's.
+    pub geometry: Geometry,
 }
 
 /// How the first stage of a weight's gradient is made.
@@ -95,132 +101,127 @@ fn column(z: usize) -> usize {
 }
 
 impl Conv3dData {
-    /// Taps of the main weight.
-    fn taps(io: &Io) -> usize {
-        io.input(1).dims()[2].pow(3)
+    /// Whether it is a convolution itself.
+    fn keeps_size(&self) -> bool {
+        self.geometry.is_cube(3) || self.geometry.is_cube(1)
+    }
+
+    /// The gradients as sources, their weights swapped and reversed, one after the other in temporary 0.
+    fn sources(&self, io: &Io) -> (Vec<Dispatch>, Vec<Source>) {
+        let padded = self.channels.next_multiple_of(4);
+        let (mut work, mut sources, mut offset) = (Vec::new(), Vec::new(), 0);
+        for i in 0..=usize::from(self.shortcut) {
+            let k = io.input(2 * i + 1).dims()[0];
+            let taps = if i == 0 { self.geometry.taps() } else { 1 };
+            let row = k.next_multiple_of(4);
+            work.push(
+                Pack {
+                    rows: k,
+                    columns: self.channels,
+                    taps,
+                    first: self.first * taps * row,
+                    offset,
+                    strides: [1, taps * row, row],
+                    flip: true,
+                    half: 0,
+                }
+                .dispatch(bind_read(2 * i + 1), (Operand::Scratch(0), Access::Write)),
+            );
+            offset += k * taps * padded;
+            sources.push(Source { channels: k, taps, term: Term::PLAIN, slopes: 1, bindings: vec![bind_read(2 * i)] });
+        }
+        (work, sources)
     }
 }
 
 impl Kernel for Conv3dData {
     kernel_name!("conv3d_data");
 
+    fn variants(&self) -> usize {
+        if self.keeps_size() { conv3d::VARIANTS.len() } else { conv3d::SCATTER.len() }
+    }
+
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         let misfit = || GraphError::new(format!("gradients and weights do not fit: {inputs:?}"));
-        if inputs.len() != 2 + 2 * usize::from(self.shortcut) || self.channels == 0 {
+        self.geometry.check().map_err(GraphError::new)?;
+        if inputs.len() != 2 + 2 * usize::from(self.shortcut)
+            || self.channels == 0
+            || (self.shortcut && !self.keeps_size())
+        {
             return Err(misfit());
         }
-        let (n, _, [x, y, z]) = inputs[0].volume().ok_or_else(misfit)?;
+        let (n, ..) = inputs[0].volume().ok_or_else(misfit)?;
         for (i, pair) in inputs.chunks(2).enumerate() {
+            let geometry = if i == 0 { self.geometry } else { Geometry::same([1; 3]) };
             let (pn, k, size) = pair[0].volume().ok_or_else(misfit)?;
-            let fits = match *pair[1].dims() {
-                [wk, c, a, b, d] => {
-                    wk == k && a == b && b == d && (a == 1 || (a == 3 && i == 0)) && self.first + self.channels <= c
-                }
-                _ => false,
-            };
-            if !fits || pn != n || size != [x, y, z] {
+            let (wk, c, kernel) = pair[1].volume().ok_or_else(misfit)?;
+            let fits = wk == k && kernel == geometry.kernel && self.first + self.channels <= c;
+            if !fits || pn != n || geometry.output(self.size) != Some(size) {
                 return Err(misfit());
             }
         }
-        Ok(vec![Shape::from([n, self.channels, x, y, z])])
+        Ok(vec![Shape::from([n, self.channels, self.size[0], self.size[1], self.size[2]])])
     }
 
     fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
         let padded = self.channels.next_multiple_of(4);
         let second = if self.shortcut { io.input(3).dims()[0] } else { 0 };
-        vec![((io.input(1).dims()[0] * Self::taps(io) + second) * padded) as u64 * 4]
+        vec![((io.input(1).dims()[0] * self.geometry.taps() + second) * padded) as u64 * 4]
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        let padded = self.channels.next_multiple_of(4);
-        let (mut work, mut sides, mut offset) = (Vec::new(), Vec::new(), 0);
-        for i in 0..=usize::from(self.shortcut) {
-            let k = io.input(2 * i + 1).dims()[0];
-            let taps = if i == 0 { Self::taps(io) } else { 1 };
-            work.push(Dispatch {
-                shader: "conv3d_flip",
-                entry: "forward",
-                constants: vec![("TAPS", taps as u32)],
-                params: FlipParams {
-                    k: k as u32,
-                    channels: self.channels as u32,
-                    first: self.first as u32,
-                    offset: offset as u32,
-                }
-                .block(),
-                bindings: vec![bind_read(2 * i + 1), (Operand::Scratch(0), Access::Write)],
-                groups: groups((k * padded).div_ceil(64)),
-            });
-            offset += k * taps * padded;
-            sides.push(Side { channels: k, taps, norm: false });
-        }
+        let (mut work, sources) = self.sources(io);
         let weights = (Operand::Scratch(0), Access::Read);
-        match Untiled::new(io.output(0), target) {
-            Untiled::Wide => {
-                let source = |(i, side): (usize, &Side)| wide::Source {
-                    channels: side.channels,
-                    taps: side.taps,
-                    bindings: vec![bind_read(2 * i)],
-                };
-                let sources: Vec<wide::Source> = sides.iter().enumerate().map(source).collect();
-                let ends = wide::Ends { weights, half: 0, y: Operand::Output(0), moments: None };
-                work.extend(wide::dispatches(io.output(0), &sources, &ends));
-            }
-            Untiled::Registers(voxels, quads) => {
-                let mut bindings: Vec<_> = (0..sides.len()).map(|i| bind_read(2 * i)).collect();
-                bindings.extend([weights, bind_write(0)]);
-                work.push(conv3d::dispatch(io.output(0), &sides, 0, bindings, (voxels, quads)));
-            }
+        let main = Branch { weights, half: 0, bias: None, y: Operand::Output(0), moments: None };
+        let (_, _, input) = io.input(0).volume().expect("checked by infer");
+        if self.keeps_size() {
+            let correlation =
+                Correlation { y: io.output(0), input, geometry: self.geometry, sources, main, shortcut: None };
+            work.extend(correlation.dispatches(target));
+        } else {
+            let &tile = target.choose(conv3d::SCATTER);
+            work.extend(conv3d::scatter(&self.geometry, input, io.output(0), &sources, &main, tile));
         }
         work
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let mut sum: Option<HostTensor> = None;
-        for pair in inputs.chunks(2) {
-            let d = pair[1].shape.dims();
-            let (k, c, side, taps) = (d[0], d[1], d[2], d[2].pow(3));
-            let mut flipped = HostTensor::zeros([self.channels, k, side, side, side]);
-            for (i, v) in flipped.data.iter_mut().enumerate() {
-                let (channel, o, t) = (i / taps / k, i / taps % k, i % taps);
-                *v = pair[1].data[(o * c + self.first + channel) * taps + taps - 1 - t];
-            }
-            let term = convolve(pair[0], &flipped);
-            match &mut sum {
-                Some(sum) => sum.data.iter_mut().zip(&term.data).for_each(|(s, t)| *s += t),
-                None => sum = Some(term),
-            }
+        let (n, ..) = inputs[0].shape.volume().expect("a volume");
+        let shape = Shape::from([n, self.channels, self.size[0], self.size[1], self.size[2]]);
+        let mut sum = self.geometry.spread(inputs[0], inputs[1], &shape, self.first);
+        if self.shortcut {
+            let term = Geometry::same([1; 3]).spread(inputs[2], inputs[3], &shape, self.first);
+            sum.data.iter_mut().zip(&term.data).for_each(|(s, t)| *s += t);
         }
-        sum.into_iter().collect()
+        vec![sum]
     }
 
     fn cost(&self, io: &Io) -> Cost {
-        let terms = io.input(1).dims()[0] * Self::taps(io) + if self.shortcut { io.input(3).dims()[0] } else { 0 };
-        Cost { flops: 2.0 * terms as f64 * io.output(0).elements() as f64, bytes: io.bytes() }
+        let products = |dy: usize, taps: usize| (io.input(dy).elements() * taps * self.channels) as f64;
+        let shortcut = if self.shortcut { products(2, 1) } else { 0.0 };
+        Cost { flops: 2.0 * (products(0, self.geometry.taps()) + shortcut), bytes: io.bytes() }
     }
 }
 
 impl Conv3dWeights {
-    fn conv(&self) -> Conv3d {
-        Conv3d { sources: self.sources.clone(), shortcut: false }
+    /// Cubes that keep the size have shaders of their own, by their side.
+    fn side(&self) -> Option<usize> {
+        [1, 3].into_iter().find(|&side| self.geometry.is_cube(side))
     }
 
-    /// Sources' arguments and channels, argument of `dy`.
-    fn sources(&self, shapes: &[&Shape]) -> (Vec<(usize, usize)>, usize) {
-        let conv = self.conv();
-        let (positions, dy) = conv.positions();
-        (positions.into_iter().zip(conv.channels(shapes)).collect(), dy)
+    fn dy(&self) -> usize {
+        self.sources.iter().map(|t| t.arguments()).sum()
     }
 
     /// Invocations per block of weights: enough to fill the machine, in at most 32 MiB of partial sums, none with more
     /// than half of the 65,535 loop iterations after which llvmpipe ends an invocation, and all with about as many.
-    fn parts(&self, weight: &Shape, dy: &Shape, target: &Target) -> usize {
+    fn parts(&self, side: usize, weight: &Shape, dy: &Shape, target: &Target) -> usize {
         let wanted = if target.class == AdapterClass::Software { 1024 } else { 16_384 };
         let (n, k, [x, y, z]) = dy.volume().expect("a volume");
-        let form = Form::new(self.side, target);
-        let blocks = form.blocks(weight.dims()[1], k, self.side).max(1);
+        let form = Form::new(side, target);
+        let blocks = form.blocks(weight.dims()[1], k, side).max(1);
         // What is divided among the parts, and the iterations that each of it takes.
-        let (items, iterations) = match (form.columns, self.side) {
+        let (items, iterations) = match (form.columns, side) {
             (true, 3) => (n * x * z / column(z), y + 2),
             (true, _) => (n * values(x * y * z).1, 1),
             (false, _) => (n * x * y, z.div_ceil(step(z)) + 1),
@@ -230,47 +231,14 @@ impl Conv3dWeights {
         let parts = (wanted / blocks).min(most).max(least).clamp(1, items);
         items.div_ceil(items.div_ceil(parts))
     }
-}
 
-impl Kernel for Conv3dWeights {
-    kernel_name!("conv3d_weights");
-
-    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        let misfit = || GraphError::new(format!("sources and gradient do not fit: {inputs:?}"));
-        let (k, rank) = inputs.last().map_or((0, 0), |d| (d.dims().get(1).copied().unwrap_or(0), d.rank()));
-        let count = self.sources.len() + self.sources.iter().filter(|n| **n).count() + 1;
-        if inputs.len() != count || rank != 5 || ![1, 3].contains(&self.side) || inputs.iter().any(|i| i.rank() < 2) {
-            return Err(misfit());
-        }
-        let shapes: Vec<&Shape> = inputs.iter().collect();
-        let (sources, dy) = self.sources(&shapes);
-        let weight = Shape::from([k, sources.iter().map(|s| s.1).sum(), self.side, self.side, self.side]);
-        let mut forward = inputs[..dy].to_vec();
-        forward.push(weight.clone());
-        let made = self.conv().infer(&forward)?;
-        if made[0] == inputs[dy] { Ok(vec![weight]) } else { Err(misfit()) }
-    }
-
-    fn output_layout(&self, _i: usize) -> Layout {
-        Layout::TapMajor
-    }
-
-    fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
-        let weight = io.output(0);
-        let dy = io.input(io.inputs.len() - 1);
-        vec![(self.parts(weight, dy, target) * Layout::TapMajor.stored_elements(weight)) as u64 * 4]
-    }
-
-    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
-        let (sources, dy) = self.sources(&shapes);
-        let weight = io.output(0);
+    /// The first stage for a cube that keeps the size: one dispatch per source.
+    fn cube(&self, side: usize, io: &Io, target: &Target, parts: usize, to: Operand) -> Vec<Dispatch> {
+        let dy = self.dy();
         let (n, k, [x, y, z]) = io.input(dy).volume().expect("checked by infer");
-        let parts = self.parts(weight, io.input(dy), target);
-        let stored = Layout::TapMajor.stored_elements(weight);
-        let cube = self.side == 3;
-        let (to, second) = Parts { count: stored, parts }.finish(Operand::Scratch(0), Operand::Output(0));
-        let form = Form::new(self.side, target);
+        let stored = Layout::TapMajor.stored_elements(io.output(0));
+        let cube = side == 3;
+        let form = Form::new(side, target);
         // A pointwise convolution does not care for rows.
         let (step, (wide, _)) = match (form.columns, cube) {
             (true, true) => (column(z), values(z)),
@@ -278,17 +246,17 @@ impl Kernel for Conv3dWeights {
             (false, _) => (step(z), values(1)),
         };
         let (mut work, mut first) = (Vec::new(), 0);
-        for (&(at, channels), &norm) in sources.iter().zip(&self.sources) {
-            let form = form.of(channels, k);
-            let blocks = form.blocks(channels, k, self.side);
+        for source in conv3d::sources(&self.sources, &io.shapes(), side.pow(3)) {
+            let form = form.of(source.channels, k);
+            let blocks = form.blocks(source.channels, k, side);
             let mut constants = vec![
                 ("CHANNELS", form.held as u32),
                 ("QUADS", form.quads as u32),
-                ("TAPS", self.side.pow(3) as u32),
+                ("TAPS", side.pow(3) as u32),
                 ("CUBE", constant(cube)),
-                ("NORM", constant(norm)),
+                ("STEP", step as u32),
             ];
-            constants.push(("STEP", step as u32));
+            constants.extend(source.term.constants(0, source.slopes));
             if form.columns {
                 let width = if wide { 4 } else { 1 };
                 constants.extend([
@@ -298,8 +266,7 @@ impl Kernel for Conv3dWeights {
                     ("WIDE", constant(wide)),
                 ]);
             }
-            let mut bindings = vec![bind_read(at)];
-            bindings.extend(norm.then(|| bind_read(at + 1)));
+            let mut bindings = source.bindings.clone();
             bindings.extend([bind_read(dy), (to, Access::Write)]);
             work.push(Dispatch {
                 shader: if form.columns { "conv3d_columns" } else { "conv3d_backward" },
@@ -309,7 +276,7 @@ impl Kernel for Conv3dWeights {
                     x: x as u32,
                     y: y as u32,
                     z: z as u32,
-                    channels: channels as u32,
+                    channels: source.channels as u32,
                     k: k as u32,
                     n: n as u32,
                     parts: parts as u32,
@@ -320,15 +287,80 @@ impl Kernel for Conv3dWeights {
                 bindings,
                 groups: groups((blocks * parts).div_ceil(64)),
             });
-            first += channels;
+            first += source.channels;
         }
+        work
+    }
+
+    /// Any other kernel, stride and padding.
+    fn operands<'a>(&self, io: &'a Io) -> Operands<'a> {
+        let (dy, shapes) = (self.dy(), io.shapes());
+        let taps = self.geometry.taps();
+        let small = Source {
+            channels: io.input(dy).dims()[1],
+            taps,
+            term: Term::PLAIN,
+            slopes: 1,
+            bindings: vec![bind_read(dy)],
+        };
+        Operands {
+            geometry: self.geometry,
+            large: io.input(0),
+            small: io.input(dy),
+            sources: conv3d::sources(&self.sources, &shapes, taps).into_iter().map(|s| (s, small.clone())).collect(),
+        }
+    }
+
+    fn all_parts(&self, io: &Io, target: &Target) -> usize {
+        match self.side() {
+            Some(side) => self.parts(side, io.output(0), io.input(self.dy()), target),
+            None => self.operands(io).parts(target),
+        }
+    }
+}
+
+impl Kernel for Conv3dWeights {
+    kernel_name!("conv3d_weights");
+
+    fn variants(&self) -> usize {
+        if self.side().is_some() { VARIANTS.len() } else { correlate_weights::VARIANTS.len() }
+    }
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        let misfit = || GraphError::new(format!("sources and gradient do not fit: {inputs:?}"));
+        self.geometry.check().map_err(GraphError::new)?;
+        let dy = self.dy();
+        let (n, channels, size) = conv3d::check_sources(&self.sources, inputs).ok_or_else(misfit)?;
+        let (dn, k, out) = inputs.get(dy).and_then(Shape::volume).ok_or_else(misfit)?;
+        if inputs.len() != dy + 1 || dn != n || self.geometry.output(size) != Some(out) {
+            return Err(misfit());
+        }
+        let [x, y, z] = self.geometry.kernel;
+        Ok(vec![Shape::from([k, channels, x, y, z])])
+    }
+
+    fn output_layout(&self, _i: usize) -> Layout {
+        Layout::TapMajor
+    }
+
+    fn scratch(&self, io: &Io, target: &Target) -> Vec<u64> {
+        vec![(self.all_parts(io, target) * Layout::TapMajor.stored_elements(io.output(0))) as u64 * 4]
+    }
+
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
+        let parts = self.all_parts(io, target);
+        let count = Layout::TapMajor.stored_elements(io.output(0));
+        let (to, second) = Parts { count, parts }.finish(Operand::Scratch(0), Operand::Output(0));
+        let mut work = match self.side() {
+            Some(side) => self.cube(side, io, target, parts, to),
+            None => self.operands(io).dispatches(target, parts, to),
+        };
         work.extend(second);
         work
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let dy = inputs[inputs.len() - 1];
-        vec![weights_reference(&self.conv().activated(inputs), dy, self.side)]
+        vec![self.geometry.weights(&activated(&self.sources, inputs), inputs[inputs.len() - 1])]
     }
 
     fn cost(&self, io: &Io) -> Cost {
@@ -336,34 +368,6 @@ impl Kernel for Conv3dWeights {
         let per_voxel = io.output(0).elements() / dy.dims()[1].max(1);
         Cost { flops: 2.0 * per_voxel as f64 * dy.elements() as f64, bytes: io.bytes() }
     }
-}
-
-fn weights_reference(a: &HostTensor, dy: &HostTensor, side: usize) -> HostTensor {
-    let (n, c, [sx, sy, sz]) = a.shape.volume().expect("a volume");
-    let (k, taps, reach) = (dy.shape.dims()[1], side.pow(3), (side / 2) as isize);
-    let voxels = sx * sy * sz;
-    let shift = |p: usize, t: usize, size: usize| {
-        let q = p as isize + t as isize - reach;
-        (0..size as isize).contains(&q).then_some(q as usize)
-    };
-    let mut dw = HostTensor::zeros([k, c, side, side, side]);
-    for t in 0..taps {
-        for p in 0..voxels {
-            let (x, y, z) = (p / sz / sy, p / sz % sy, p % sz);
-            let (Some(qx), Some(qy), Some(qz)) =
-                (shift(x, t / side / side, sx), shift(y, t / side % side, sy), shift(z, t % side, sz))
-            else {
-                continue;
-            };
-            let q = (qx * sy + qy) * sz + qz;
-            for i in 0..n * k * c {
-                let (s, o, channel) = (i / c / k, i / c % k, i % c);
-                dw.data[(o * c + channel) * taps + t] +=
-                    a.data[(s * c + channel) * voxels + q] * dy.data[(s * k + o) * voxels + p];
-            }
-        }
-    }
-    dw
 }
 
 impl Op for Conv3d {
@@ -376,37 +380,41 @@ impl Op for Conv3d {
         let (positions, first) = self.positions();
         let mut grads = vec![None; node.inputs.len()];
         let mut through = Vec::new();
-        for (i, name) in ["moments", "shortcut.moments"].into_iter().enumerate().take(1 + usize::from(self.shortcut)) {
-            let (y, moments) = (node.outputs[2 * i], node.outputs[2 * i + 1]);
-            if let Some(dy) = moments_backward::gradient(g, name, dy[2 * i], (y, moments), dy[2 * i + 1])? {
-                through.push((dy, node.inputs[first + i]));
-                if node.needs[first + i] {
-                    let mut arguments = node.inputs[..first].to_vec();
-                    arguments.push(dy);
-                    let side = g.shape(node.inputs[first + i]).dims()[2];
-                    let op = Conv3dWeights { sources: self.sources.clone(), side };
-                    grads[first + i] = Some(g.add_one(["weight", "shortcut.weight"][i], op, &arguments)?);
-                }
+        for (i, at) in self.weights().into_iter().enumerate() {
+            let y = self.result(i);
+            let name = ["", "shortcut."][i];
+            let gradient = if self.moments {
+                let made = (node.outputs[y], node.outputs[y + 1]);
+                moments_backward::gradient(g, &format!("{name}moments"), dy[y], made, dy[y + 1])?
+            } else {
+                dy[y]
+            };
+            let Some(dy) = gradient else { continue };
+            let geometry = if i == 0 { self.geometry } else { Geometry::same([1; 3]) };
+            through.push((geometry, dy, node.inputs[at]));
+            if node.needs[at] {
+                let mut arguments = node.inputs[..first].to_vec();
+                arguments.push(dy);
+                let op = Conv3dWeights { sources: self.sources.clone(), geometry };
+                grads[at] = Some(g.add_one(&format!("{name}weight"), op, &arguments)?);
+            }
+            if self.bias && i == 0 && node.needs[at + 1] {
+                grads[at + 1] = Some(g.add_one("bias", ChannelSums { last: false }, &[dy])?);
             }
         }
-        if through.is_empty() {
+        let Some(&(geometry, ..)) = through.first() else {
             return Ok(grads);
-        }
+        };
         let mut channel = 0;
-        for (s, (&at, &norm)) in positions.iter().zip(&self.sources).enumerate() {
-            let x = node.inputs[at];
-            let channels = g.shape(x).dims()[1];
-            if node.needs[at] {
-                let op = Conv3dData { first: channel, channels, shortcut: through.len() > 1 };
-                let arguments: Vec<TensorId> = through.iter().flat_map(|(dy, w)| [*dy, *w]).collect();
+        for (s, (&at, term)) in positions.iter().zip(&self.sources).enumerate() {
+            let (_, channels, size) = g.shape(node.inputs[at]).volume().expect("checked by infer");
+            let end = at + term.arguments();
+            if node.needs[at..end].contains(&true) {
+                let op = Conv3dData { geometry, size, first: channel, channels, shortcut: through.len() > 1 };
+                let arguments: Vec<TensorId> = through.iter().flat_map(|(_, dy, w)| [*dy, *w]).collect();
                 let da = g.add_one(&format!("source.{s}"), op, &arguments)?;
-                if norm {
-                    let op = ResidualBackward { shortcut: Shortcut::None };
-                    let made = g.add(&format!("norm.{s}"), op, &[da, x, node.inputs[at + 1]])?;
-                    (grads[at], grads[at + 1]) = (Some(made[0]), Some(made[1]));
-                } else {
-                    grads[at] = Some(da);
-                }
+                let made = residual_backward::term(g, &format!("norm.{s}"), *term, da, &node.inputs[at..end])?;
+                grads[at..end].copy_from_slice(&made);
             }
             channel += channels;
         }
@@ -414,63 +422,97 @@ impl Op for Conv3d {
     }
 }
 
+/// Samples, output channels, (first, own, all) channels, and the source's size.
+type DataForm = (usize, usize, (usize, usize, usize), [usize; 3]);
+
 fn data_case(
     name: &str,
-    n: usize,
-    k: usize,
-    (first, channels, all): (usize, usize, usize),
-    size: [usize; 3],
+    geometry: Geometry,
+    (n, k, (first, channels, all), size): DataForm,
     shortcut: Option<usize>,
-    side: usize,
 ) -> Case {
-    let [x, y, z] = size;
+    let [x, y, z] = geometry.output(size).expect("a case fits its kernel");
+    let [kx, ky, kz] = geometry.kernel;
     let seed = (n + k * 7 + x * 31) as u64;
-    let mut inputs =
-        vec![HostTensor::noise([n, k, x, y, z], seed), HostTensor::noise([k, all, side, side, side], seed + 1)];
+    let mut inputs = vec![HostTensor::noise([n, k, x, y, z], seed), HostTensor::noise([k, all, kx, ky, kz], seed + 1)];
     if let Some(k) = shortcut {
         inputs.extend([HostTensor::noise([n, k, x, y, z], seed + 2), HostTensor::noise([k, all, 1, 1, 1], seed + 3)]);
     }
-    let case = Case::new(format!("data, {name}"), Conv3dData { first, channels, shortcut: shortcut.is_some() }, inputs);
-    let case = case.stored(1, Layout::TapMajor, DType::F32);
+    let op = Conv3dData { geometry, size, first, channels, shortcut: shortcut.is_some() };
+    let case = Case::new(format!("data, {name}"), op, inputs).stored(1, Layout::TapMajor, DType::F32);
     if shortcut.is_some() { case.stored(3, Layout::TapMajor, DType::F32) } else { case }
 }
 
-fn weights_case(name: &str, n: usize, sources: &[(usize, bool)], k: usize, size: [usize; 3], side: usize) -> Case {
-    let [x, y, z] = size;
+fn weights_case(
+    name: &str,
+    geometry: Geometry,
+    n: usize,
+    sources: &[(usize, Term)],
+    k: usize,
+    size: [usize; 3],
+) -> Case {
+    let [x, y, z] = geometry.output(size).expect("a case fits its kernel");
     let seed = (n + k * 7 + x * 31 + sources.len() * 1009) as u64;
-    let mut inputs = Vec::new();
-    for (i, &(c, norm)) in sources.iter().enumerate() {
-        inputs.push(HostTensor::noise([n, c, x, y, z], seed + i as u64));
-        inputs.extend(norm.then(|| HostTensor::noise([n, c, 4], seed + 10 + i as u64)));
-    }
+    let mut inputs = conv3d::source_arguments(n, sources, size, seed);
     inputs.push(HostTensor::noise([n, k, x, y, z], seed + 20));
-    let op = Conv3dWeights { sources: sources.iter().map(|s| s.1).collect(), side };
+    let op = Conv3dWeights { sources: sources.iter().map(|s| s.1).collect(), geometry };
     Case::new(format!("weights, {name}"), op, inputs)
 }
 
-/// Both gradients: extents of 1, odd and off the tile; channels off the block; one and two sources, norms, both kernel
-/// sizes, and as many voxels as make an invocation's loops long.
+/// Both gradients: extents of 1, odd and off the tile; channels off the block; one and two sources, every kind of value, all
+/// kernels and strides, and as many voxels as make an invocation's loops long.
 pub fn cases() -> Vec<Case> {
-    vec![
-        data_case("one voxel", 1, 1, (0, 1, 1), [1, 1, 1], None, 3),
-        data_case("odd", 2, 5, (0, 3, 3), [3, 5, 7], None, 3),
-        data_case("second source", 1, 8, (3, 5, 8), [4, 3, 6], None, 3),
-        data_case("shortcut", 2, 6, (1, 17, 20), [4, 3, 5], Some(6), 3),
-        data_case("blocks of four voxels", 2, 6, (1, 9, 11), [3, 5, 8], Some(6), 3),
-        data_case("pointwise", 1, 14, (0, 4, 4), [3, 3, 5], None, 1),
-        weights_case("one voxel", 1, &[(1, false)], 1, [1, 1, 1], 3),
-        weights_case("odd", 2, &[(3, false)], 5, [3, 5, 7], 3),
-        weights_case("norm", 1, &[(4, true)], 8, [6, 4, 8], 3),
-        weights_case("two sources", 1, &[(3, false), (5, true)], 17, [5, 6, 9], 3),
-        weights_case("pointwise, two sources", 2, &[(2, true), (6, false)], 14, [3, 2, 5], 1),
-        weights_case("blocks of four voxels", 2, &[(5, true), (2, false)], 9, [3, 4, 8], 3),
-        weights_case("one row, one channel", 1, &[(1, false)], 17, [2, 1, 4], 3),
-        weights_case("pointwise blocks", 2, &[(9, true)], 10, [3, 2, 4], 1),
-        weights_case("columns of three and five", 1, &[(2, true)], 5, [3, 4, 15], 3),
-        weights_case("columns of two", 2, &[(5, true)], 3, [2, 3, 10], 3),
-        weights_case("pointwise, no blocks", 1, &[(3, true)], 6, [3, 5, 7], 1),
-        weights_case("many columns", 1, &[(6, false)], 4, [40, 36, 20], 3),
-        weights_case("many channels", 1, &[(33, false)], 34, [3, 2, 4], 3),
-        weights_case("many voxels", 1, &[(1, false)], 1, [64, 64, 300], 1),
-    ]
+    const PLAIN: Term = Term::PLAIN;
+    let cube = |side| Geometry::same([side; 3]);
+    let data =
+        |name, n, k, channels, size, shortcut, side| data_case(name, cube(side), (n, k, channels, size), shortcut);
+    let weights =
+        |name, n, sources: &[(usize, Term)], k, size, side| weights_case(name, cube(side), n, sources, k, size);
+    let down = Geometry { kernel: [3; 3], stride: [2; 3], padding: [1; 3] };
+    let slices = Geometry { kernel: [1, 3, 3], stride: [1, 2, 2], padding: [0, 1, 1] };
+    let other = Geometry { kernel: [3, 1, 5], stride: [2, 1, 1], padding: [1, 0, 2] };
+    let patches = Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] };
+    let seven = Geometry { kernel: [7; 3], stride: [1, 2, 2], padding: [3; 3] };
+    let mut cases = vec![
+        data("one voxel", 1, 1, (0, 1, 1), [1, 1, 1], None, 3),
+        data("odd", 2, 5, (0, 3, 3), [3, 5, 7], None, 3),
+        data("second source", 1, 8, (3, 5, 8), [4, 3, 6], None, 3),
+        data("shortcut", 2, 6, (1, 17, 20), [4, 3, 5], Some(6), 3),
+        data("blocks of four voxels", 2, 6, (1, 9, 11), [3, 5, 8], Some(6), 3),
+        data("pointwise", 1, 14, (0, 4, 4), [3, 3, 5], None, 1),
+        data("several tiles", 1, 5, (2, 33, 37), [9, 6, 19], Some(3), 3),
+        weights("one voxel", 1, &[(1, PLAIN)], 1, [1, 1, 1], 3),
+        weights("odd", 2, &[(3, PLAIN)], 5, [3, 5, 7], 3),
+        weights("norm", 1, &[(4, NORMED)], 8, [6, 4, 8], 3),
+        weights("two sources", 1, &[(3, PLAIN), (5, NORMED)], 17, [5, 6, 9], 3),
+        weights("pointwise, two sources", 2, &[(2, NORMED), (6, PLAIN)], 14, [3, 2, 5], 1),
+        weights("blocks of four voxels", 2, &[(5, NORMED), (2, PLAIN)], 9, [3, 4, 8], 3),
+        weights("one row, one channel", 1, &[(1, PLAIN)], 17, [2, 1, 4], 3),
+        weights("pointwise blocks", 2, &[(9, NORMED)], 10, [3, 2, 4], 1),
+        weights("columns of three and five", 1, &[(2, NORMED)], 5, [3, 4, 15], 3),
+        weights("columns of two", 2, &[(5, NORMED)], 3, [2, 3, 10], 3),
+        weights("pointwise, no blocks", 1, &[(3, NORMED)], 6, [3, 5, 7], 1),
+        weights("many columns", 1, &[(6, PLAIN)], 4, [40, 36, 20], 3),
+        weights("many channels", 1, &[(33, PLAIN)], 34, [3, 2, 4], 3),
+        weights("many voxels", 1, &[(1, PLAIN)], 1, [64, 64, 300], 1),
+        weights("trained slopes", 2, &[(3, PRELU), (2, PRELU)], 5, [3, 4, 8], 3),
+        weights("trained slopes, pointwise", 2, &[(3, PRELU)], 5, [3, 4, 5], 1),
+        weights_case("many rows", slices, 1, &[(1, PLAIN)], 1, [65, 130, 70]),
+    ];
+    for (name, geometry) in
+        [("down by two", down), ("slices", slices), ("other axes", other), ("patches", patches), ("seven", seven)]
+    {
+        cases.push(data_case(name, geometry, (2, 5, (0, 3, 3), [5, 8, 9]), None));
+        cases.push(data_case(&format!("{name}, second source"), geometry, (1, 6, (3, 18, 21), [8, 7, 12]), None));
+        cases.push(weights_case(name, geometry, 2, &[(3, NORMED)], 5, [5, 8, 9]));
+        cases.push(weights_case(
+            &format!("{name}, two sources"),
+            geometry,
+            1,
+            &[(2, PLAIN), (5, PRELU)],
+            6,
+            [8, 7, 12],
+        ));
+    }
+    cases
 }

@@ -1,13 +1,14 @@
-//! The network's last layers in one: the end of the last block, the 1x1x1 output convolution, and either the logits or
+//! The network's last layers in one: the last value, the 1x1x1 output convolution, and either the logits or
 //! their weighted sum over the windows of a volume.
 //!
-//! `logits[k] = b[k] + Σ_c w[k, c] a[c]`, `a = leaky_relu(norm(u) + r)`. Shapes: `u, r (N, C, X, Y, Z)`,
+//! `logits[k] = b[k] + Σ_c w[k, c] a[c]`, `a` a value that is not stored yet. Shapes: `x_s (N, C, X, Y, Z)`,
 //! `w (K, C, 1, 1, 1)` stored [`Layout::TapMajor`], `b (K)`, `y (N, K, X, Y, Z)`.
 //! Accumulating (`N = 1`): `axes (X + Y + Z)` window weights along each axis, weight = max(product, floor);
 //! `acc (classes, ring, VY, VZ)` a ring of planes along X over the whole volume, for the classes of one part.
 //! Source: MONAI's `UnetOutBlock`, `sliding_window_inference`.
 
-use super::residual::{BlockEnd, Shortcut, example};
+use super::lazy::{Form, Lazy};
+use super::residual::{ends, example, others};
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::gpu::AdapterClass;
 use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, NodeId, Target, TensorId};
@@ -47,41 +48,43 @@ pub struct Placement {
     pub first_class: usize,
 }
 
-/// Logits; arguments `u, norm_u, [r, [norm_r]], w, b`.
+/// Logits; arguments those of the value, then `w, b`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Head {
-    /// The last block's shortcut.
-    pub shortcut: Shortcut,
+    /// What the last value is made of.
+    pub form: Form,
 }
 
 /// Adds a window's weighted logits to a ring; arguments those of [`Head`], then `axes, acc`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeadAccumulate {
-    /// The last block's shortcut.
-    pub shortcut: Shortcut,
+    /// What the last value is made of.
+    pub form: Form,
     /// Where.
     pub at: Placement,
 }
 
 /// (samples, channels, classes, size) from the arguments.
-fn sizes(shortcut: Shortcut, inputs: &[&Shape]) -> Option<(usize, usize, usize, [usize; 3])> {
+fn sizes(form: Form, inputs: &[&Shape]) -> Option<(usize, usize, usize, [usize; 3])> {
     let (n, c, size) = inputs[0].volume()?;
-    let at = shortcut.arguments();
+    let at = form.arguments();
     let k = inputs.get(at)?.dims()[0];
     let fits = *inputs[at] == Shape::from([k, c, 1, 1, 1]) && inputs.get(at + 1)?.elements() == k;
     fits.then_some((n, c, k, size))
 }
 
-fn check(shortcut: Shortcut, inputs: &[Shape]) -> Result<(usize, usize, usize, [usize; 3]), GraphError> {
-    shortcut.check(inputs)?;
+fn check(form: Form, inputs: &[Shape]) -> Result<(usize, usize, usize, [usize; 3]), GraphError> {
+    if !form.fits(inputs) {
+        return Err(GraphError::new(format!("branches do not fit: {inputs:?}")));
+    }
     let shapes: Vec<&Shape> = inputs.iter().collect();
-    sizes(shortcut, &shapes).ok_or_else(|| GraphError::new(format!("head weights do not fit: {inputs:?}")))
+    sizes(form, &shapes).ok_or_else(|| GraphError::new(format!("head weights do not fit: {inputs:?}")))
 }
 
 /// One dispatch per block of classes, from class `first` to `first + classes`.
-fn dispatches(shortcut: Shortcut, io: &Io, target: &Target, place: Option<&Placement>) -> Vec<Dispatch> {
+fn dispatches(form: Form, io: &Io, target: &Target, place: Option<&Placement>) -> Vec<Dispatch> {
     let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
-    let (n, c, k, size) = sizes(shortcut, &shapes).expect("checked by infer");
+    let (n, c, k, size) = sizes(form, &shapes).expect("checked by infer");
     let software = target.class == AdapterClass::Software;
     let (wide, values) = values(size.iter().product());
     // A volume's rows start anywhere: on GPUs neighbours had better write neighbouring voxels.
@@ -115,10 +118,10 @@ fn dispatches(shortcut: Shortcut, io: &Io, target: &Target, place: Option<&Place
             let reads = io.inputs.len() - usize::from(place.is_some());
             let mut bindings: Vec<_> = (0..reads).map(bind_read).collect();
             bindings.push(bind_write(0));
-            let mut constants = shortcut.constants().to_vec();
+            let mut constants = form.constants(&shapes);
             constants.extend([
                 ("QUADS", block.len() as u32),
-                ("HALF", io.half(shortcut.arguments())),
+                ("HALF", io.half(form.arguments())),
                 ("SCALAR", 0),
                 ("ACCUMULATE", constant(place.is_some())),
                 ("WIDE", constant(wide)),
@@ -138,15 +141,15 @@ fn dispatches(shortcut: Shortcut, io: &Io, target: &Target, place: Option<&Place
         .collect()
 }
 
-fn logits(shortcut: Shortcut, inputs: &[&HostTensor]) -> HostTensor {
+fn logits(form: Form, inputs: &[&HostTensor]) -> HostTensor {
     let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
-    let (n, c, k, size) = sizes(shortcut, &shapes).expect("checked by infer");
+    let (n, c, k, size) = sizes(form, &shapes).expect("checked by infer");
     let voxels: usize = size.iter().product();
-    let (w, b) = (inputs[shortcut.arguments()], inputs[shortcut.arguments() + 1]);
+    let (w, b) = (inputs[form.arguments()], inputs[form.arguments() + 1]);
     let mut y = HostTensor::zeros([n, k, size[0], size[1], size[2]]);
     for i in 0..n * c * voxels {
         let (sample, channel, voxel) = (i / voxels / c, i / voxels % c, i % voxels);
-        let a = shortcut.reference(inputs, i);
+        let a = form.reference(inputs, i);
         for class in 0..k {
             y.data[(sample * k + class) * voxels + voxel] += w.data[class * c + channel] * a;
         }
@@ -157,9 +160,9 @@ fn logits(shortcut: Shortcut, inputs: &[&HostTensor]) -> HostTensor {
     y
 }
 
-fn cost(shortcut: Shortcut, io: &Io, classes: usize) -> Cost {
+fn cost(form: Form, io: &Io, classes: usize) -> Cost {
     let u = io.input(0).elements() as f64;
-    let merge = 5.0 * u * (shortcut.arguments() as f64 / 4.0);
+    let merge = form.flops() * u;
     Cost { flops: merge + 2.0 * u * classes as f64, bytes: io.bytes() }
 }
 
@@ -167,20 +170,20 @@ impl Kernel for Head {
     kernel_name!("head");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        let (n, _, k, s) = check(self.shortcut, inputs)?;
+        let (n, _, k, s) = check(self.form, inputs)?;
         Ok(vec![Shape::from([n, k, s[0], s[1], s[2]])])
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        dispatches(self.shortcut, io, target, None)
+        dispatches(self.form, io, target, None)
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        vec![logits(self.shortcut, inputs)]
+        vec![logits(self.form, inputs)]
     }
 
     fn cost(&self, io: &Io) -> Cost {
-        cost(self.shortcut, io, io.output(0).dims()[1])
+        cost(self.form, io, io.output(0).dims()[1])
     }
 }
 
@@ -188,8 +191,8 @@ impl Kernel for HeadAccumulate {
     kernel_name!("head");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        let (n, _, _, s) = check(self.shortcut, inputs)?;
-        let at = self.shortcut.arguments() + 2;
+        let (n, _, _, s) = check(self.form, inputs)?;
+        let at = self.form.arguments() + 2;
         match inputs.get(at..) {
             Some([axes, acc]) if n == 1 && axes.elements() == s.iter().sum::<usize>() && acc.rank() == 4 => {
                 Ok(vec![acc.clone()])
@@ -199,12 +202,12 @@ impl Kernel for HeadAccumulate {
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        dispatches(self.shortcut, io, target, Some(&self.at))
+        dispatches(self.form, io, target, Some(&self.at))
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let y = logits(self.shortcut, inputs);
-        let at = self.shortcut.arguments() + 2;
+        let y = logits(self.form, inputs);
+        let at = self.form.arguments() + 2;
         let (axes, mut acc) = (inputs[at], inputs[at + 1].clone());
         let (_, k, s) = y.shape.volume().expect("a volume");
         let d: Vec<usize> = acc.shape.dims().to_vec();
@@ -223,8 +226,18 @@ impl Kernel for HeadAccumulate {
     }
 
     fn cost(&self, io: &Io) -> Cost {
-        cost(self.shortcut, io, io.output(0).dims()[0])
+        cost(self.form, io, io.output(0).dims()[0])
     }
+}
+
+/// Whether the value's tensors, weights, bias, axes and sums are within WebGPU's eight buffers.
+fn fits(value: &Lazy) -> bool {
+    value.inputs().len() <= 4
+}
+
+/// What [`Graph::head`] takes of a value: a stored tensor where the value is made of too many.
+pub fn taken(value: &Lazy) -> Form {
+    if fits(value) { value.form() } else { Form::default() }
 }
 
 impl Graph {
@@ -232,10 +245,16 @@ impl Graph {
     ///
     /// # Errors
     /// [`GraphError`] if the shapes do not fit.
-    pub fn head(&mut self, name: &str, end: &BlockEnd, w: TensorId, b: TensorId) -> Result<TensorId, GraphError> {
-        let mut inputs = end.inputs();
+    pub fn head(&mut self, name: &str, value: &Lazy, w: TensorId, b: TensorId) -> Result<TensorId, GraphError> {
+        let value = self.for_head(name, value)?;
+        let mut inputs = value.inputs();
         inputs.extend([w, b]);
-        self.add_one_op(name, Head { shortcut: end.shortcut() }, &inputs)
+        self.add_one_op(name, Head { form: value.form() }, &inputs)
+    }
+
+    /// The value, stored where it is made of too many tensors.
+    fn for_head(&mut self, name: &str, value: &Lazy) -> Result<Lazy, GraphError> {
+        if fits(value) { Ok(*value) } else { self.store(&format!("{name}.value"), value).map(Lazy::from) }
     }
 
     /// Adds the last block's logits to `acc` for the classes from `first_class` on; the node is moved from window to
@@ -247,22 +266,23 @@ impl Graph {
     pub fn head_accumulate(
         &mut self,
         name: &str,
-        end: &BlockEnd,
+        value: &Lazy,
         w: TensorId,
         b: TensorId,
         axes: TensorId,
         acc: TensorId,
         at: Placement,
     ) -> Result<NodeId, GraphError> {
-        let mut inputs = end.inputs();
+        let value = self.for_head(name, value)?;
+        let mut inputs = value.inputs();
         inputs.extend([w, b, axes, acc]);
-        self.update(name, HeadAccumulate { shortcut: end.shortcut(), at }, &inputs)
+        self.update(name, HeadAccumulate { form: value.form(), at }, &inputs)
     }
 }
 
-fn arguments(shortcut: Shortcut, n: usize, c: usize, k: usize, size: [usize; 3]) -> Vec<HostTensor> {
+fn arguments(form: Form, n: usize, c: usize, k: usize, size: [usize; 3]) -> Vec<HostTensor> {
     let seed = (c * 13 + k * 3 + size[2]) as u64;
-    let mut inputs = example(shortcut, n, c, size, seed);
+    let mut inputs = example(form, n, c, size, c, seed);
     inputs.push(HostTensor::noise([k, c, 1, 1, 1], seed + 5).map(|v| f64::from(half::f16::from_f64(v))));
     inputs.push(HostTensor::noise([k], seed + 6));
     inputs
@@ -270,64 +290,38 @@ fn arguments(shortcut: Shortcut, n: usize, c: usize, k: usize, size: [usize; 3])
 
 /// Class counts off the block and beyond one dispatch, windows that wrap around the ring, classes in parts.
 pub fn cases() -> Vec<Case> {
-    let plain = |shortcut: Shortcut, n, c, k, size: [usize; 3], dtype| {
-        Case::new(
-            format!("{shortcut:?} {n}x{c}to{k}x{size:?} {dtype:?}"),
-            Head { shortcut },
-            arguments(shortcut, n, c, k, size),
-        )
-        .stored(shortcut.arguments(), Layout::TapMajor, dtype)
+    let plain = |form: Form, n, c, k, size: [usize; 3], dtype| {
+        Case::new(format!("{form:?} {n}x{c}to{k}x{size:?} {dtype:?}"), Head { form }, arguments(form, n, c, k, size))
+            .stored(form.arguments(), Layout::TapMajor, dtype)
     };
-    let window = |shortcut: Shortcut, size: [usize; 3], k, part: usize, at: Placement, ring: [usize; 3]| {
-        let mut inputs = arguments(shortcut, 1, 3, k, size);
+    let window = |form: Form, size: [usize; 3], k, part: usize, at: Placement, ring: [usize; 3]| {
+        let mut inputs = arguments(form, 1, 3, k, size);
         inputs.push(HostTensor::noise([size.iter().sum()], 77).map(|v| v.abs()));
         inputs.push(HostTensor::noise([part, ring[0], ring[1], ring[2]], 78));
-        Case::new(
-            format!("{part} of {k} classes at {:?} in {ring:?}", at.start),
-            HeadAccumulate { shortcut, at },
-            inputs,
-        )
-        .stored(shortcut.arguments(), Layout::TapMajor, DType::F32)
-        .updating()
+        Case::new(format!("{part} of {k} classes at {:?} in {ring:?}", at.start), HeadAccumulate { form, at }, inputs)
+            .stored(form.arguments(), Layout::TapMajor, DType::F32)
+            .updating()
     };
-    vec![
-        plain(Shortcut::Normalised, 1, 1, 1, [1, 1, 1], DType::F32),
-        plain(Shortcut::Identity, 2, 5, 3, [3, 5, 2], DType::F32),
-        plain(Shortcut::None, 1, 4, 14, [4, 4, 4], DType::F16),
-        plain(Shortcut::Normalised, 1, 3, 37, [2, 3, 4], DType::F32),
-        plain(Shortcut::Normalised, 2, 3, 5, [5, 4, 7], DType::F32),
-        plain(Shortcut::None, 1, 1, 2, [163, 161, 161], DType::F32),
-        window(
-            Shortcut::Normalised,
-            [4, 3, 5],
-            5,
-            5,
-            Placement { start: [0, 0, 0], floor: 0.3, first_class: 0 },
-            [6, 4, 7],
-        ),
-        window(
-            Shortcut::Identity,
-            [4, 3, 5],
-            5,
-            2,
-            Placement { start: [9, 1, 2], floor: 0.0, first_class: 3 },
-            [5, 4, 7],
-        ),
-        window(
-            Shortcut::Normalised,
-            [3, 3, 5],
-            3,
-            3,
-            Placement { start: [1, 1, 1], floor: 0.1, first_class: 0 },
-            [6, 4, 6],
-        ),
-        window(
-            Shortcut::None,
-            [4, 3, 5],
-            21,
-            20,
-            Placement { start: [3, 0, 0], floor: 0.01, first_class: 0 },
-            [4, 3, 5],
-        ),
-    ]
+    let [none, identity, normalised] = ends();
+    let mut cases = vec![
+        plain(normalised, 1, 1, 1, [1, 1, 1], DType::F32),
+        plain(identity, 2, 5, 3, [3, 5, 2], DType::F32),
+        plain(none, 1, 4, 14, [4, 4, 4], DType::F16),
+        plain(normalised, 1, 3, 37, [2, 3, 4], DType::F32),
+        plain(normalised, 2, 3, 5, [5, 4, 7], DType::F32),
+        plain(none, 1, 1, 2, [163, 161, 161], DType::F32),
+        window(normalised, [4, 3, 5], 5, 5, Placement { start: [0, 0, 0], floor: 0.3, first_class: 0 }, [6, 4, 7]),
+        window(identity, [4, 3, 5], 5, 2, Placement { start: [9, 1, 2], floor: 0.0, first_class: 3 }, [5, 4, 7]),
+        window(normalised, [3, 3, 5], 3, 3, Placement { start: [1, 1, 1], floor: 0.1, first_class: 0 }, [6, 4, 6]),
+        window(none, [4, 3, 5], 21, 20, Placement { start: [3, 0, 0], floor: 0.01, first_class: 0 }, [4, 3, 5]),
+    ];
+    // Every activation; sums of two trained ones are stored first.
+    for form in others().into_iter().filter(|f| f.arguments() <= 4) {
+        let at = Placement { start: [1, 1, 1], floor: 0.1, first_class: 0 };
+        cases.push(match cases.len() % 2 {
+            0 => plain(form, 2, 3, 5, [3, 2, 4], DType::F32),
+            _ => window(form, [4, 3, 5], 3, 3, at, [6, 4, 6]),
+        });
+    }
+    cases
 }

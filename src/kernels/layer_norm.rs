@@ -21,6 +21,10 @@ pub(super) const SHARED: &[bool] = &[false, true];
 impl Kernel for LayerNorm {
     kernel_name!("layer_norm");
 
+    fn variants(&self) -> usize {
+        SHARED.len()
+    }
+
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         match inputs {
             [x, w, b] if w.elements() == x.last() && b.elements() == x.last() => Ok(vec![x.clone()]),

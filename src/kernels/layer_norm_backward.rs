@@ -25,6 +25,10 @@ fn parts(rows: usize) -> usize {
 impl Kernel for LayerNormBackward {
     kernel_name!("layer_norm_backward");
 
+    fn variants(&self) -> usize {
+        SHARED.len()
+    }
+
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         match inputs {
             [dy, x, w] if dy == x && w.elements() == x.last() => Ok(vec![x.clone(), w.clone(), w.clone()]),

@@ -66,7 +66,7 @@ impl Linear {
             Variant::Registers(rows, columns) => Err((rows, columns)),
             // Only the kernel without workgroup memory gives the argument of GELU too.
             _ if io.outputs.len() > 1 || !tiled::fits(columns, depth) => Err((4, 4)),
-            Variant::ByShape => Ok(tiled::choose(target.class, rows, columns, depth)),
+            Variant::ByShape => Ok(tiled::choose(target, rows, columns, depth)),
             Variant::Tiled(tile, split) => Ok((tile, split)),
         }
     }
@@ -74,6 +74,10 @@ impl Linear {
 
 impl Kernel for Linear {
     kernel_name!("linear");
+
+    fn variants(&self) -> usize {
+        VARIANTS.len()
+    }
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         let want = 2 + usize::from(self.bias) + usize::from(self.residual);

@@ -64,6 +64,10 @@ impl LinearBackward {
 impl Kernel for LinearBackward {
     kernel_name!("linear_backward");
 
+    fn variants(&self) -> usize {
+        VARIANTS.len()
+    }
+
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         let [dy, other] = inputs else {
             return Err(GraphError::new("a gradient and another factor are needed"));

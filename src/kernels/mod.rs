@@ -23,6 +23,8 @@ pub mod conv3d_backward;
 pub mod conv_transpose3d;
 #[cfg(feature = "train")]
 pub mod conv_transpose3d_backward;
+#[cfg(feature = "train")]
+mod correlate_weights;
 pub mod decide;
 #[cfg(feature = "train")]
 pub mod dice_ce;
@@ -37,21 +39,29 @@ pub mod head_backward;
 pub mod layer_norm;
 #[cfg(feature = "train")]
 pub mod layer_norm_backward;
+pub mod lazy;
 pub mod linear;
 #[cfg(feature = "train")]
 pub mod linear_backward;
-mod moments;
+pub mod moments;
 #[cfg(feature = "train")]
 pub mod moments_backward;
 pub mod norm_parameters;
 #[cfg(feature = "train")]
 pub mod norm_parameters_backward;
+mod pack_weights;
 pub mod patchify;
 #[cfg(feature = "train")]
 pub mod patchify_backward;
+pub mod resample;
+#[cfg(feature = "train")]
+pub mod resample_backward;
 pub mod residual;
 #[cfg(feature = "train")]
 pub mod residual_backward;
+#[cfg(feature = "train")]
+pub mod running_averages;
+pub mod running_norm;
 pub mod selftest;
 #[cfg(feature = "train")]
 pub mod square_sum;
@@ -77,9 +87,12 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("head", head::cases()),
         ("layer_norm", layer_norm::cases()),
         ("linear", linear::cases()),
+        ("moments", moments::cases()),
         ("norm_parameters", norm_parameters::cases()),
         ("patchify", patchify::cases()),
+        ("resample", resample::cases()),
         ("residual", residual::cases()),
+        ("running_norm", running_norm::cases()),
         ("transpose", transpose::cases()),
     ];
     #[cfg(feature = "train")]
@@ -102,7 +115,9 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("moments_backward", moments_backward::cases()),
         ("norm_parameters_backward", norm_parameters_backward::cases()),
         ("patchify_backward", patchify_backward::cases()),
+        ("resample_backward", resample_backward::cases()),
         ("residual_backward", residual_backward::cases()),
+        ("running_averages", running_averages::cases()),
         ("sum_parts", sum_parts::cases()),
         ("transpose_backward", transpose_backward::cases()),
     ]);
@@ -132,12 +147,4 @@ fn bind_write(i: usize) -> Binding {
 /// A switch as a shader constant.
 fn constant(on: bool) -> u32 {
     u32::from(on)
-}
-
-/// MONAI's slope of the leaky ReLU.
-pub(crate) const SLOPE: f64 = 0.01;
-
-/// Leaky ReLU in double precision.
-pub(crate) fn leaky_relu(x: f64) -> f64 {
-    if x > 0.0 { x } else { SLOPE * x }
 }

@@ -1,10 +1,11 @@
-//! What the moments of a convolution's output add to its gradient:
+//! What the moments of a tensor add to its gradient:
 //! `dx[n, c, v] = dy[n, c, v] + dmean[n, c] / V + 2 dvar[n, c] (y[n, c, v] - mean[n, c]) / V`.
 //!
 //! Shapes: `dy, y, dx (N, C, X, Y, Z)`, `moments, dmoments (N, C, 2)`.
 
+use super::moments::Moments;
 use super::{bind_read, bind_write, constant, kernel_name};
-use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, TensorId};
+use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Target, TensorId};
 use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
@@ -31,6 +32,17 @@ pub(super) fn gradient(
     let mut inputs = vec![y, moments, dmoments];
     inputs.extend(dy);
     g.add_one(name, MomentsBackward { direct: dy.is_some() }, &inputs).map(Some)
+}
+
+impl Op for Moments {
+    fn backward(
+        &self,
+        g: &mut Graph,
+        node: &Applied,
+        dy: &[Option<TensorId>],
+    ) -> Result<Vec<Option<TensorId>>, GraphError> {
+        Ok(vec![gradient(g, "", None, (node.inputs[0], node.outputs[0]), dy[0])?])
+    }
 }
 
 impl Kernel for MomentsBackward {

@@ -6,14 +6,14 @@ use super::config::{SKIP_LAYERS, UnetrConfig};
 use super::dropout::{DropoutOptions, Sites};
 use super::vit::vit;
 use crate::graph::{Graph, GraphError, Layout, TensorId};
-use crate::kernels::residual::BlockEnd;
+use crate::kernels::lazy::Lazy;
 
 /// The tensors of a network in a graph.
 pub struct Network {
     /// The window, `(N, C, X, Y, Z)`.
     pub input: TensorId,
     /// The end of `decoder2`, from which the head makes logits.
-    pub end: BlockEnd,
+    pub end: Lazy,
     /// `out.conv.conv.weight` and `.bias`.
     pub out: (TensorId, TensorId),
     /// The tensors that MONAI's modules of these names give, for comparison with a reference.
@@ -64,7 +64,7 @@ pub fn unetr_with_dropout(
     // Last, so that the largest tensors do not wait through the rest of the network.
     let enc1 = g.segment(|g| {
         let end = conv_block(g, config, "encoder1.layer", &[input], f)?;
-        g.residual("encoder1", &end)
+        g.store("encoder1", &end)
     })?;
     let end = g.segment(|g| decoder(g, config, 2, dec2, enc1, f))?;
 
@@ -93,7 +93,7 @@ fn encoder(
                 x = g.segment(|g| {
                     let x = up(g, &format!("blocks.{i}.0"), x, out)?;
                     let end = conv_block(g, config, &format!("blocks.{i}.1"), &[x], out)?;
-                    g.residual(&format!("blocks.{i}"), &end)
+                    g.store(&format!("blocks.{i}"), &end)
                 })?;
             } else {
                 x = up(g, &format!("blocks.{i}"), x, out)?;
@@ -114,7 +114,7 @@ fn stage(
 ) -> Result<TensorId, GraphError> {
     g.segment(|g| {
         let end = decoder(g, config, number, x, skip, out)?;
-        g.residual(&format!("decoder{number}"), &end)
+        g.store(&format!("decoder{number}"), &end)
     })
 }
 
@@ -126,7 +126,7 @@ fn decoder(
     x: TensorId,
     skip: TensorId,
     out: usize,
-) -> Result<BlockEnd, GraphError> {
+) -> Result<Lazy, GraphError> {
     g.scope(&format!("decoder{number}"), |g| {
         let x = up(g, "transp_conv", x, out)?;
         conv_block(g, config, "conv_block", &[x, skip], out)

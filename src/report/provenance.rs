@@ -73,6 +73,8 @@ pub struct DeviceRecord {
     pub driver: String,
     /// Whether it is a CPU that plays a GPU.
     pub software: bool,
+    /// Kernels whose variant was chosen by measurement.
+    pub tuned_kernels: usize,
 }
 
 /// A label value and its name.

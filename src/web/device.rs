@@ -10,7 +10,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::error::WebError;
 use super::object;
-use crate::gpu::{AdapterClass, Gpu, GpuOptions, PipelineCompiler, PipelineSource};
+use crate::gpu::{AdapterClass, BrowserAdapter, Gpu, GpuOptions, PipelineCompiler, PipelineSource};
 use crate::kernels::{all_cases, selftest};
 
 /// An open device.
@@ -71,11 +71,18 @@ struct KernelRow {
 
 #[wasm_bindgen]
 impl Device {
-    /// Opens the device. `name` and `software` are what the page was told of the adapter; `compile(pipelines)` makes these
-    /// ahead and gives a promise.
-    pub async fn open(name: String, software: bool, compile: Function) -> Result<Device, JsValue> {
+    /// Opens the device. `name`, `software`, `vendor` and `architecture` are what the page was told of the adapter;
+    /// `compile(pipelines)` makes these ahead and gives a promise.
+    pub async fn open(
+        name: String,
+        software: bool,
+        vendor: String,
+        architecture: String,
+        compile: Function,
+    ) -> Result<Device, JsValue> {
         let gpu = Gpu::open(&GpuOptions::default()).await.map_err(WebError::from)?;
-        Ok(Self { gpu: gpu.described(name, software).compiled_by(Arc::new(Compiler(compile))) })
+        let told = BrowserAdapter { name, software, vendor, architecture };
+        Ok(Self { gpu: gpu.described(&told).compiled_by(Arc::new(Compiler(compile))) })
     }
 
     /// Name, kind, features, and the limits that were asked for.

@@ -145,5 +145,6 @@ fn device_record(adapter: &AdapterReport) -> DeviceRecord {
         backend: adapter.backend.clone(),
         driver: adapter.driver.clone(),
         software: adapter.class == AdapterClass::Software,
+        tuned_kernels: adapter.tuned_kernels,
     }
 }

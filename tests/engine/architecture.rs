@@ -103,21 +103,3 @@ fn outside_libraries_stay_where_they_belong() {
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
-
-#[test]
-fn every_shader_file_is_embedded() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let mut found = Vec::new();
-    for entry in [folder.clone(), folder.join("common")] {
-        for path in std::fs::read_dir(entry).expect("shaders").map(|e| e.expect("an entry").path()) {
-            if path.extension().is_some_and(|e| e == "wgsl") {
-                let name = path.strip_prefix(&folder).expect("below shaders").with_extension("");
-                found.push(name.to_string_lossy().replace('\\', "/"));
-            }
-        }
-    }
-    found.sort();
-    let mut embedded: Vec<&str> = unetr_wgpu::gpu::SHADERS.iter().map(|(n, _)| *n).collect();
-    embedded.sort_unstable();
-    assert_eq!(found, embedded);
-}

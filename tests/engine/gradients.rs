@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 
 use unetr_wgpu::graph::{Graph, GraphError, Layout, Role, TensorId, interpret};
-use unetr_wgpu::kernels::conv3d::Source;
+use unetr_wgpu::kernels::conv_transpose3d::ConvTranspose;
+use unetr_wgpu::kernels::conv3d::Conv;
 use unetr_wgpu::kernels::dropout::Mask;
-use unetr_wgpu::kernels::residual::BlockEnd;
+use unetr_wgpu::kernels::lazy::{Act, Lazy};
+use unetr_wgpu::kernels::norm_parameters::Norm;
 use unetr_wgpu::kernels::sum_parts::SumRepeats;
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
@@ -27,7 +29,7 @@ fn check(name: &str, build: impl Fn(&mut Graph) -> Result<TensorId, GraphError>)
         values.insert(id, HostTensor::noise(info.shape.clone(), 8).map(kind));
     }
     values.insert(seed, HostTensor::noise(graph.shape(y).clone(), 7));
-    let mut forward = Graph::new();
+    let mut forward = Graph::new().for_training();
     let target = build(&mut forward).expect(name);
     let loss = |values: &HashMap<TensorId, HostTensor>| -> f64 {
         let mut run = values.clone();
@@ -107,42 +109,39 @@ fn attention() {
     });
 }
 
-#[test]
-fn conv_transpose3d() {
-    check("transposed convolution", |g| {
-        let x = g.parameter("x", [2, 3, 1, 2, 3]);
-        let w = g.parameter("w", [3, 2, 2, 2, 2]);
-        g.conv_transpose3d("up", x, w)
-    });
-}
-
 fn weight(g: &mut Graph, name: &str, k: usize, c: usize, side: usize) -> TensorId {
     g.full_parameter(name, [k, c, side, side, side], Layout::TapMajor)
 }
 
+const LEAKY: Act = Act::LeakyRelu(0.01);
+
 /// A block as the network has it: two sources, shortcut, norms, norm on load, and the end of the block.
-fn block(g: &mut Graph, group: usize, affine: bool, kind: usize) -> Result<BlockEnd, GraphError> {
+fn block(g: &mut Graph, group: usize, affine: bool, kind: usize) -> Result<Lazy, GraphError> {
     let (a, b) = (volume(g, "a", 2), volume(g, "b", 2));
     let (w1, w2) = (weight(g, "w1", 4, 4, 3), weight(g, "w2", 4, 4, 3));
-    let shortcut = if kind == 2 { Some(weight(g, "w3", 4, 4, 1)) } else { None };
-    let norm = |g: &mut Graph, name: &str, moments| {
+    let norm = |g: &mut Graph, name: &str, x| {
         let affine =
             affine.then(|| (g.parameter(&format!("{name}.weight"), [4]), g.parameter(&format!("{name}.bias"), [4])));
+        let moments = g.moments(&format!("{name}.moments"), x)?;
         g.norm_parameters(name, moments, group, affine)
     };
-    let (u, r) = g.conv3d("conv1", &[Source::plain(a), Source::plain(b)], w1, shortcut)?;
-    let n1 = norm(g, "norm1", u.moments)?;
-    let (v, _) = g.conv3d("conv2", &[Source { x: u.y, norm: Some(n1) }], w2, None)?;
-    let n2 = norm(g, "norm2", v.moments)?;
-    let r = match (kind, r) {
-        (0, _) => None,
-        (1, _) => Some((volume(g, "r", 4), None)),
-        (_, r) => match r {
-            Some(r) => Some((r.y, Some(norm(g, "norm3", r.moments)?))),
-            None => None,
-        },
+    let sources = [a.into(), b.into()];
+    let (u, r) = if kind == 2 {
+        let w3 = weight(g, "w3", 4, 4, 1);
+        let (u, r) = g.conv3d_with_shortcut("conv1", &sources, &Conv::before_norm(w1), w3)?;
+        (u, Some(r))
+    } else {
+        (g.conv3d("conv1", &sources, &Conv::before_norm(w1))?, None)
     };
-    Ok(BlockEnd { u: (v.y, n2), r })
+    let n1 = norm(g, "norm1", u)?;
+    let v = g.conv3d("conv2", &[Lazy::new(u, Some(n1), LEAKY)], &Conv::before_norm(w2))?;
+    let end = Lazy::new(v, Some(norm(g, "norm2", v)?), LEAKY);
+    Ok(match (kind, r) {
+        (0, _) => end,
+        (1, _) => end.plus(volume(g, "r", 4), None),
+        (_, Some(r)) => end.plus(r, Some(norm(g, "norm3", r)?)),
+        (_, None) => end,
+    })
 }
 
 #[test]
@@ -151,9 +150,138 @@ fn convolution_blocks() {
         for (group, affine) in [(1, false), (2, true)] {
             check(&format!("block {kind} {group} {affine}"), |g| {
                 let end = block(g, group, affine, kind)?;
-                g.residual("end", &end)
+                g.store("end", &end)
             });
         }
+    }
+}
+
+/// Every activation, alone, in a sum and after it; slopes of one and of each channel.
+#[test]
+fn values() {
+    for slopes in [1, 3] {
+        let trained = |g: &mut Graph, name: &str| Act::PRelu(g.parameter(name, [slopes]));
+        check("trained slopes", |g| {
+            let (x, n) = (volume(g, "x", 3), raw_norm(g, "n", 3)?);
+            let act = trained(g, "slopes");
+            g.store("y", &Lazy::new(x, Some(n), act))
+        });
+        check("sum of trained slopes", |g| {
+            let (x, r) = (volume(g, "x", 3), volume(g, "r", 3));
+            let (a, b, c) = (trained(g, "a"), trained(g, "b"), trained(g, "c"));
+            let (n, m) = (raw_norm(g, "n", 3)?, raw_norm(g, "m", 3)?);
+            g.sum("y", &Lazy::new(x, Some(n), a), &Lazy::new(r, Some(m), b), c)
+        });
+    }
+    for act in [Act::None, Act::RELU, Act::LeakyRelu(0.3), Act::LeakyRelu(-0.5), Act::Gelu, Act::Sigmoid] {
+        check(&format!("{act:?}"), |g| {
+            let x = volume(g, "x", 3);
+            let n = raw_norm(g, "n", 3)?;
+            g.store("y", &Lazy::new(x, Some(n), act))
+        });
+        check(&format!("{act:?} after a sum"), |g| {
+            let (x, r) = (volume(g, "x", 3), volume(g, "r", 3));
+            let n = raw_norm(g, "n", 3)?;
+            g.sum("y", &Lazy::new(x, Some(n), Act::Gelu), &r.into(), act)
+        });
+        check(&format!("{act:?} within a sum"), |g| {
+            let (x, r) = (volume(g, "x", 3), volume(g, "r", 3));
+            g.sum("y", &Lazy::new(x, None, act), &r.into(), Act::None)
+        });
+    }
+}
+
+/// An instance norm of a tensor that no convolution made.
+fn raw_norm(g: &mut Graph, name: &str, c: usize) -> Result<TensorId, GraphError> {
+    let x = volume(g, &format!("{name}.x"), c);
+    let moments = g.moments(&format!("{name}.moments"), x)?;
+    g.norm_parameters(name, moments, 1, None)
+}
+
+/// Kernels, strides and paddings that networks use, with bias and two sources.
+#[test]
+fn convolutions() {
+    let forms: [([usize; 3], [usize; 3], [usize; 3]); 6] = [
+        ([3; 3], [2; 3], [1; 3]),
+        ([1, 3, 3], [1, 2, 2], [0, 1, 1]),
+        ([2; 3], [2; 3], [0; 3]),
+        ([1; 3], [2; 3], [0; 3]),
+        ([3; 3], [1; 3], [1; 3]),
+        ([5, 1, 7], [1; 3], [2, 0, 3]),
+    ];
+    for (kernel, stride, padding) in forms {
+        check(&format!("kernel {kernel:?} stride {stride:?}"), |g| {
+            let (a, b) = (volume(g, "a", 2), volume(g, "b", 1));
+            let n = raw_norm(g, "n", 2)?;
+            let [x, y, z] = kernel;
+            let w = g.full_parameter("w", [3, 3, x, y, z], Layout::TapMajor);
+            let act = Act::PRelu(g.parameter("slopes", [2]));
+            let bias = Some(g.parameter("bias", [3]));
+            let conv = Conv { bias, stride, padding: Some(padding), ..Conv::before_norm(w) };
+            let u = g.conv3d("conv", &[Lazy::new(a, Some(n), act), b.into()], &conv)?;
+            let moments = g.moments("moments", u)?;
+            let norm = g.norm_parameters("norm", moments, 1, None)?;
+            g.store("y", &Lazy::new(u, Some(norm), Act::Gelu))
+        });
+    }
+}
+
+#[test]
+fn transposed_convolutions() {
+    type Axes = [usize; 3];
+    let forms: [(Axes, Axes, Axes, Axes); 6] = [
+        ([3; 3], [2; 3], [1; 3], [1; 3]),
+        ([3; 3], [1, 2, 2], [1; 3], [0, 1, 1]),
+        ([1, 2, 2], [1, 2, 2], [0; 3], [0; 3]),
+        ([2; 3], [2; 3], [0; 3], [0; 3]),
+        ([4; 3], [4; 3], [0; 3], [0; 3]),
+        ([3; 3], [1; 3], [1; 3], [0; 3]),
+    ];
+    for (kernel, stride, padding, output_padding) in forms {
+        for two in [false, true] {
+            check(&format!("kernel {kernel:?} stride {stride:?} {two}"), |g| {
+                let a = g.parameter("a", [2, 2, 2, 1, 3]);
+                let act = Act::PRelu(g.parameter("slopes", [1]));
+                let mut sources = vec![Lazy::new(a, None, act)];
+                if two {
+                    sources.push(g.parameter("b", [2, 1, 2, 1, 3]).into());
+                }
+                let [x, y, z] = kernel;
+                let w = g.parameter("w", [1 + sources.len(), 3, x, y, z]);
+                let bias = Some(g.parameter("bias", [3]));
+                let conv = ConvTranspose { w, bias, stride, padding, output_padding };
+                g.conv_transpose3d("up", &sources, &conv)
+            });
+        }
+    }
+}
+
+/// Norms of statistics over channels, groups and the batch; the running averages of a batch norm have no gradient.
+#[test]
+fn norms() {
+    for (name, groups) in [("instance", None), ("group", Some(2)), ("batch", Some(0))] {
+        check(name, |g| {
+            let x = volume(g, "x", 4);
+            let norm = match groups {
+                None => Norm::Instance,
+                Some(0) => Norm::Batch { mean: g.state("mean", [4]), variance: g.state("variance", [4]) },
+                Some(groups) => Norm::Group(groups),
+            };
+            let affine = Some((g.parameter("gamma", [4]), g.parameter("beta", [4])));
+            let n = g.norm("norm", x, norm, affine)?;
+            let act = Act::PRelu(g.parameter("slopes", [1]));
+            g.store("y", &Lazy::new(x, Some(n), act))
+        });
+    }
+}
+
+#[test]
+fn resampling() {
+    for factor in [[2, 2, 2], [1, 3, 4], [5, 1, 2]] {
+        check(&format!("{factor:?}"), |g| {
+            let (x, r) = (g.parameter("x", [1, 2, 2, 3, 1]), g.parameter("r", [1, 2, 2, 3, 1]));
+            g.resample("y", &Lazy::new(x, None, Act::Gelu).plus(r, None), factor)
+        });
     }
 }
 

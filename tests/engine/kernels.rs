@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
-use unetr_wgpu::graph::{Case, Dispatch, Layouted, Target, VARIANTS};
+use unetr_wgpu::graph::{Case, Dispatch, Layouted, Target};
 use unetr_wgpu::kernels::{all_cases, selftest};
 
 fn gpu(checked: bool) -> Gpu {
@@ -17,7 +17,7 @@ fn different(gpu: &Gpu, case: &Arc<Case>) -> Vec<usize> {
     let built = selftest::case_graph(case).expect("a case fits its kernel");
     let mut seen: Vec<Vec<Dispatch>> = Vec::new();
     let mut variants = Vec::new();
-    for variant in 0..VARIANTS {
+    for variant in 0..case.kernel.variants() {
         let target = Target { variant: Some(variant), ..Target::new(gpu.class()) };
         let layouted = Layouted::new(&built.graph, &target, gpu.limits(), false).expect("a case fits its kernel");
         let work: Vec<Dispatch> = layouted.dispatches().map(|(_, d)| d.clone()).collect();

@@ -1,8 +1,10 @@
 //! Plans without a GPU: memory budgets under WebGPU's default limits, the browser's rules, and wgpu's own validation on
 //! its noop backend.
 
-use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuError, Limits};
-use unetr_wgpu::graph::{Graph, Layouted, Plan, PlanError, PlanOptions, Residents, Target};
+use std::collections::HashMap;
+
+use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuError, Limits, Vendor};
+use unetr_wgpu::graph::{Dispatch, Graph, Layouted, Plan, PlanError, PlanOptions, Residents, Target};
 use unetr_wgpu::infer::{InferError, plan_memory};
 use unetr_wgpu::model::{NormName, UnetrConfig, parameter_count, unetr};
 
@@ -49,19 +51,70 @@ fn the_full_network_fits_700_mib_within_default_limits() {
     }
 }
 
+/// GPUs of every make, with few registers and with many.
+fn gpus() -> Vec<Target> {
+    let classes = [AdapterClass::Integrated, AdapterClass::Discrete];
+    let vendors = [Vendor::Unknown, Vendor::Intel, Vendor::Apple, Vendor::Amd, Vendor::Nvidia];
+    classes.iter().flat_map(|&class| vendors.map(|vendor| Target { vendor, ..Target::new(class) })).collect()
+}
+
+/// Whether a dispatch is a convolution or product without workgroup memory. A shortcut's convolution of one voxel has little to
+/// share.
+fn untiled(dispatch: &Dispatch) -> bool {
+    let pointwise = dispatch.constants.contains(&("CUBE_0", 0));
+    ["linear", "conv3d", "conv_transpose3d", "attention"].contains(&dispatch.shader) && !pointwise
+}
+
 /// Every convolution and product of the full network, whatever its shape, has a kernel with workgroup memory on GPUs.
 #[test]
 fn gpus_get_kernels_with_workgroup_memory() {
-    for class in [AdapterClass::Integrated, AdapterClass::Discrete] {
+    for target in gpus() {
         let mut graph = Graph::new();
         let network = unetr(&mut graph, &full(), 1).expect("a graph");
-        graph.output(network.end.u.0);
-        let plan =
-            Layouted::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
+        graph.output(network.end.x);
+        let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("within default limits");
         for (name, dispatch) in plan.dispatches() {
-            let without = ["linear", "conv3d", "conv_transpose3d", "attention"];
-            assert!(!without.contains(&dispatch.shader), "{class:?}: {name} is done by {}", dispatch.shader);
+            assert!(!untiled(dispatch), "{target:?}: {name} is done by {}", dispatch.shader);
         }
+    }
+}
+
+/// A shortcut's sums beside the main ones, or 16 channels at a time, are kept in memory where an invocation has 128 registers.
+#[test]
+fn tiles_fit_the_registers_of_every_make() {
+    for target in gpus() {
+        let many = matches!(target.vendor, Vendor::Amd | Vendor::Nvidia);
+        let mut graph = Graph::new();
+        let network = unetr(&mut graph, &full(), 1).expect("a graph");
+        graph.output(network.end.x);
+        let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("within default limits");
+        let constants = |d: &Dispatch| d.constants.iter().copied().collect::<HashMap<_, _>>();
+        let tiles: Vec<_> =
+            plan.dispatches().filter(|(_, d)| d.shader == "conv3d_tiled").map(|(_, d)| constants(d)).collect();
+        assert!(!tiles.is_empty());
+        let sums = tiles.iter().map(|c| c["QUADS"] * c["BRANCHES"]).max();
+        assert!(sums <= Some(if many { 4 } else { 2 }), "{target:?}: {sums:?} blocks of sums");
+    }
+}
+
+/// The gradients that pass through the network's convolutions of 3x3x3 are convolutions too, and planned as those.
+#[cfg(feature = "train")]
+#[test]
+fn gpus_train_with_workgroup_memory() {
+    for target in gpus() {
+        let mut graph = Graph::new().for_training();
+        let network = unetr(&mut graph, &full(), 1).expect("a graph");
+        let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
+        let seed = graph.input("seed", graph.shape(logits).clone());
+        let gradients = graph.backward(&[(logits, seed)], &[]).expect("gradients");
+        gradients.pairs().into_iter().for_each(|(_, gradient)| graph.output(gradient));
+        let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("within default limits");
+        let mut tiled = 0;
+        for (name, dispatch) in plan.dispatches() {
+            assert!(dispatch.shader != "conv3d" || !untiled(dispatch), "{target:?}: {name} is not tiled");
+            tiled += usize::from(name.contains("backward") && dispatch.shader == "conv3d_tiled");
+        }
+        assert!(tiled >= 15, "{target:?}: {tiled} gradients are tiled");
     }
 }
 
@@ -120,7 +173,7 @@ fn a_lost_device_is_an_error() {
     gpu.destroy();
     let mut graph = Graph::new();
     let network = unetr(&mut graph, &small(), 1).expect("a graph");
-    graph.output(network.end.u.0);
+    graph.output(network.end.x);
     let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut Residents::default()));
     let error = plan.err().expect("no plan on a lost device");
     assert!(matches!(error, PlanError::Gpu(GpuError::DeviceLost { .. } | GpuError::Validation(_))), "{error}");

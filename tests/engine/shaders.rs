@@ -6,11 +6,17 @@ use std::sync::Arc;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
-use unetr_wgpu::gpu::{Access, AdapterClass, SHADERS, expand};
-use unetr_wgpu::graph::{Dispatch, Layouted, Target, VARIANTS};
+use unetr_wgpu::gpu::{Access, AdapterClass, SHADERS, Vendor, expand};
+use unetr_wgpu::graph::{Dispatch, Layouted, Target};
 use unetr_wgpu::kernels::{all_cases, selftest};
 
-const CLASSES: [AdapterClass; 3] = [AdapterClass::Software, AdapterClass::Integrated, AdapterClass::Discrete];
+/// Every kind of adapter, with few registers and with many.
+const ADAPTERS: [(AdapterClass, Vendor); 4] = [
+    (AdapterClass::Software, Vendor::Unknown),
+    (AdapterClass::Integrated, Vendor::Unknown),
+    (AdapterClass::Discrete, Vendor::Intel),
+    (AdapterClass::Discrete, Vendor::Amd),
+];
 
 /// One dispatch of each (shader, constants) that any case reaches on any class of adapter or forced variant.
 fn variants() -> Vec<Dispatch> {
@@ -18,9 +24,9 @@ fn variants() -> Vec<Dispatch> {
     for (_, cases) in all_cases() {
         for case in cases.into_iter().map(Arc::new) {
             let built = selftest::case_graph(&case).expect("a case fits its kernel");
-            for class in CLASSES {
-                for variant in std::iter::once(None).chain((0..VARIANTS).map(Some)) {
-                    let target = Target { variant, ..Target::new(class) };
+            for (class, vendor) in ADAPTERS {
+                for variant in std::iter::once(None).chain((0..case.kernel.variants()).map(Some)) {
+                    let target = Target { variant, vendor, ..Target::new(class) };
                     let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false)
                         .unwrap_or_else(|e| panic!("{}: {e}", case.name));
                     for (_, dispatch) in layouted.dispatches() {
@@ -94,6 +100,25 @@ fn limits_hold() {
             .map(|(_, v)| layouter[v.ty].size)
             .sum();
         assert!(workgroup <= 16 << 10, "{label}: {workgroup} bytes of workgroup memory");
+    }
+}
+
+/// A number beyond an op's last variant means its last: no op has a variant that the tests do not reach.
+#[test]
+fn no_op_has_more_variants_than_it_says() {
+    for (name, cases) in all_cases() {
+        for case in cases.into_iter().map(Arc::new) {
+            let built = selftest::case_graph(&case).expect("a case fits its kernel");
+            let work = |variant| {
+                let target = Target { variant: Some(variant), ..Target::new(AdapterClass::Discrete) };
+                let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false).expect("it fits");
+                layouted.dispatches().map(|(_, d)| d.clone()).collect::<Vec<_>>()
+            };
+            let last = case.kernel.variants() - 1;
+            for beyond in [last + 1, last + 2, 1000] {
+                assert_eq!(work(beyond), work(last), "{name}: {}: variant {beyond}", case.name);
+            }
+        }
     }
 }
 

@@ -279,6 +279,47 @@ fn the_adapter_is_verified_listed_and_timed() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_tuned_is_kept_and_said() {
+    let folder = Folder::new();
+    folder.write("tiny.safetensors", &tiny_package());
+    let chosen =
+        |index: &Value, devices: &Value| devices["adapters"][index.as_u64().expect("an index") as usize].clone();
+    let before = unetr(&folder, &["devices", "--json"]).expect(0).json();
+    assert_eq!(chosen(&before["chosen"], &before)["tuned"], serde_json::json!({}));
+    let device = before["chosen"].to_string();
+    let tuned = unetr(&folder, &["tune", "-m", "tiny.safetensors", "--device", &device, "--json"]).expect(0).json();
+    let ops = tuned["ops"].as_array().expect("ops");
+    let mut keys: Vec<&str> = ops.iter().map(|op| op["op"].as_str().expect("a key")).collect();
+    let all = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    assert!(keys.len() == all && all > 10, "each op and shape once: {keys:?}");
+    let better = ops.iter().filter(|op| op["variant"].is_u64()).count();
+    assert!(tuned["tuned_ms"].as_f64() <= tuned["default_ms"].as_f64(), "{tuned}");
+    let file = Path::new(tuned["file"].as_str().expect("a path"));
+    let kept: Value = serde_json::from_slice(&std::fs::read(file).expect("the file")).expect("JSON");
+    assert_eq!(kept["choices"].as_object().map(serde_json::Map::len), Some(better), "{kept}");
+    let after = unetr(&folder, &["devices", "--json"]).expect(0).json();
+    assert_eq!(chosen(&after["chosen"], &after)["tuned"], kept["choices"]);
+    let bench = ["bench", "-m", "tiny.safetensors", "--repeats", "1", "--device", &device, "--json"];
+    assert_eq!(unetr(&folder, &bench).expect(0).json()["tuned"], kept["choices"]);
+    let plain = unetr(&folder, &[&bench[..], &["--untuned"]].concat()).expect(0).json();
+    assert_eq!(plain["tuned"], serde_json::json!({}));
+    // Another driver's file, or one that is damaged, is left aside.
+    for (field, value) in [("driver", "another"), ("choices", "no list")] {
+        let mut other = kept.clone();
+        other[field] = value.into();
+        std::fs::write(file, other.to_string()).expect("written");
+        let devices = unetr(&folder, &["devices", "--json"]).expect(0).json();
+        assert_eq!(chosen(&devices["chosen"], &devices)["tuned"], serde_json::json!({}), "{field}");
+    }
+    unetr(&folder, &["tune", "--reset", "--device", &device]).expect(0);
+    let reset: Value = serde_json::from_slice(&std::fs::read(file).expect("the file")).expect("JSON");
+    assert_eq!(reset["choices"], serde_json::json!({}));
+}
+
 #[test]
 fn help_and_version_are_data() {
     let folder = Folder::new();

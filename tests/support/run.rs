@@ -100,6 +100,8 @@ pub fn unetr_measured(folder: &Folder, arguments: &[&str]) -> Ran {
 }
 
 fn finish(folder: &Folder, mut command: Command) -> Ran {
+    // What somebody tuned on this machine changes nothing here.
+    command.env("XDG_CACHE_HOME", folder.0.path().join("cache"));
     command.current_dir(folder.0.path()).stdin(Stdio::null());
     let output = command.output().expect("the program");
     Ran {

@@ -9,7 +9,7 @@ import { checkSupport } from './support.js';
 const MOST_LOSSES = 3;
 
 /** Opens the module's device, and gives it with the browser's own object behind it. */
-async function openDevice(name, software) {
+async function openDevice(adapter, software) {
   const { requestDevice } = GPUAdapter.prototype;
   const made = {};
   // The module asks for its device by itself; this is the place to see it.
@@ -18,7 +18,8 @@ async function openDevice(name, software) {
     return made.pipelines.device;
   };
   try {
-    made.device = await Device.open(name, software, (list) => made.pipelines.make(list));
+    const { name = '', vendor = '', architecture = '' } = adapter ?? {};
+    made.device = await Device.open(name, software, vendor, architecture, (list) => made.pipelines.make(list));
     return made;
   } finally {
     GPUAdapter.prototype.requestDevice = requestDevice;
@@ -43,7 +44,7 @@ export class Held {
     if (this.device) return;
     const { adapter, software } = await checkSupport();
     this.#adapter = adapter;
-    const { device, pipelines } = await openDevice(adapter?.name ?? '', software);
+    const { device, pipelines } = await openDevice(adapter, software);
     this.device = device;
     this.pipelines = pipelines;
   }

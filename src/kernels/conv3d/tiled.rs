@@ -1,10 +1,11 @@
 //! The 3x3x3 convolution with workgroup memory, for GPUs: norm and activation once per loaded value, the shortcut's 1x1x1
 //! convolution on the same values, and the moments of each tile from registers.
 
-use super::Conv3d;
+use super::correlation::{Correlation, Source, bindings};
 use crate::gpu::{Access, AdapterClass};
-use crate::graph::{Dispatch, Io, Operand, Target, groups, params};
-use crate::kernels::{bind_read, bind_write, constant, moments};
+use crate::graph::{Dispatch, Operand, Target, groups, params};
+use crate::kernels::lazy::Term;
+use crate::kernels::{constant, moments};
 use crate::tensor::Shape;
 
 params!(Params { x: u32, y: u32, z: u32, n: u32, channels_0: u32, channels_1: u32, k: u32, blocks: u32 });
@@ -18,14 +19,15 @@ const ENOUGH_GROUPS: usize = 400;
 /// A group's 4 x 4 x `extent` voxels; its 64 invocations each have 4 voxels of 4 `quads` output channels, of the
 /// shortcut too if it is `fused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tile {
+pub(in crate::kernels) struct Tile {
     pub extent: usize,
     pub quads: usize,
     pub fused: bool,
 }
 
 impl Tile {
-    fn count(self, y: &Shape) -> usize {
+    /// Tiles of a channel.
+    pub(super) fn count(self, y: &Shape) -> usize {
         let (_, _, [sx, sy, sz]) = y.volume().expect("checked by infer");
         sx.div_ceil(SIDE) * sy.div_ceil(SIDE) * sz.div_ceil(self.extent)
     }
@@ -57,14 +59,16 @@ impl Tile {
 }
 
 /// The tile that wastes least of the volume, with as many output channels per invocation as leave enough groups.
-pub(super) fn choose(class: AdapterClass, y: &Shape, shortcut: bool) -> Tile {
+pub(super) fn choose(target: &Target, y: &Shape, shortcut: bool) -> Tile {
+    let class = target.class;
     let (_, k, [_, _, z]) = y.volume().expect("checked by infer");
     // Voxels computed, and those of the margin beside them.
     let waste = |&extent: &usize| z.div_ceil(extent) * (extent + 1);
     let extent = [16, 8, 4].into_iter().min_by_key(waste).unwrap_or(16);
-    let tile = |quads| Tile { extent, quads, fused: shortcut };
-    // A shortcut doubles the sums that an invocation holds.
-    let most = if class == AdapterClass::Discrete && !shortcut { 4 } else { 2 };
+    // A shortcut doubles the sums that an invocation holds; where registers are few it gets a dispatch of its own.
+    let fused = shortcut && target.many_registers();
+    let tile = |quads| Tile { extent, quads, fused };
+    let most = if class == AdapterClass::Discrete && target.many_registers() && !fused { 4 } else { 2 };
     let wanted = k.div_ceil(4 * LANES / SIDE / extent).next_power_of_two();
     let enough = if class == AdapterClass::Discrete { ENOUGH_GROUPS } else { ENOUGH_GROUPS / 8 };
     let fits = |&quads: &usize| quads <= most.min(wanted) && tile(quads).groups(y) >= enough;
@@ -76,55 +80,51 @@ pub(super) fn scratch(tile: Tile, y: &Shape) -> u64 {
     moments::parts_bytes(y, tile.count(y))
 }
 
-impl Conv3d {
-    /// The main convolution and, if the tile says so, the shortcut's; and their moments.
-    pub(super) fn tiled(&self, io: &Io, target: &Target, tile: Tile) -> Vec<Dispatch> {
-        let (sources, weight) = self.positions();
-        let (n, k, [x, y, z]) = io.output(0).volume().expect("checked by infer");
-        let channels: Vec<usize> = sources.iter().map(|&i| io.input(i).dims()[1]).collect();
-        let branches = 1 + usize::from(tile.fused);
-        let mut bindings: Vec<_> = (0..weight).map(bind_read).collect();
-        for i in 0..branches {
-            bindings.extend([bind_read(weight + i), bind_write(2 * i), (Operand::Scratch(i), Access::Write)]);
+/// The main convolution and, if the tile says so, the shortcut's.
+pub(super) fn dispatch(all: &Correlation<'_>, sources: &[Source], tile: Tile) -> Dispatch {
+    let (n, k, [x, y, z]) = all.y.volume().expect("checked by infer");
+    let branches = [Some(&all.main), all.shortcut.as_ref().map(|(_, b)| b).filter(|_| tile.fused)];
+    let mut bound = bindings(sources, &all.main);
+    for (i, branch) in branches.into_iter().flatten().enumerate() {
+        if i > 0 {
+            bound.extend([branch.weights, (branch.y, Access::Write)]);
         }
-        let params = Params {
+        bound.extend(branch.moments.map(|(_, scratch)| (Operand::Scratch(scratch), Access::Write)));
+    }
+    let channels: usize = sources.iter().map(|s| s.channels).sum();
+    let mut constants = vec![
+        ("EXTENT", tile.extent as u32),
+        ("PLANE", tile.plane() as u32),
+        ("LOADS", (6 * tile.plane()).div_ceil(LANES) as u32),
+        ("QUADS", tile.quads as u32),
+        ("DEPTH", tile.depth(channels) as u32),
+        ("SOURCES", sources.len() as u32),
+        ("SECOND", constant(sources.len() > 1)),
+        ("BIAS", constant(all.main.bias.is_some())),
+        ("MOMENTS", constant(all.main.moments.is_some())),
+        ("SHORTCUT", constant(tile.fused)),
+        ("BRANCHES", 1 + constant(tile.fused)),
+        ("HALF", all.main.half),
+        ("SCALAR", 0),
+    ];
+    constants.extend(sources[0].term.constants(0, sources[0].slopes));
+    constants.extend(sources.get(1).map_or_else(|| Term::PLAIN.constants(1, 1), |s| s.term.constants(1, s.slopes)));
+    Dispatch {
+        shader: "conv3d_tiled",
+        entry: "forward",
+        constants,
+        params: Params {
             x: x as u32,
             y: y as u32,
             z: z as u32,
             n: n as u32,
-            channels_0: channels[0] as u32,
-            channels_1: channels.get(1).copied().unwrap_or(0) as u32,
+            channels_0: sources[0].channels as u32,
+            channels_1: sources.get(1).map_or(0, |s| s.channels as u32),
             k: k as u32,
             blocks: k.div_ceil(tile.channels()) as u32,
-        };
-        let mut work = vec![Dispatch {
-            shader: "conv3d_tiled",
-            entry: "forward",
-            constants: self.tiled_constants(tile, channels.iter().sum(), io.half(weight)),
-            params: params.block(),
-            bindings,
-            groups: groups(tile.groups(io.output(0))),
-        }];
-        let parts = tile.count(io.output(0));
-        work.extend((0..branches).map(|i| moments::merge(io.output(2 * i), 2 * i + 1, i, parts, target)));
-        work
-    }
-
-    fn tiled_constants(&self, tile: Tile, channels: usize, half: u32) -> Vec<(&'static str, u32)> {
-        let norm = |s: usize| constant(self.sources.get(s) == Some(&true));
-        vec![
-            ("EXTENT", tile.extent as u32),
-            ("PLANE", tile.plane() as u32),
-            ("LOADS", (6 * tile.plane()).div_ceil(LANES) as u32),
-            ("QUADS", tile.quads as u32),
-            ("DEPTH", tile.depth(channels) as u32),
-            ("SECOND", constant(self.sources.len() > 1)),
-            ("NORM_0", norm(0)),
-            ("NORM_1", norm(1)),
-            ("SHORTCUT", constant(tile.fused)),
-            ("BRANCHES", 1 + constant(tile.fused)),
-            ("HALF", half),
-            ("SCALAR", 0),
-        ]
+        }
+        .block(),
+        bindings: bound,
+        groups: groups(tile.groups(all.y)),
     }
 }

@@ -3,15 +3,16 @@
 //!
 //! One dispatch per source; the second adds to the first's result. The last leaves the moments of its tiles.
 
+use super::correlation::{Branch, Source, bindings};
 use crate::gpu::Access;
-use crate::graph::{Binding, Dispatch, Operand, groups, params};
+use crate::graph::{Dispatch, Operand, groups, params};
 use crate::kernels::constant;
 use crate::tensor::Shape;
 
 params!(Params { x: u32, y: u32, z: u32, channels: u32, k: u32, tiles: u32, groups: u32, n: u32, first: u32 });
 
 /// Whether the rows of this volume are whole blocks.
-pub(crate) fn fits(y: &Shape) -> bool {
+pub(super) fn fits(y: &Shape) -> bool {
     y.last().is_multiple_of(4)
 }
 
@@ -56,49 +57,36 @@ pub(super) fn parts(y: &Shape) -> Option<usize> {
     Some(count(y, (tile.rows, tile.voxels))).filter(|&tiles| tiles <= 32_768)
 }
 
-/// A source: its channels, the taps of its weights, and its buffers `x, [norm]`.
-pub(crate) struct Source {
-    pub channels: usize,
-    pub taps: usize,
-    pub bindings: Vec<Binding>,
-}
-
-/// Where a convolution's weights come from and its results go.
-pub(crate) struct Ends {
-    pub weights: Binding,
-    pub half: u32,
-    pub y: Operand,
-    pub moments: Option<Operand>,
-}
-
 /// The convolution of all sources.
-pub(crate) fn dispatches(y: &Shape, sources: &[Source], ends: &Ends) -> Vec<Dispatch> {
+pub(super) fn dispatches(y: &Shape, sources: &[Source], main: &Branch, moments: Option<Operand>) -> Vec<Dispatch> {
     let (n, k, [sx, sy, sz]) = y.volume().expect("a volume");
     let Tile { rows, voxels, quads } = Tile::new(y);
     let tiles = count(y, (rows, voxels));
     let spatial = tiles.div_ceil(64);
     let (mut work, mut first) = (Vec::new(), 0);
     for (s, source) in sources.iter().enumerate() {
-        let moments = ends.moments.filter(|_| s + 1 == sources.len());
-        let mut bindings = source.bindings.clone();
-        bindings.extend([ends.weights, (ends.y, Access::Write)]);
+        let moments = moments.filter(|_| s + 1 == sources.len());
+        let branch = Branch { bias: main.bias.filter(|_| s == 0), ..*main };
+        let mut bindings = bindings(std::slice::from_ref(source), &branch);
         bindings.extend(moments.map(|m| (m, Access::Write)));
+        let mut constants = source.term.constants(0, source.slopes);
+        constants.extend([
+            ("ROWS", rows as u32),
+            ("SPAN", rows as u32 + 2),
+            ("VOX", voxels as u32),
+            ("VOX4", voxels as u32 / 4),
+            ("QUADS", quads as u32),
+            ("CUBE", constant(source.taps == 27)),
+            ("BIAS", constant(branch.bias.is_some())),
+            ("ADD", constant(s > 0)),
+            ("MOMENTS", constant(moments.is_some())),
+            ("HALF", branch.half),
+            ("SCALAR", 0),
+        ]);
         work.push(Dispatch {
             shader: "conv3d_wide",
             entry: "forward",
-            constants: vec![
-                ("ROWS", rows as u32),
-                ("SPAN", rows as u32 + 2),
-                ("VOX", voxels as u32),
-                ("VOX4", voxels as u32 / 4),
-                ("QUADS", quads as u32),
-                ("CUBE", constant(source.taps == 27)),
-                ("NORM", constant(source.bindings.len() > 1)),
-                ("ADD", constant(s > 0)),
-                ("MOMENTS", constant(moments.is_some())),
-                ("HALF", ends.half),
-                ("SCALAR", 0),
-            ],
+            constants,
             params: Params {
                 x: sx as u32,
                 y: sy as u32,

@@ -2,7 +2,7 @@
 
 use super::{Linear, Params};
 use crate::gpu::{Access, AdapterClass};
-use crate::graph::{Dispatch, Io, Operand, groups};
+use crate::graph::{Dispatch, Io, Operand, Target, groups};
 use crate::kernels::{bind_read, bind_write, constant};
 
 /// How a group of `lanes` shares a tile: `lane_columns` of them side by side, each with `r x c` blocks of 4 x 4.
@@ -43,9 +43,9 @@ impl Tile {
 }
 
 /// Tile and number of parts of the depth for this shape.
-pub(super) fn choose(class: AdapterClass, rows: usize, columns: usize, depth: usize) -> (Tile, usize) {
-    match class {
-        AdapterClass::Discrete if rows >= MANY_ROWS => (T128X64, 1),
+pub(super) fn choose(target: &Target, rows: usize, columns: usize, depth: usize) -> (Tile, usize) {
+    match target.class {
+        AdapterClass::Discrete if rows >= MANY_ROWS => (if target.many_registers() { T128X64 } else { T64X64 }, 1),
         AdapterClass::Discrete => {
             // A part is at least 256 deep, so that writing sums stays cheap beside making them.
             let most = (depth / 256).clamp(1, 4);

@@ -10,12 +10,6 @@ struct Params { count: u32 }
 @group(0) @binding(#) var<storage, read> x: array<Value>;
 @group(0) @binding(#) var<storage, read_write> dx: array<Value>;
 
-fn slope(x: f32) -> f32 {
-    // The density is zero in f32 beyond 14; its argument must not overflow.
-    let c = clamp(x, -14.0, 14.0);
-    return fma(c * 0.39894228, exp(-0.5 * c * c), 0.5 + 0.5 * erf(x * 0.70710678));
-}
-
 @compute @workgroup_size(64)
 fn forward(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -28,8 +22,8 @@ fn forward(
     }
     let v = x[index];
 #if WIDE
-    dx[index] = dy[index] * vec4<f32>(slope(v.x), slope(v.y), slope(v.z), slope(v.w));
+    dx[index] = dy[index] * vec4<f32>(gelu_slope(v.x), gelu_slope(v.y), gelu_slope(v.z), gelu_slope(v.w));
 #else
-    dx[index] = dy[index] * slope(v);
+    dx[index] = dy[index] * gelu_slope(v);
 #end
 }

@@ -5,7 +5,7 @@
 //   gamma, dgamma, dbeta  (C)
 #import index
 
-struct Params { samples: u32, channels: u32, group: u32 }
+struct Params { samples: u32, channels: u32, members: u32, step: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> sums: array<vec2<f32>>;
 #if WEIGHTS
@@ -41,16 +41,20 @@ fn forward(
     if (index >= params.samples * params.channels) {
         return;
     }
-    let first = index / params.group * params.group;
-    var sum = vec2<f32>();
-    for (var i = 0u; i < params.group; i += 1u) {
-#if AFFINE
-        sum += gamma[(first + i) % params.channels] * sums[first + i];
+#if BATCH
+    let first = index % params.channels;
 #else
-        sum += sums[first + i];
+    let first = index / params.members * params.members;
+#end
+    var sum = vec2<f32>();
+    for (var i = 0u; i < params.members; i += 1u) {
+#if AFFINE
+        sum += gamma[(first + i * params.step) % params.channels] * sums[first + i * params.step];
+#else
+        sum += sums[first + i * params.step];
 #end
     }
-    sum /= f32(params.group);
+    sum /= f32(params.members);
     let shared_norm = norm[index];
     let dvar = -0.5 * shared_norm.y * shared_norm.y * sum.x;
     dmoments[index] = vec2<f32>(2.0 * dvar * (moments[index].x - shared_norm.x) - shared_norm.y * sum.y, dvar);

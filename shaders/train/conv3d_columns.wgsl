@@ -1,24 +1,21 @@
 // First stage of a convolution's weight gradient, for one source, for adapters that run a load lane after lane: what is
 // loaded serves many multiply-adds, and four values are loaded at a time where rows along Z are whole blocks of four
 // voxels (WIDE).
-//   dw[c, t, k] = sum over n, p of a[n, c, p + t - 1] dy[n, k, p]; a = leaky_relu(scale x + shift) or x
-//   x         (N, C, X, Y, Z)     norm  (N, C) of (mean, 1/std, scale, shift)
+//   dw[c, t, k] = sum over n, p of a[n, c, p + t - 1] dy[n, k, p]; a = act(norm(x))
+//   x_0       (N, C, X, Y, Z)
 //   dy        (N, K, X, Y, Z)
 //   partials  (parts, total) of vec4: [first + c][tap][K padded to 4]
 // One invocation holds CHANNELS input channels x 4 QUADS output channels x the nine taps along Y and Z of one tap along
 // X (one tap if not CUBE). It slides along Y through columns that are STEP voxels wide along Z (a divisor of the row), so
 // that a row of the source is loaded once and meets the gradient's rows before, at and after it.
 #import index
-#import activation
 #import weight_partials
 #import values
 
 struct Params { x: u32, y: u32, z: u32, channels: u32, k: u32, n: u32, parts: u32, first: u32, total: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> x: array<Value>;
-#if NORM
-@group(0) @binding(#) var<storage, read> norm: array<vec4<f32>>;
-#end
+@group(0) @binding(#) var<storage, read> x_0: array<Value>;
+#import value 0
 @group(0) @binding(#) var<storage, read> dy: array<Value>;
 @group(0) @binding(#) var<storage, read_write> partials: array<vec4<f32>>;
 
@@ -86,10 +83,8 @@ fn forward(
 #end
 #end
 #unroll i in 0..CHANNELS
-        let x_$i = (n * params.channels + c_$i) * volume + (qx - 1u) * plane + z;
-#if NORM
-        let norm_$i = norm[n * params.channels + c_$i];
-#end
+        let from_$i = (n * params.channels + c_$i) * volume + (qx - 1u) * plane + z;
+        let f_$i = factors_0(n * params.channels + c_$i, c_$i);
 #end
         // The gradient's rows up to r, the source's row r - 1; those outside count as zero.
         for (var r = 0u; r <= params.y; r += 1u) {
@@ -115,33 +110,24 @@ fn forward(
 #end
 #unroll i in 0..CHANNELS
             {
-                let at = x_$i + x_row;
+                let at = from_$i + x_row;
 #if WIDE
-                var left = x[at - select(1u, 0u, first)].w;
-                var right = x[at + VALUES - select(0u, 1u, last)].x;
+                let left = value_0(x_0[at - select(1u, 0u, first)].w, f_$i);
+                let right = value_0(x_0[at + VALUES - select(0u, 1u, last)].x, f_$i);
 #else
-                var left = x[at - select(1u, 0u, first)];
-                var right = x[at + VALUES - select(0u, 1u, last)];
-#end
-#if NORM
-                left = leaky_relu(fma(left, norm_$i.z, norm_$i.w));
-                right = leaky_relu(fma(right, norm_$i.z, norm_$i.w));
+                let left = value_0(x_0[at - select(1u, 0u, first)], f_$i);
+                let right = value_0(x_0[at + VALUES - select(0u, 1u, last)], f_$i);
 #end
                 let a_0 = select(0.0, left, x_inside && !first);
                 let a_$(STEP+1) = select(0.0, right, x_inside && !last);
 #unroll q in 0..VALUES
-                var value_$q = x[at + $qu];
-#if NORM
-                value_$q = fma(value_$q, Value(norm_$i.z), Value(norm_$i.w));
-                value_$q = max(value_$q, SLOPE * value_$q);
-#end
-                value_$q = select(Value(), value_$q, x_inside);
+                let four_$q = select(Value(), values_0(x_0[at + $qu], f_$i), x_inside);
 #end
 #unroll v in 0..STEP
 #if WIDE
-                let a_$(v+1) = value_$(v/4)[$(v%4)];
+                let a_$(v+1) = four_$(v/4)[$(v%4)];
 #else
-                let a_$(v+1) = value_$v;
+                let a_$(v+1) = four_$v;
 #end
 #end
 #unroll o in 0..QUADS
@@ -186,12 +172,8 @@ fn forward(
 #end
 #unroll i in 0..CHANNELS
         {
-            var a = x[(n * params.channels + c_$i) * volume + voxel];
-#if NORM
-            let norm_$i = norm[n * params.channels + c_$i];
-            a = fma(a, Value(norm_$i.z), Value(norm_$i.w));
-            a = max(a, SLOPE * a);
-#end
+            let row = n * params.channels + c_$i;
+            let a = values_0(x_0[row * volume + voxel], factors_0(row, c_$i));
 #unroll o in 0..QUADS
 #if WIDE
 #unroll z in 0..4

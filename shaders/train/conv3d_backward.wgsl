@@ -1,27 +1,22 @@
 // First stage of a convolution's weight gradient, for one source: each part takes every parts-th row of voxels along Z.
-//   dw[c, t, k] = sum over n, p of a[n, c, p + t - 1] dy[n, k, p]; a = leaky_relu(scale x + shift) or x
-//   x         (N, C, X, Y, Z)     norm  (N, C) of (mean, 1/std, scale, shift)
+//   dw[c, t, k] = sum over n, p of a[n, c, p + t - 1] dy[n, k, p]; a = act(norm(x))
+//   x_0       (N, C, X, Y, Z)
 //   dy        (N, K, X, Y, Z)
 //   partials  (parts, total) of vec4: [first + c][tap][K padded to 4]
 // One invocation takes STEP voxels at a time and holds CHANNELS input channels x 4 QUADS output channels x three taps along Z (one if not CUBE).
 #import index
-#import activation
 #import weight_partials
 
 struct Params { x: u32, y: u32, z: u32, channels: u32, k: u32, n: u32, parts: u32, first: u32, total: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
-@group(0) @binding(#) var<storage, read> x: array<f32>;
-#if NORM
-@group(0) @binding(#) var<storage, read> norm: array<vec4<f32>>;
-#end
+@group(0) @binding(#) var<storage, read> x_0: array<f32>;
+#import term 0
 @group(0) @binding(#) var<storage, read> dy: array<f32>;
 @group(0) @binding(#) var<storage, read_write> partials: array<vec4<f32>>;
 
-#if NORM
-fn load(at: u32, n: vec4<f32>) -> f32 {
-    return leaky_relu(fma(x[at], n.z, n.w));
+fn load(at: u32, f: vec3<f32>) -> f32 {
+    return value_0(x_0[at], f);
 }
-#end
 
 @compute @workgroup_size(64)
 fn forward(
@@ -82,17 +77,11 @@ fn forward(
 #end
 #end
 #unroll i in 0..CHANNELS
-        let x_$i = (n * params.channels + c_$i) * voxels + source;
-#if NORM
-        let norm_$i = norm[n * params.channels + c_$i];
-#end
+        let from_$i = (n * params.channels + c_$i) * voxels + source;
+        let f_$i = factors_0(n * params.channels + c_$i, c_$i);
 #if CUBE
         var before_$i = 0.0;
-#if NORM
-        var here_$i = load(x_$i, norm_$i);
-#else
-        var here_$i = x[x_$i];
-#end
+        var here_$i = load(from_$i, f_$i);
 #end
 #end
         for (var z = 0u; z < params.z; z += STEP) {
@@ -110,11 +99,7 @@ fn forward(
 #unroll j in 0..STEP
             {
 #if CUBE
-#if NORM
-                let after_here = select(0.0, load(x_$i + z_$(j+1), norm_$i), in_$(j+1));
-#else
-                let after_here = select(0.0, x[x_$i + z_$(j+1)], in_$(j+1));
-#end
+                let after_here = select(0.0, load(from_$i + z_$(j+1), f_$i), in_$(j+1));
 #unroll o in 0..QUADS
                 low_$i_$o = fma(vec4<f32>(before_$i), v_$o_$j, low_$i_$o);
                 sum_$i_$o = fma(vec4<f32>(here_$i), v_$o_$j, sum_$i_$o);
@@ -123,11 +108,7 @@ fn forward(
                 before_$i = here_$i;
                 here_$i = after_here;
 #else
-#if NORM
-                let here = load(x_$i + z_$j, norm_$i);
-#else
-                let here = x[x_$i + z_$j];
-#end
+                let here = load(from_$i + z_$j, f_$i);
 #unroll o in 0..QUADS
                 sum_$i_$o = fma(vec4<f32>(here), v_$o_$j, sum_$i_$o);
 #end
