@@ -277,7 +277,7 @@ impl Evaluate {
 }
 
 /// The map of label values that a model's training recipe has.
-fn relabelled(metadata: &Metadata) -> Result<BTreeMap<u16, u16>, CliError> {
+pub(super) fn relabelled(metadata: &Metadata) -> Result<BTreeMap<u16, u16>, CliError> {
     let recipe = metadata.training.get("recipe");
     match recipe.and_then(|r| r.get("data")?.get("relabel")) {
         None => Ok(BTreeMap::new()),
@@ -286,7 +286,7 @@ fn relabelled(metadata: &Metadata) -> Result<BTreeMap<u16, u16>, CliError> {
     }
 }
 
-fn replace(labels: &mut LabelMap<u32>, map: &BTreeMap<u16, u16>) {
+pub(super) fn replace(labels: &mut LabelMap<u32>, map: &BTreeMap<u16, u16>) {
     if map.is_empty() {
         return;
     }

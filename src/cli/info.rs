@@ -17,6 +17,7 @@ use crate::infer::{InferError, Memory, plan_memory};
 use crate::model::{UnetrConfig, parameter_count};
 #[cfg(feature = "train")]
 use crate::weights::package::Activation;
+use crate::weights::package::Lengths;
 use crate::weights::{Metadata, Package};
 
 /// Show what a model expects, means and costs; without a model, the paper's standard network.
@@ -36,6 +37,9 @@ pub(super) struct Info {
     #[cfg(feature = "train")]
     #[command(flatten)]
     training: super::training_plan::TrainingPlanArgs,
+    /// Show the model's card alone: data, scores, limits.
+    #[arg(long, requires = "model", conflicts_with = "json")]
+    card: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +48,12 @@ pub(super) struct Info {
 impl Info {
     pub fn run(&self) -> Result<(), CliError> {
         let package = self.model.as_deref().map(files::model).transpose()?;
+        if let (true, Some(package)) = (self.card, &package) {
+            let card = package.metadata().card.as_deref();
+            let card =
+                card.ok_or_else(|| CliError::failed("the model has no card; `unetr describe --card` adds one"))?;
+            return print(&(super::console::printable(card) + "\n"));
+        }
         let metadata = package.as_ref().map(Package::metadata);
         let network = metadata.map_or_else(UnetrConfig::default, |m| m.network.clone());
         let half = self.precision == Precision::F16;
@@ -99,6 +109,29 @@ fn describe(package: &Package, m: &Metadata) -> String {
         labels.row([label.name.clone(), label.value.to_string(), label.color.to_string()]);
     }
     text.push_str(&format!("\n{}", labels.render()));
+    if let Some(seen) = &m.trained_on {
+        let (view, voxels) = (seen.field_of_view_mm, seen.spacing_mm);
+        let range = |l: Lengths| match l.min == l.max {
+            true => sizes(l.min),
+            false => format!("{} to {}", sizes(l.min), sizes(l.max)),
+        };
+        text.push_str(&format!(
+            "\ntrained on   {} scans, {}, covering {} mm in voxels of {} mm (right-left, front-back, head-foot)\n",
+            seen.cases,
+            seen.modality.as_deref().unwrap_or("modality not known"),
+            range(view),
+            range(voxels)
+        ));
+        for v in &seen.volumes {
+            text.push_str(&format!("             {} {} to {} ml\n", m.output.label_name(v.value), v.min_ml, v.max_ml));
+        }
+    }
+    if !m.not_for.is_empty() {
+        text.push_str(&format!("not for      {}\n", m.not_for.join("; ")));
+    }
+    if m.card.is_some() {
+        text.push_str("card         --card shows it\n");
+    }
     if !m.training.is_empty() {
         text.push_str(&format!("\ntraining     {}\n", Value::Object(m.training.clone())));
     }

@@ -10,6 +10,7 @@ mod bench;
 mod bench_train;
 mod complexity;
 mod console;
+mod describe;
 mod devices;
 mod error;
 mod evaluate;
@@ -60,6 +61,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Import(import::Import),
     Export(export::Export),
+    Describe(describe::Describe),
     Info(info::Info),
     Verify(verify::Verify),
     Bench(bench::Bench),
@@ -78,6 +80,7 @@ impl Command {
             Self::Evaluate(c) => c.run(),
             Self::Import(c) => c.run(),
             Self::Export(c) => c.run(),
+            Self::Describe(c) => c.run(),
             Self::Info(c) => c.run(),
             Self::Verify(c) => c.run(),
             Self::Bench(c) => c.run(),

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::json;
 
-use super::console::{duration, note, print, print_json};
+use super::console::{duration, note, print, print_json, warn_all};
 use super::error::CliError;
 use super::files;
 use super::options::{DeviceArgs, FormArg, InferenceArgs};
@@ -18,6 +18,7 @@ use super::segment_files::{self, Paths};
 use super::segment_plan::{SegmentPlan, label_table};
 use crate::gpu::AdapterClass;
 use crate::infer::{Prepared, Segmentation, Segmenter};
+use crate::report::fit::{label_doubts, scan_doubts};
 use crate::report::provenance::{
     self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord, ToolRecord,
 };
@@ -122,6 +123,7 @@ impl Segment {
             overlap,
             blend,
             precision: self.inference.precision.name(),
+            doubts: scan_doubts(metadata, &scans.modalities, &scans.volume),
         };
         plan.show();
         let segmentation = run_windows(&mut segmenter, &prepared)?;
@@ -129,6 +131,10 @@ impl Segment {
         let names = label_names(&metadata.output, metadata.network.out_channels);
         let numbers = statistics(&segmentation.labels, &scans.volume, &names, &metadata.input.channels)?;
         let mut record = self.provenance(&plan, &names);
+        if let Some(doubts) = label_doubts(metadata, &numbers) {
+            warn_all("labels", &doubts);
+            record.doubts.get_or_insert_default().extend(doubts);
+        }
         let since = started.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         record.time = Some(TimeRecord { started: provenance::rfc3339(since), seconds: clock.elapsed().as_secs_f64() });
         let made = Made {
@@ -199,6 +205,7 @@ impl Segment {
                 precision: plan.precision.to_owned(),
             },
             labels: names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
+            doubts: plan.doubts.clone(),
             device: DeviceRecord {
                 adapter: adapter.name.clone(),
                 backend: adapter.backend.clone(),

@@ -20,6 +20,8 @@ pub(super) struct SegmentPlan<'a> {
     pub overlap: f64,
     pub blend: &'a str,
     pub precision: &'a str,
+    /// What is unlike the model's training scans, if the model says what these were like.
+    pub doubts: Option<Vec<String>>,
 }
 
 impl SegmentPlan<'_> {
@@ -54,6 +56,7 @@ impl SegmentPlan<'_> {
         );
         fact("memory", memory);
         warn_all("preprocessing", &self.prepared.warnings);
+        warn_all("model and scan", self.doubts.as_deref().unwrap_or_default());
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! | module | makes |
 //! | --- | --- |
+//! | [`fit`] | whether scan and labels are like what the model was trained on |
 //! | [`mod@statistics`] | volume, place and intensity of each label; JSON and CSV |
 //! | [`preview`] | a PNG of three planes with the labels over the scan (features `cli` and `train`) |
 //! | [`provenance`] | the record of model, inputs, geometry, settings and device |
 //!
 //! Everything is made in memory; nothing here prints or writes files.
 
+pub mod fit;
 #[cfg(any(feature = "cli", feature = "train"))]
 pub mod preview;
 pub mod provenance;

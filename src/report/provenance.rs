@@ -114,6 +114,9 @@ pub struct Provenance {
     pub inference: InferenceRecord,
     /// Meaning of the values.
     pub labels: Vec<LabelRecord>,
+    /// What of scan and labels is unlike the model's training scans; absent where the model does not say what these were like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubts: Option<Vec<String>>,
     /// The device.
     pub device: DeviceRecord,
     /// When; only beside the output.

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::segmenter::WebSegmenter;
 use crate::gpu::{AdapterClass, AdapterReport};
 use crate::infer::Segmentation;
+use crate::report::fit::label_doubts;
 use crate::report::provenance::{DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, ToolRecord};
 use crate::report::{NOTICE, Provenance, Statistics, statistics};
 use crate::volume::nifti::{self, Header, LabelName, WriteOptions};
@@ -22,6 +23,7 @@ pub struct Outcome {
     header: Option<Header>,
     names: Vec<LabelName>,
     statistics: Statistics,
+    doubts: Vec<String>,
     provenance: Provenance,
 }
 
@@ -59,6 +61,11 @@ impl Outcome {
         self.statistics.to_json()
     }
 
+    /// Labels whose volumes are unlike those of the model's training scans.
+    pub fn doubts(&self) -> Vec<String> {
+        self.doubts.clone()
+    }
+
     /// Where the labels come from.
     pub fn provenance(&self) -> Result<JsValue, JsValue> {
         object(&self.provenance)
@@ -80,12 +87,18 @@ impl Outcome {
     pub(super) fn new(segmenter: &WebSegmenter, plan: &Plan, segmentation: Segmentation) -> Result<Self, WebError> {
         let channels = &segmenter.inner.metadata().input.channels;
         let numbers = statistics(&segmentation.labels, &plan.scan.study.volume, &segmenter.names, channels)?;
+        let doubts = label_doubts(segmenter.inner.metadata(), &numbers);
+        let mut provenance = provenance(segmenter, plan);
+        if let Some(doubts) = &doubts {
+            provenance.doubts.get_or_insert_default().extend(doubts.iter().cloned());
+        }
         Ok(Self {
             segmentation,
             header: plan.scan.study.header.clone(),
             names: segmenter.names.clone(),
             statistics: numbers,
-            provenance: provenance(segmenter, plan),
+            doubts: doubts.unwrap_or_default(),
+            provenance,
         })
     }
 }
@@ -124,6 +137,7 @@ fn provenance(segmenter: &WebSegmenter, plan: &Plan) -> Provenance {
             precision: if segmenter.options.half_weights { "f16" } else { "f32" }.to_owned(),
         },
         labels: segmenter.names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
+        doubts: plan.doubts.clone(),
         device: device_record(segmenter.inner.gpu().adapter()),
         time: None,
         output: None,

@@ -11,6 +11,7 @@ use super::scan::Scan;
 use super::segmenter::WebSegmenter;
 use super::watch::{Ticks, Watch};
 use crate::infer::{Prepared, RunState, Segmentation};
+use crate::report::fit::scan_doubts;
 use crate::volume::LabelMap;
 
 /// A scan made ready to run. It outlives the device: what its run has reached is taken up by a segmenter on another.
@@ -19,6 +20,8 @@ pub struct Plan {
     pub(super) scan: Scan,
     pub(super) prepared: Prepared,
     pub(super) overlap: f64,
+    /// What is unlike the model's training scans, if the model says what these were like.
+    pub(super) doubts: Option<Vec<String>>,
     state: RunState,
 }
 
@@ -34,6 +37,8 @@ struct PlanReport<'a> {
     model_spacing: [f64; 3],
     memory: MemoryReport,
     warnings: &'a [String],
+    /// Those of the warnings that say how the scan differs from the model's training scans.
+    doubts: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -51,8 +56,9 @@ impl Plan {
     pub fn report(&self) -> Result<JsValue, JsValue> {
         let (volume, model) = (&self.scan.study.volume, &self.prepared.volume);
         let memory = self.prepared.memory();
-        let warnings: Vec<String> =
-            self.scan.study.warning_texts().into_iter().chain(self.prepared.warnings.iter().cloned()).collect();
+        let mut warnings = self.scan.study.warning_texts();
+        let doubts = self.doubts.as_deref().unwrap_or_default();
+        warnings.extend(self.prepared.warnings.iter().chain(doubts).cloned());
         let grid = self.prepared.grid();
         object(&PlanReport {
             windows: self.prepared.windows(),
@@ -69,6 +75,7 @@ impl Plan {
                 stitching: memory.stitching as f64,
             },
             warnings: &warnings,
+            doubts,
         })
     }
 
@@ -125,6 +132,7 @@ impl Plan {
         let overlap = overlap.unwrap_or(segmenter.inner.metadata().inference.overlap);
         scan.study.arrange(&segmenter.inner.metadata().input.channels)?;
         let prepared = segmenter.inner.prepare(&scan.study.volume)?;
-        Ok(Self { scan, prepared, overlap, state: RunState::default() })
+        let doubts = scan_doubts(segmenter.inner.metadata(), &scan.study.modalities, &scan.study.volume);
+        Ok(Self { scan, prepared, overlap, doubts, state: RunState::default() })
     }
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod cli;
 mod cli_commands;
 mod end_to_end;
+mod fit;
 mod known_answers;
 mod pipes;
 #[cfg(feature = "serve")]

@@ -166,6 +166,9 @@ fn a_stopped_run_ends_as_one_that_was_not() {
     assert_eq!(x, y);
     let package = Package::read(model(&whole)).expect("a package");
     assert_eq!(package.metadata().name, "balls");
+    let seen = package.metadata().trained_on.clone().expect("what it was trained on");
+    assert_eq!(seen.cases as u64, package.metadata().training["data"]["training_cases"].as_u64().expect("a number"));
+    assert!(!seen.volumes.is_empty() && seen.volumes.iter().all(|v| v.max_ml > 0.0), "{seen:?}");
     assert!(package.metadata().training["validation"]["mean_dice"].as_f64().is_some());
     let loss = |(_, text): &(u64, String)| text.parse::<f64>().expect("a number");
     let all = losses(&whole);

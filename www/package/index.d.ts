@@ -150,6 +150,8 @@ export interface Plan {
   /** Time of all windows at that pace. */
   estimatedMs: number | null;
   warnings: string[];
+  /** Those of the warnings that say how the scan differs from the model's training scans. */
+  doubts: string[];
 }
 
 export interface LabelStatistics {
@@ -199,6 +201,8 @@ export class SegmentationResult {
   readonly labelTable: Label[];
   readonly plan: Plan;
   readonly warnings: string[];
+  /** Those of the warnings that say how scan and labels differ from the model's training scans. */
+  readonly doubts: string[];
   readonly device: DeviceReport;
   /** Time of one window of this run, without the first if there were several. */
   readonly windowMs: number;
@@ -234,6 +238,22 @@ export interface Benchmark {
   device: DeviceReport;
 }
 
+/** Lengths in mm along the patient's axes: right to left, front to back, head to foot. */
+export interface Lengths {
+  min: [number, number, number];
+  max: [number, number, number];
+}
+
+export interface TrainedOn {
+  cases: number;
+  /** DICOM's code. */
+  modality: string | null;
+  field_of_view_mm: Lengths;
+  spacing_mm: Lengths;
+  /** Least and largest volume in a training scan. */
+  volumes: { value: number; min_ml: number; max_ml: number }[];
+}
+
 export interface Segmenter {
   /** The package's metadata, and what is known of its file. */
   readonly model: {
@@ -247,6 +267,12 @@ export interface Segmenter {
     facts: [string, string][];
     bytes: number;
     from: 'given' | 'network' | 'opfs' | 'cache' | 'memory';
+    /** What the training scans were like, if the package says so. */
+    trained_on?: TrainedOn;
+    /** What the model must not be used for, a phrase each. */
+    not_for?: string[];
+    /** The model's card for people, Markdown. */
+    card?: string;
     /** For a checkpoint: what was assumed. */
     warnings: string[];
     [key: string]: unknown;

@@ -9,7 +9,7 @@ const tab = pages();
 const SCAN = 'hippocampus/images/hippocampus_250.nii.gz';
 
 test('kernels are compiled beside everything else, one tick each, once for all models of a page', async (t) => {
-  const got = await tab.run(async ({ createSegmenter, bytes, fail }, { MODEL, SCAN }) => {
+  const got = await tab.run(async ({ createSegmenter, bytes, fail, noise }, { MODEL, SCAN }) => {
     const gpu = new BroadcastChannel('gpu');
     const count = () => new Promise((resolve) => {
       gpu.addEventListener('message', ({ data }) => resolve(data), { once: true });
@@ -74,15 +74,23 @@ test('kernels are compiled beside everything else, one tick each, once for all m
     const same = await second.segment(scan, { onProgress });
     await segmenter.compile({ onProgress });
     const last = await count();
+    // A scan unlike any in the training.
+    const odd = await segmenter.plan(noise([150, 20, 20]));
+    const fit = { odd: odd.doubts, told: odd.warnings, plan: result.plan.doubts, result: result.doubts, record: result.provenance.doubts, model: segmenter.model };
     segmenter.dispose();
     const alone = await second.segment(scan);
     second.dispose();
     return {
-      gaps, elapsed, workers, loaded, stopped, order, atStop, ticks, first, last, again: [...new Set(again)], labels: Array.from(result.labels),
+      fit, gaps, elapsed, workers, loaded, stopped, order, atStop, ticks, first, last, again: [...new Set(again)], labels: Array.from(result.labels),
       compileMs: result.timings.compileMs, equal: [same, alone].every((r) => r.labels.every((l, i) => l === result.labels[i])),
     };
   }, { MODEL, SCAN });
   t.diagnostic(`longest gap between frames ${Math.round(got.gaps.frame)} ms, between ticks ${Math.round(got.gaps.tick)} ms; from load to labels ${Math.round(got.elapsed)} ms`);
+  assert.deepEqual([got.fit.plan, got.fit.result, got.fit.record], [[], [], []]);
+  assert.match(got.fit.odd[0], /^the scan covers 150 x 20 x 20 mm .*the 204 training scans covered /);
+  assert.ok(got.fit.odd.every((doubt) => got.fit.told.includes(doubt)) && /not for: whole heads/.test(got.fit.odd.at(-1)));
+  assert.match(got.fit.model.card, /^# hippocampus\n/);
+  assert.deepEqual([got.fit.model.trained_on.cases, got.fit.model.trained_on.modality], [204, 'MR']);
   assert.equal(got.loaded.ahead.length, 0, 'nothing is compiled that nobody asked for');
   assert.equal(got.stopped.name, 'AbortError');
   assert.deepEqual(got.order, ['plan', 'stopped'], 'a plan does not wait for compilers');

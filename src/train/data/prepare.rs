@@ -10,6 +10,7 @@ use super::recipe::DataRecipe;
 use super::target::Target;
 use crate::dataset::Case;
 use crate::model::config::UnetrConfig;
+use crate::report::fit::SeenScan;
 use crate::volume::channels;
 use crate::volume::study::LabelFiles;
 use crate::volume::{LabelMap, Preprocess, StudyFiles, StudyOptions, Volume, VolumeError};
@@ -179,6 +180,18 @@ impl Source {
         warnings.extend(told);
         self.relabel(&case.label, &mut labels)?;
         Ok(RawCase { volume: study.volume, labels, warnings })
+    }
+
+    /// What the scan under a case's labels is like; these lie on its grid.
+    ///
+    /// # Errors
+    /// A file that cannot be read, an undeclared label.
+    pub(super) fn seen(&self, case: &Case) -> Result<SeenScan, DataError> {
+        let read =
+            LabelFiles::open(&case.label).and_then(|files| files.read(&StudyOptions::default())?.labels.narrow());
+        let mut labels = read.map_err(|source| DataError::volume(&case.label, source))?;
+        self.relabel(&case.label, &mut labels)?;
+        Ok(SeenScan::of(&labels))
     }
 
     /// Replaces the values of a label map.

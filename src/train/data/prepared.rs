@@ -13,6 +13,7 @@ use super::error::{CaseError, DataError};
 use super::prepare::{PreparedCase, Source};
 use super::recipe::DataRecipe;
 use crate::dataset::Case;
+use crate::report::fit::SeenScan;
 use crate::report::hex;
 
 /// Hears (cases done, of how many) from any of the threads, and may stop the work.
@@ -39,6 +40,7 @@ struct Stored {
     memory: Option<Arc<PreparedCase>>,
     /// Voxels per label value on the model's grid.
     counts: BTreeMap<u16, u64>,
+    seen: SeenScan,
     warnings: Vec<String>,
 }
 
@@ -131,6 +133,11 @@ impl Prepared {
             *counts.entry(*value).or_default() += n;
         }
         counts
+    }
+
+    /// What each scan is like, in their order.
+    pub fn seen(&self) -> impl Iterator<Item = &SeenScan> {
+        self.cases.iter().map(|stored| &stored.seen)
     }
 
     /// What is doubtful about the cases, in their order.
@@ -304,7 +311,8 @@ impl Work<'_> {
                 return Err(DataError::recipe("data.memory", self.budget, problem));
             }
         };
-        Ok(Stored { facts, memory, counts, warnings })
+        let seen = self.source.seen(case)?;
+        Ok(Stored { facts, memory, counts, seen, warnings })
     }
 }
 

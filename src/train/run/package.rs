@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::model::parameters;
 use crate::train::{Part, Recipe, TrainError, TrainingPlan};
 use crate::weights::TensorsBuilder;
-use crate::weights::package::Package;
+use crate::weights::package::{Package, TrainedOn};
 
 /// A package of the weights as they are now.
 ///
@@ -15,6 +15,7 @@ pub(super) async fn package(
     plan: &TrainingPlan,
     recipe: &Recipe,
     training: Map<String, Value>,
+    trained_on: Option<&TrainedOn>,
 ) -> Result<Package, TrainError> {
     let mut tensors = TensorsBuilder::new();
     for spec in parameters(&recipe.metadata.network) {
@@ -24,6 +25,7 @@ pub(super) async fn package(
     }
     let mut metadata = recipe.metadata.clone();
     metadata.training = training;
+    metadata.trained_on = trained_on.cloned();
     Ok(Package::build(&metadata, tensors)?)
 }
 

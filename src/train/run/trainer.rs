@@ -18,6 +18,7 @@ use crate::dataset::Dataset;
 use crate::gpu::Gpu;
 use crate::graph::MemoryReport;
 use crate::model::{parameter_count, parameters};
+use crate::report::fit::{SeenScan, modality_of, trained_on};
 use crate::report::sha256;
 use crate::train::data::{Checked, Loader, Prepared, Sampler, Source, Split, check, check_names, split};
 use crate::train::files::write_atomically;
@@ -28,6 +29,7 @@ use crate::train::{
     Windows, decays_matrices,
 };
 use crate::weights::Package;
+use crate::weights::package::TrainedOn;
 
 /// What a run is asked to do.
 pub struct Setup<'a> {
@@ -126,6 +128,8 @@ struct Run<'a> {
     first: u64,
     last: Option<ValidationRecord>,
     data_name: String,
+    /// What the training scans are like.
+    trained_on: Option<TrainedOn>,
     /// State's seconds are those before this moment.
     begin: Instant,
     before: f64,
@@ -160,6 +164,10 @@ impl<'a> Run<'a> {
         parts.extend(validation.cases.iter().flat_map(|case| [case.name.clone(), case.fingerprint.clone()]));
         let fingerprint = sha256(parts.join("\n").as_bytes());
         let made_by = format!("unetr {} on {}", env!("CARGO_PKG_VERSION"), gpu.adapter());
+        let seen: Vec<SeenScan> = prepared.seen().cloned().collect();
+        let names = if dataset.channels.is_empty() { &m.input.channels } else { &dataset.channels };
+        let modality = modality_of(names.iter().map(String::as_str));
+        let trained_on = trained_on(&seen, modality, &m.output);
         let sampler = Sampler::new(
             Arc::new(prepared),
             (&recipe.data, &recipe.augment),
@@ -253,6 +261,7 @@ impl<'a> Run<'a> {
             first: saved,
             last: None,
             data_name: data_name.to_owned(),
+            trained_on,
             begin: Instant::now(),
             before,
             recipe,
@@ -394,7 +403,7 @@ impl<'a> Run<'a> {
 
     async fn validate(&mut self, last: bool, observer: &mut Observer<'_>) -> Result<ControlFlow<()>, TrainError> {
         let training = self.training();
-        let package = package(&self.plan, &self.recipe, training).await?;
+        let package = package(&self.plan, &self.recipe, training, self.trained_on.as_ref()).await?;
         let cases = self.split.validation.len();
         let validation = Validation {
             gpu: self.gpu,
@@ -439,7 +448,7 @@ impl<'a> Run<'a> {
             let figures = json!({"mean_dice": record.mean_dice, "dice": classes, "cases": record.cases.len()});
             training.insert("validation".into(), figures);
         }
-        let package = package(&self.plan, &self.recipe, training).await?;
+        let package = package(&self.plan, &self.recipe, training, self.trained_on.as_ref()).await?;
         let path = self.folder.model();
         write_atomically(&path, |out| out.write_all(package.file_bytes()))
             .map_err(|source| TrainError::Io { path: path.clone(), source })

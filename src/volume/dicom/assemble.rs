@@ -91,6 +91,7 @@ pub(super) fn assemble(
         volume: Volume::new(data, 1, [nx, ny, nz], affine)?,
         files: files.into_iter().map(|(_, file)| file).collect(),
         sha256: hex(&Sha256::digest(list)),
+        modality: survey.modality.clone(),
         warnings,
     })
 }

@@ -122,6 +122,7 @@ impl Format for Dicom {
                 volume: series.volume,
                 header: None,
                 affine_source: "dicom",
+                modality: Some(series.modality).filter(|m| !m.is_empty()),
                 warnings: series.warnings,
                 file: FileRecord { file, sha256: series.sha256 },
             }

@@ -95,6 +95,8 @@ pub struct Series {
     /// SHA-256 of the sorted list of the files' SHA-256, hexadecimal, a line each: what
     /// `sha256sum FILES | cut -c1-64 | sort | sha256sum` says, whatever the files are called.
     pub sha256: String,
+    /// What made it, in DICOM's code (`CT`, `MR`, ...); empty if the files do not say.
+    pub modality: String,
     /// What is doubtful, in words for the user.
     pub warnings: Vec<String>,
 }

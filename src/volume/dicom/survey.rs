@@ -16,6 +16,7 @@ const LISTED: usize = 12;
 /// What is known of a series.
 pub(super) struct Survey {
     pub uid: String,
+    pub modality: String,
     pub headers: Vec<(usize, Header)>,
     pub parts: Vec<Part>,
     pub acquisitions: Vec<Acquisition>,
@@ -74,7 +75,7 @@ impl Survey {
         names.dedup();
         left_out(&names, "damaged; the slices that remain lie evenly", &mut warnings);
         warnings.extend(found.warnings);
-        Ok(Self { uid: key.uid, headers, parts, acquisitions: found.acquisitions, warnings })
+        Ok(Self { uid: key.uid, modality: key.modality, headers, parts, acquisitions: found.acquisitions, warnings })
     }
 
     /// The acquisitions asked for by their numbers, counted from 1; without a wish, the only one.

@@ -53,7 +53,7 @@ impl Format for Nifti {
         let scan = read(bytes, voxels, &options.nifti)?;
         let affine_source = scan.affine_from.name();
         let (volume, header, warnings) = (scan.volume, Some(scan.header), scan.warnings);
-        Ok(vec![Image { volume, header, affine_source, warnings, file }])
+        Ok(vec![Image { volume, header, affine_source, modality: None, warnings, file }])
     }
 
     fn read_labels(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<LabelImage, VolumeError> {

@@ -55,6 +55,8 @@ pub struct Image {
     pub header: Option<nifti::Header>,
     /// Where the affine is from: `sform`, `dicom`, ...
     pub affine_source: &'static str,
+    /// DICOM's code of what made it (`CT`, `MR`, ...), where the file tells.
+    pub modality: Option<String>,
     /// What was repaired or is doubtful.
     pub warnings: Vec<String>,
     pub file: FileRecord,
@@ -218,6 +220,8 @@ pub struct Study {
     pub warnings: Vec<Warning>,
     /// One for each image.
     pub files: Vec<FileRecord>,
+    /// DICOM's codes of what made the images, of those whose files tell.
+    pub modalities: Vec<String>,
     /// The caller has put the channels into order; names are not to be asked.
     pub ordered: bool,
     /// The first input, as messages name it.
@@ -235,9 +239,10 @@ impl Study {
     }
 
     fn new(image: Image, name: String, ordered: bool) -> Self {
-        let Image { volume, header, affine_source, warnings, file } = image;
+        let Image { volume, header, affine_source, modality, warnings, file } = image;
         let warnings = warnings.into_iter().map(|text| Warning { about: name.clone(), text }).collect();
-        Self { volume, header, affine_source, warnings, files: vec![file], ordered, name }
+        let modalities = Vec::from_iter(modality);
+        Self { volume, header, affine_source, warnings, files: vec![file], modalities, ordered, name }
     }
 
     /// Voxels that the caller has read, its channels in order.
@@ -247,7 +252,16 @@ impl Study {
         let text = format!("{odd} of {} voxels are NaN or infinite", volume.data.len());
         let name = "the volume".to_owned();
         let warnings = (odd > 0).then(|| Warning { about: name.clone(), text }).into_iter().collect();
-        Self { volume, header: None, affine_source: "given", warnings, files: Vec::new(), ordered: true, name }
+        Self {
+            volume,
+            header: None,
+            affine_source: "given",
+            warnings,
+            files: Vec::new(),
+            modalities: Vec::new(),
+            ordered: true,
+            name,
+        }
     }
 
     fn add(&mut self, image: Image, name: &str) -> Result<(), VolumeError> {
@@ -259,6 +273,7 @@ impl Study {
         let texts = image.warnings.into_iter().chain(told);
         self.warnings.extend(texts.map(|text| Warning { about: name.to_owned(), text }));
         self.files.push(image.file);
+        self.modalities.extend(image.modality);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use super::super::error::WeightsError;
 use super::inference::InferenceSection;
 use super::input::InputSection;
 use super::output::OutputSection;
+use super::trained_on::TrainedOn;
 use crate::fields::json::parse_object;
 use crate::fields::{FieldError, Section, is_slip};
 use crate::model::config::UnetrConfig;
@@ -32,6 +33,12 @@ pub struct Metadata {
     pub output: OutputSection,
     /// How to run it over a scan.
     pub inference: InferenceSection,
+    /// What the training scans were like, if that is known.
+    pub trained_on: Option<TrainedOn>,
+    /// What the model must not be used for, a phrase each: "whole heads".
+    pub not_for: Vec<String>,
+    /// The model's card for people: data, scores, limits. Markdown.
+    pub card: Option<String>,
     /// How it was trained: data, recipe, seed, steps, figures. Free form.
     pub training: Map<String, Value>,
     /// Outermost keys that are not above: other makers' sections.
@@ -51,6 +58,9 @@ impl Metadata {
             input,
             output,
             inference,
+            trained_on: None,
+            not_for: Vec::new(),
+            card: None,
             training: Map::new(),
             other: Map::new(),
         }
@@ -95,6 +105,9 @@ impl Metadata {
             input: InputSection::read(&root.section("input")?)?,
             output: OutputSection::read(&root.section("output")?)?,
             inference,
+            trained_on: root.or("trained_on", None)?,
+            not_for: root.or("not_for", Vec::new())?,
+            card: root.or("card", None)?,
             training: root.or("training", Map::new())?,
             network,
             other: Map::new(),
@@ -117,6 +130,7 @@ impl Metadata {
         self.network.validate()?;
         self.input.validate(self.network.in_channels)?;
         self.output.validate(self.network.out_channels)?;
+        self.trained_on.as_ref().map_or(Ok(()), |seen| seen.validate(&self.output))?;
         self.inference.validate(self.network.img_size)
     }
 
@@ -133,6 +147,15 @@ impl Metadata {
         put("input", json!(self.input));
         put("output", json!(self.output));
         put("inference", json!(self.inference));
+        if let Some(trained_on) = &self.trained_on {
+            put("trained_on", json!(trained_on));
+        }
+        if !self.not_for.is_empty() {
+            put("not_for", json!(self.not_for));
+        }
+        if let Some(card) = &self.card {
+            put("card", json!(card));
+        }
         put("training", json!(self.training));
         object.extend(self.other.clone());
         object
@@ -150,8 +173,21 @@ impl Metadata {
 }
 
 /// Keys of the outermost object.
-const KEYS: [&str; 10] =
-    ["format", "name", "version", "licence", "citation", "network", "input", "output", "inference", "training"];
+const KEYS: [&str; 13] = [
+    "format",
+    "name",
+    "version",
+    "licence",
+    "citation",
+    "network",
+    "input",
+    "output",
+    "inference",
+    "trained_on",
+    "not_for",
+    "card",
+    "training",
+];
 
 /// The error for a key that is no section of its own but a misspelt one.
 fn slip_of(key: &str) -> Option<FieldError> {

@@ -13,6 +13,7 @@ mod inference;
 mod input;
 mod metadata;
 mod output;
+mod trained_on;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -23,6 +24,7 @@ pub use inference::{Blend, InferenceSection};
 pub use input::{InputSection, Intensity, PerChannel};
 pub use metadata::{FORMAT, Metadata, network_from_json};
 pub use output::{Activation, Color, Label, OutputSection, Region};
+pub use trained_on::{LabelVolume, Lengths, TrainedOn};
 
 use super::dtype::Dtype;
 use super::error::{WeightsError, quoted};
@@ -65,6 +67,18 @@ impl Package {
         metadata.validate()?;
         let text = BTreeMap::from([(KEY.to_string(), metadata.to_json())]);
         Self::read(tensors.finish(&text)?.into_bytes())
+    }
+
+    /// The same tensors, byte for byte and in their order, under other metadata.
+    ///
+    /// # Errors
+    /// Metadata that is not valid or has another network.
+    pub fn with_metadata(&self, metadata: &Metadata) -> Result<Self, WeightsError> {
+        let mut tensors = TensorsBuilder::new();
+        for tensor in self.tensors.iter() {
+            tensors.push(tensor.name, tensor.dtype, tensor.shape, tensor.bytes)?;
+        }
+        Self::build(metadata, tensors)
     }
 
     /// What the model expects and means.

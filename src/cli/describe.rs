@@ -1,0 +1,115 @@
+//! `unetr describe`: what a model's training scans were like, what it is not for, and its card, written into its package.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::agreement;
+use super::console::{note, print, print_json};
+use super::error::{CliError, Context};
+use super::evaluate::{relabelled, replace};
+use super::files;
+use super::output::Outputs;
+use super::scans;
+use crate::dataset::Dataset;
+use crate::report::fit::{SeenScan, modality_of, trained_on};
+use crate::volume::StudyOptions;
+use crate::weights::Metadata;
+use crate::weights::package::TrainedOn;
+
+/// Write into a package what its training scans were like, what the model is not for, and its card. Weights stay, bit for bit.
+///
+/// `unetr segment` and the browser compare scans and results with that and warn. `unetr train` writes the first part by itself.
+#[derive(Debug, Args)]
+pub(super) struct Describe {
+    /// Model package.
+    model: PathBuf,
+    /// Package to write.
+    #[arg(short, long, value_name = "MODEL.safetensors")]
+    output: PathBuf,
+    /// The dataset it was trained on: its training list is surveyed, label values replaced as in the training.
+    #[arg(long, value_name = "dataset.json")]
+    dataset: Option<PathBuf>,
+    /// DICOM's code of what made the training scans: MR, CT, PT, ... [default: by the names of the channels].
+    #[arg(long, value_name = "CODE", requires = "dataset", value_parser = modality)]
+    modality: Option<String>,
+    /// What the model must not be used for, a phrase; once for each. Replaces those that are there.
+    #[arg(long, value_name = "PHRASE")]
+    not_for: Vec<String>,
+    /// The model's card, Markdown.
+    #[arg(long, value_name = "CARD.md")]
+    card: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    force: bool,
+    /// Print what was written as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Describe {
+    pub fn run(&self) -> Result<(), CliError> {
+        if self.dataset.is_none() && self.not_for.is_empty() && self.card.is_none() {
+            return Err(CliError::usage("nothing to write: give --dataset, --not-for or --card"));
+        }
+        let mut inputs: Vec<&Path> = vec![&self.model];
+        inputs.extend(self.dataset.as_deref().into_iter().chain(self.card.as_deref()));
+        let mut outputs = Outputs::new(self.force, &inputs);
+        outputs.plan("--output", &self.output)?;
+        let package = files::model(&self.model)?;
+        let mut metadata = package.metadata().clone();
+        if let Some(path) = &self.dataset {
+            metadata.trained_on = Some(self.survey(path, &metadata)?);
+        }
+        if !self.not_for.is_empty() {
+            metadata.not_for = self.not_for.clone();
+        }
+        if let Some(path) = &self.card {
+            let text = String::from_utf8(files::read(path)?).at(path)?;
+            metadata.card = Some(text.trim().to_owned());
+        }
+        let made = package.with_metadata(&metadata).at(&self.model)?;
+        outputs.stage_bytes(&self.output, made.file_bytes())?;
+        outputs.commit()?;
+        let output = self.output.display();
+        if self.json {
+            let (trained_on, not_for, card) = (&metadata.trained_on, &metadata.not_for, &metadata.card);
+            return print_json(&json!({
+                "output": output.to_string(), "sha256": made.sha256(), "trained_on": trained_on, "not_for": not_for, "card": card
+            }));
+        }
+        print(&format!("{output}: {} {}, SHA-256 {}\n", metadata.name, metadata.version, made.sha256()))
+    }
+
+    fn survey(&self, path: &Path, metadata: &Metadata) -> Result<TrainedOn, CliError> {
+        let dataset = Dataset::read(path)?;
+        let relabel: BTreeMap<u16, u16> = relabelled(metadata)?;
+        let renamed = agreement::label_values(&dataset, metadata, &relabel)?;
+        let relabel = if renamed.is_empty() { relabel } else { renamed };
+        let mut seen = Vec::with_capacity(dataset.training.len());
+        for case in &dataset.training {
+            let mut labels = scans::labels(&case.label, &StudyOptions::default())?;
+            replace(&mut labels, &relabel);
+            seen.push(SeenScan::of(&labels.narrow().at(&case.label)?));
+        }
+        let names = if dataset.channels.is_empty() { &metadata.input.channels } else { &dataset.channels };
+        let named = modality_of(names.iter().map(String::as_str));
+        let modality = self.modality.as_deref().or(named);
+        if modality.is_none() {
+            note(format!("warning: {}: nothing tells the modality; --modality does", path.display()));
+        }
+        let made = trained_on(&seen, modality, &metadata.output);
+        made.ok_or_else(|| CliError::failed(format!("{}: its list of training cases is empty", path.display())))
+    }
+}
+
+/// DICOM's codes are two to sixteen capitals and digits.
+fn modality(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    match (2..=16).contains(&text.len()) && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("DICOM's code is needed, such as MR, CT or PT".to_owned()),
+    }
+}
