@@ -108,12 +108,14 @@ pub enum DatasetError {
 }
 
 impl Dataset {
-    /// Reads a `dataset.json`. The files it names are not read.
+    /// Reads a `dataset.json`, or that of a folder. The files it names are not read.
     ///
     /// # Errors
     /// No file, no JSON object, an entry without image and label, or no labelled case at all. Of nnU-Net's form: a file
     /// that is missing, or one too many.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
+        let inside = path.join("dataset.json");
+        let path = if path.is_dir() { &inside } else { path };
         let bytes = std::fs::read(path).map_err(|source| DatasetError::Io { path: path.into(), source })?;
         let bad = |problem| DatasetError::Field { path: path.into(), problem };
         let map = parse_object("dataset", &decode(&bytes).map_err(bad)?).map_err(bad)?;

@@ -29,25 +29,32 @@ const CONTRASTS: [&[&str]; 10] = [
 const ENHANCED: &str = "t1gd";
 /// Sequences that stand for a weighting where the name says no other.
 const SEQUENCES: [(&str, &[&str]); 2] = [
-    ("t1", &["mprage", "mp2rage", "bravo", "spgr", "fspgr", "irspgr", "flash", "vibe", "tfl"]),
+    ("t1", &["mprage", "mp2rage", "bravo", "spgr", "fspgr", "irspgr", "flash", "vibe", "tfl", "tfe"]),
     ("t2", &["tse", "fse", "blade", "haste", "propeller"]),
 ];
 /// Words for a contrast agent.
-const AGENTS: [&str; 11] = [
+const AGENTS: [&str; 18] = [
     "gd",
     "km",
     "gad",
     "gado",
     "gadolinium",
     "gadovist",
+    "gadobutrol",
     "dotarem",
     "magnevist",
+    "multihance",
+    "omniscan",
     "ce",
     "kontrastmittel",
     "postcontrast",
+    "postgd",
+    "postgad",
+    "postgado",
+    "postkm",
 ];
 /// Words for one where they follow a T1 contrast.
-const AGENTS_BEHIND: [&str; 3] = ["post", "contrast", "kontrast"];
+const AGENTS_BEHIND: [&str; 5] = ["post", "contrast", "kontrast", "enhanced", "enh"];
 /// Words that take a contrast agent back where they stand before it.
 const WITHOUT: [&str; 9] = ["pre", "no", "non", "ohne", "without", "vor", "sans", "before", "wo"];
 /// BIDS entities, whose values name no contrast.
@@ -328,6 +335,8 @@ mod tests {
             ("t1_native.nii", "t1"),
             ("t1_post.nii", "t1gd"),
             ("T1_CE.nii.gz", "t1gd"),
+            ("3d_tfe_postgad.nii", "t1gd"),
+            ("t1_enhanced.nii", "t1gd"),
             ("t1_axial_post_gad.nii", "t1gd"),
             ("3d_spgr.nii", "t1"),
             ("t2_tirm_tra_dark-fluid.nii", "flair"),

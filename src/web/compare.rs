@@ -58,6 +58,9 @@ pub(super) fn compare(
         warnings.push(format!("{name} has label {value}, which the model does not know"));
         classes.push(value);
     }
+    if truth.dims.contains(&1) {
+        warnings.push("one of the axes has one voxel: distances are those of the flat masks".to_owned());
+    }
     let (spacing, voxel) = (truth.affine.spacing(), truth.affine.voxel_mm3());
     let all = evaluate(&labels.data, &truth.data, truth.dims, spacing, voxel, &classes)?;
     let finite = |v: f64| v.is_finite().then_some(v);

@@ -110,6 +110,16 @@ fn a_real_series_and_its_label_stored_the_other_way() {
     assert_eq!(placed.counts(), counts);
 }
 
+/// More loose files than a process may hold open.
+#[test]
+fn a_series_of_many_loose_files_is_read() {
+    let folder = Folder::new();
+    let paths: Vec<PathBuf> = (0..1200)
+        .map(|z| folder.write(&format!("{z}.dcm"), &slice(Encoding::Explicit, z).file(Encoding::Explicit, false)))
+        .collect();
+    assert_eq!(open(&paths).volume.dims, [5, 3, 1200]);
+}
+
 #[test]
 fn formats_do_not_mix_in_a_series() {
     let dicom = InputFile::in_memory("1.dcm", slice(Encoding::Explicit, 0).file(Encoding::Explicit, false));

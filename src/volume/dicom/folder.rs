@@ -9,7 +9,7 @@ use super::read::{ReadOptions, Series, Source, read};
 use crate::volume::VolumeError;
 
 /// Bytes of a file that `is_dicom` looks at.
-const HEAD: u64 = 132;
+pub(super) const HEAD: u64 = 132;
 /// Folders in folders; archives of scanners have five.
 const DEPTH: usize = 16;
 

@@ -1,6 +1,13 @@
 //! DICOM as one of the formats that scans are read from.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+#[cfg(not(target_arch = "wasm32"))]
+use std::cell::OnceCell;
+#[cfg(not(target_arch = "wasm32"))]
+use std::fs::File;
+#[cfg(not(target_arch = "wasm32"))]
+use std::io::Read;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::PathBuf;
 
@@ -16,14 +23,21 @@ use crate::volume::study::{FileRecord, Format, Image, InputFile, StudyOptions, h
 /// Series of DICOM images: loose files, folders, or files in memory.
 pub struct Dicom;
 
-/// The files of a set with those of its folders: what is in memory is read from there, the others when they are needed.
-struct Files<'a>(Vec<One<'a>>);
+/// The files of a set with those of its folders. Each is opened and read once and kept until the volume is made, as far as
+/// they fit into [`KEEP`] bytes together; beyond it a file is read again when it is needed again.
+struct Files<'a> {
+    files: Vec<One<'a>>,
+    kept: Cell<u64>,
+}
 
 enum One<'a> {
     Memory(&'a InputFile),
     #[cfg(not(target_arch = "wasm32"))]
-    Disk(PathBuf),
+    Disk(PathBuf, OnceCell<Vec<u8>>),
 }
+
+/// Bytes of files that may lie in memory beside the volume that is made of them: a thousand uncompressed CT slices.
+const KEEP: u64 = 512 << 20;
 
 impl<'a> Files<'a> {
     fn new(files: &'a [InputFile]) -> Result<Self, VolumeError> {
@@ -34,45 +48,77 @@ impl<'a> Files<'a> {
                 Some(path) if file.loaded().is_none() => {
                     let mut found = Vec::new();
                     folder::collect(path, &mut found)?;
-                    all.extend(found.into_iter().map(One::Disk));
+                    all.extend(found.into_iter().map(|path| One::Disk(path, OnceCell::new())));
                 }
                 _ => all.push(One::Memory(file)),
             }
         }
-        Ok(Self(all))
+        Ok(Self { files: all, kept: Cell::new(0) })
+    }
+
+    /// What is read of a file, from `head` on, kept if there is room.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn keep<'s>(
+        &'s self,
+        cell: &'s OnceCell<Vec<u8>>,
+        mut file: File,
+        mut head: Vec<u8>,
+    ) -> std::io::Result<Cow<'s, [u8]>> {
+        file.read_to_end(&mut head)?;
+        let kept = self.kept.get() + head.len() as u64;
+        if kept > KEEP {
+            return Ok(Cow::Owned(head));
+        }
+        self.kept.set(kept);
+        Ok(Cow::Borrowed(cell.get_or_init(|| head)))
     }
 }
 
 impl Source for Files<'_> {
     fn len(&self) -> usize {
-        self.0.len()
+        self.files.len()
     }
 
     fn name(&self, file: usize) -> String {
-        match self.0.get(file) {
+        match self.files.get(file) {
             Some(One::Memory(file)) => file.file_name(),
             #[cfg(not(target_arch = "wasm32"))]
-            Some(One::Disk(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Some(One::Disk(path, _)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             None => String::new(),
         }
     }
 
+    /// The first bytes, or all of it if they are DICOM's.
     fn head(&self, file: usize) -> Result<Cow<'_, [u8]>, VolumeError> {
-        match self.0.get(file) {
+        match self.files.get(file) {
             #[cfg(not(target_arch = "wasm32"))]
-            Some(One::Disk(path)) => Ok(Cow::Owned(folder::head(path)?)),
+            Some(One::Disk(path, cell)) => {
+                let failed = |source| VolumeError::Io { path: path.display().to_string(), source };
+                if let Some(bytes) = cell.get() {
+                    return Ok(Cow::Borrowed(bytes));
+                }
+                let mut file = File::open(path).map_err(failed)?;
+                let mut head = Vec::new();
+                file.by_ref().take(folder::HEAD).read_to_end(&mut head).map_err(failed)?;
+                match is_dicom(&head) {
+                    true => self.keep(cell, file, head).map_err(failed),
+                    false => Ok(Cow::Owned(head)),
+                }
+            }
             _ => self.bytes(file),
         }
     }
 
     fn bytes(&self, file: usize) -> Result<Cow<'_, [u8]>, VolumeError> {
-        match self.0.get(file) {
+        match self.files.get(file) {
             Some(One::Memory(file)) => Ok(Cow::Borrowed(file.loaded().unwrap_or_default())),
             #[cfg(not(target_arch = "wasm32"))]
-            Some(One::Disk(path)) => {
-                let failed = |source| VolumeError::Io { path: path.display().to_string(), source };
-                Ok(Cow::Owned(std::fs::read(path).map_err(failed)?))
-            }
+            Some(One::Disk(path, cell)) => match cell.get() {
+                Some(bytes) => Ok(Cow::Borrowed(bytes)),
+                None => File::open(path)
+                    .and_then(|file| self.keep(cell, file, Vec::new()))
+                    .map_err(|source| VolumeError::Io { path: path.display().to_string(), source }),
+            },
             None => Ok(Cow::default()),
         }
     }
@@ -96,7 +142,6 @@ impl Format for Dicom {
     }
 
     fn read(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<Vec<Image>, VolumeError> {
-        // A single file is all in memory anyway; of a series only one file at a time is.
         if let [file] = files
             && !file.is_folder()
         {

@@ -31,6 +31,11 @@ enum Content {
         head: Vec<u8>,
         rest: std::fs::File,
     },
+    /// Its first bytes; the file is opened again for the others.
+    #[cfg(not(target_arch = "wasm32"))]
+    Closed {
+        head: Vec<u8>,
+    },
     Memory(Vec<u8>),
 }
 
@@ -70,6 +75,14 @@ impl InputFile {
         Ok(named(None, path, Content::Memory(head)))
     }
 
+    /// Closes a file that lies on disk until it is read: a process may hold a thousand open, and a series has more.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn close(&mut self) {
+        if let Content::Open { head, .. } = &mut self.content {
+            self.content = Content::Closed { head: std::mem::take(head) };
+        }
+    }
+
     /// As messages name it.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -106,7 +119,7 @@ impl InputFile {
             #[cfg(not(target_arch = "wasm32"))]
             Content::Folder => &[],
             #[cfg(not(target_arch = "wasm32"))]
-            Content::Open { head, .. } => head,
+            Content::Open { head, .. } | Content::Closed { head } => head,
             Content::Memory(bytes) => bytes,
         }
     }
@@ -116,6 +129,10 @@ impl InputFile {
     /// # Errors
     /// It cannot be read, or is a folder.
     pub fn bytes(&mut self) -> Result<&[u8], VolumeError> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let (Content::Closed { .. }, Some(path)) = (&self.content, self.path.clone()) {
+            self.content = Self::open(&path)?.content;
+        }
         #[cfg(not(target_arch = "wasm32"))]
         if let Content::Open { head, rest } = &mut self.content {
             let mut bytes = std::mem::take(head);

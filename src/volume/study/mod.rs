@@ -124,7 +124,10 @@ impl StudyFiles {
     pub fn open(paths: &[PathBuf]) -> Result<Self, VolumeError> {
         let mut sets: Vec<FileSet> = Vec::new();
         for path in paths {
-            let set = open(path)?;
+            let mut set = open(path)?;
+            if set.format.is_series() {
+                set.files.iter_mut().for_each(InputFile::close);
+            }
             let loose = |set: &FileSet| set.format.is_series() && !set.files.iter().any(InputFile::is_folder);
             match sets.last_mut() {
                 Some(last) if loose(last) && loose(&set) => last.files.extend(set.files),
