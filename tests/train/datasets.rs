@@ -45,6 +45,7 @@ fn nnunet(cases: &[&str], change: impl FnOnce(&mut Value)) -> (tempfile::TempDir
 fn nnunet_names_cases_by_files() {
     let (folder, path) = nnunet(&["la_003", "la_001"], |_| {});
     let dataset = read(&path);
+    assert_eq!(read(folder.path()), dataset, "the folder stands for its dataset.json");
     assert_eq!(dataset.channels, ["T1", "FLAIR"]);
     assert_eq!(dataset.labels[&1], "lesion");
     let names: Vec<&str> = dataset.training.iter().map(|case| case.name.as_str()).collect();

@@ -110,6 +110,31 @@ fn a_real_series_and_its_label_stored_the_other_way() {
     assert_eq!(placed.counts(), counts);
 }
 
+#[test]
+fn channels_follow_an_order_that_is_known_from_elsewhere() {
+    let folder = Folder::new();
+    let volume = |value: f32| {
+        Volume::new(vec![value; 24], 1, [2, 3, 4], unetr_wgpu::volume::Affine::IDENTITY).expect("a volume")
+    };
+    let write = |name: &str, value: f32| folder.write(name, &nifti(&volume(value)));
+    let channels = ["FLAIR".to_owned(), "T1".to_owned()];
+    let mut study = open(&[write("a.nii", 1.0), write("b.nii", 2.0)]);
+    study.arrange_as(&[1, 0], &channels).expect("names that say nothing");
+    assert_eq!((study.volume.channel(0)[0], study.volume.channel(1)[0]), (2.0, 1.0));
+    assert_eq!(study.files.iter().map(|f| f.file.as_str()).collect::<Vec<_>>(), ["b.nii", "a.nii"]);
+    let mut study = open(&[write("x_t1.nii", 1.0), write("x_flair.nii", 2.0)]);
+    study.arrange_as(&[1, 0], &channels).expect("names that say the same");
+    assert_eq!(study.volume.channel(0)[0], 2.0);
+    let mut study = open(&[write("x_t1.nii", 1.0), write("x_flair.nii", 2.0)]);
+    let error = study.arrange_as(&[0, 1], &channels).expect_err("names that say another order");
+    assert!(matches!(error, VolumeError::Channel { .. }), "{error}");
+    // All channels in one file.
+    let both = Volume::stack(vec![volume(1.0), volume(2.0)]).expect("one grid");
+    let mut study = open(&[folder.write("both.nii", &nifti(&both))]);
+    study.arrange_as(&[1, 0], &channels).expect("two channels");
+    assert_eq!(study.volume.channel(0)[0], 2.0);
+}
+
 /// More loose files than a process may hold open.
 #[test]
 fn a_series_of_many_loose_files_is_read() {
