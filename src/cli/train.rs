@@ -69,11 +69,10 @@ impl Train {
             note(format!("dataset    its cases have keys that are not used here: {keys}"));
         }
         let folds = dataset.folds();
-        if !folds.is_empty() && recipe.as_ref().is_some_and(|recipe| recipe.data.fold.is_none()) {
+        let unused = |recipe: &Recipe| recipe.data.fold.is_none() && dataset.validation.is_empty();
+        if !folds.is_empty() && recipe.as_ref().is_some_and(unused) {
             let list = folds.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-            note(format!(
-                "warning: the dataset has the folds {list}, and none is set apart: --fold K judges by one of them"
-            ));
+            note(format!("warning: the folds {list} of the dataset are not used; --fold K judges by one of them"));
         }
         let init = self.init.as_deref().map(files::model).transpose()?;
         let gpu = self.device.open()?;

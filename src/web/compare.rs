@@ -47,7 +47,10 @@ pub(super) fn compare(
 ) -> Result<Comparison, WebError> {
     let name = names.first().filter(|n| !n.is_empty()).map_or("the reference", String::as_str);
     let mut names = names.to_vec();
-    names.first_mut().iter_mut().for_each(|first| name.clone_into(first));
+    match names.first_mut() {
+        Some(first) => name.clone_into(first),
+        None => names.push(name.to_owned()),
+    }
     let files = input_files(truth, &names);
     let read = LabelFiles::dropped(files)?.read(&StudyOptions::default())?;
     let (truth, told) = read.labels.narrow().map_err(|e| e.of(name))?.on_grid(&labels.grid(), ["the scan", name])?;

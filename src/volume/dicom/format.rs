@@ -1,9 +1,8 @@
 //! DICOM as one of the formats that scans are read from.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 #[cfg(not(target_arch = "wasm32"))]
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 #[cfg(not(target_arch = "wasm32"))]
 use std::fs::File;
 #[cfg(not(target_arch = "wasm32"))]
@@ -27,6 +26,7 @@ pub struct Dicom;
 /// they fit into [`KEEP`] bytes together; beyond it a file is read again when it is needed again.
 struct Files<'a> {
     files: Vec<One<'a>>,
+    #[cfg(not(target_arch = "wasm32"))]
     kept: Cell<u64>,
 }
 
@@ -37,6 +37,7 @@ enum One<'a> {
 }
 
 /// Bytes of files that may lie in memory beside the volume that is made of them: a thousand uncompressed CT slices.
+#[cfg(not(target_arch = "wasm32"))]
 const KEEP: u64 = 512 << 20;
 
 impl<'a> Files<'a> {
@@ -53,7 +54,11 @@ impl<'a> Files<'a> {
                 _ => all.push(One::Memory(file)),
             }
         }
-        Ok(Self { files: all, kept: Cell::new(0) })
+        Ok(Self {
+            files: all,
+            #[cfg(not(target_arch = "wasm32"))]
+            kept: Cell::new(0),
+        })
     }
 
     /// What is read of a file, from `head` on, kept if there is room.
