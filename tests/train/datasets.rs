@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::support::cases::{data, write_image, write_labels};
+use crate::support::cases::{data, sections, write_image, write_labels};
 use serde_json::{Value, json};
 use unetr_wgpu::dataset::Dataset;
-use unetr_wgpu::train::data::split;
+use unetr_wgpu::train::data::{check_names, split};
 use unetr_wgpu::volume::Affine;
 
 fn read(path: &Path) -> Dataset {
@@ -163,4 +163,39 @@ fn byte_order_marks_are_passed_over() {
         std::fs::write(&path, bytes).expect("written");
         assert_eq!(read(&path).training[0].label, folder.path().join("ä.nii"));
     }
+}
+
+#[test]
+fn a_recipe_and_a_dataset_call_channels_and_regions_the_same() {
+    let s = sections([16; 3], |package| {
+        package["network"]["in_channels"] = 2.into();
+        package["input"]["channels"] = json!(["T1", "FLAIR"]);
+    });
+    let check = |channels: &[&str]| {
+        let channels = channels.iter().map(|&c| c.to_owned()).collect();
+        check_names(&Dataset { channels, ..Dataset::default() }, &data(""), &s.input, &s.output)
+            .map_err(|e| e.to_string())
+    };
+    for agreed in [&["T1w", "T2_FLAIR"][..], &["mprage", "dark-fluid"], &["MR", "MR2"], &["T1"], &[]] {
+        check(agreed).unwrap_or_else(|e| panic!("{agreed:?}: {e}"));
+    }
+    let text = check(&["FLAIR", "T1w"]).expect_err("another order");
+    assert!(text.contains("input.channels") && text.contains("give both the same order"), "{text}");
+    let text = check(&["T1", "T2"]).expect_err("another contrast");
+    assert!(text.contains("[\"T1\", \"T2\"]: these are others"), "{text}");
+
+    let s = sections([16; 3], |package| {
+        package["output"] = json!({"activation": "sigmoid", "labels": [],
+            "regions": [{"channel": 0, "value": 1}, {"channel": 1, "value": 2}, {"channel": 2, "value": 3}]});
+    });
+    let recipe = data(
+        "regions = [{channel = 0, values = [1, 2], name = \"Whole-Tumor\"}, {channel = 1, values = [2]}, {channel = 2, values = [3]}]",
+    );
+    let check = |values: &[u16]| {
+        let regions = vec![("whole tumor".to_owned(), values.to_vec())];
+        check_names(&Dataset { regions, ..Dataset::default() }, &recipe, &s.input, &s.output).map_err(|e| e.to_string())
+    };
+    check(&[2, 1]).expect("the same values");
+    let text = check(&[1, 2, 3]).expect_err("other values");
+    assert!(text.contains("data.regions") && text.contains("'whole tumor'"), "{text}");
 }

@@ -13,7 +13,7 @@ fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Channels of the same names in another order, and labels of the same name and another value, are mistakes that nobody
+/// Channels of the same names in another order or of other contrasts, and labels of the same name and another value, are mistakes that nobody
 /// would see. Names that only one side knows say nothing.
 ///
 /// # Errors
@@ -24,12 +24,17 @@ pub fn check_names(
     input: &InputSection,
     output: &OutputSection,
 ) -> Result<(), DataError> {
-    let common = |names: &[String]| names.iter().map(|n| channels::common_name(n)).collect::<Vec<_>>();
-    let (theirs, ours) = (common(&dataset.channels), common(&input.channels));
-    let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-    if theirs != ours && theirs.len() == ours.len() && set(&theirs) == set(&ours) {
-        let problem = format!("dataset.json has the channels {:?}: give both the same order", dataset.channels);
-        return Err(DataError::recipe("input.channels", format!("{:?}", input.channels), problem));
+    let (theirs, ours) = (&dataset.channels, &input.channels);
+    let contradiction = match channels::by_name(theirs, ours) {
+        Some(order) => (!order.is_sorted()).then(|| "give both the same order".to_owned()),
+        None if theirs.len() == ours.len() => {
+            channels::order(theirs, ours).err().map(|_| "these are others".to_owned())
+        }
+        None => None,
+    };
+    if let Some(remedy) = contradiction {
+        let problem = format!("dataset.json has the channels {theirs:?}: {remedy}");
+        return Err(DataError::recipe("input.channels", format!("{ours:?}"), problem));
     }
     if output.activation == Activation::Sigmoid {
         return check_regions(dataset, data);

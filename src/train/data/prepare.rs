@@ -81,7 +81,7 @@ impl PreparedCase {
             .map(|channel| {
                 let mut hash = Sha256::new();
                 self.dims.iter().for_each(|d| hash.update(d.to_le_bytes()));
-                channel.iter().for_each(|v| hash.update(v.to_le_bytes()));
+                hash.update(bytemuck::cast_slice(channel));
                 hash.finalize().into()
             })
             .collect()
