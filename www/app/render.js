@@ -105,17 +105,22 @@ function renderModel({ model }) {
 
 /** The model's card, from what its package says. @param {import('./state.js').Model} model */
 function renderCard({ facts, labels }) {
-  const fit = facts.fit ?? facts.intended ?? {};
+  /** @type {import('unetr-wgpu').TrainedOn | undefined} */
+  const trained = facts.trained_on;
+  /** @param {import('unetr-wgpu').Lengths} lengths */
+  const range = ({ min, max }) => `${times(min, 1)} to ${times(max, 1)} mm`;
   /** @type {[string, string | undefined][]} */
   const rows = [
     ['Version', [facts.version, facts.licence && `licence ${facts.licence}`].filter(Boolean).join(', ')],
+    ['Not for', facts.not_for?.join('; ')],
     ['Takes', facts.input.channels.join(', ')],
-    ['Modality', list(fit.modality)],
-    ['Field of view', list(fit.field_of_view ?? fit.fieldOfView)],
-    ['Spacing seen in training', list(fit.spacing ?? fit.spacing_mm)],
-    ['Finds', labels.map((l) => words(l.name)).join(', ')],
-    ['Not for', list(fit.not_for ?? fit.notFor)],
-    ['Trained on', list(facts.training?.data ?? facts.training?.dataset)],
+    ['Trained on', trained && [`${trained.cases} scans`, trained.modality].filter(Boolean).join(', ')],
+    ['Their size', trained && range(trained.field_of_view_mm)],
+    ['Their voxels', trained && range(trained.spacing_mm)],
+    ['Finds', labels.map(({ value, name }) => {
+      const seen = trained?.volumes.find((v) => v.value === value);
+      return seen ? `${words(name)} (${seen.min_ml.toFixed(1)} to ${seen.max_ml.toFixed(1)} ml)` : words(name);
+    }).join(', ')],
     ['Size', `${(facts.parameters / 1e6).toFixed(1)} million parameters, ${mib(facts.bytes)}`],
     .../** @type {[string, string][]} */ (facts.facts ?? []),
     ['Citation', facts.citation],
@@ -123,31 +128,21 @@ function renderCard({ facts, labels }) {
   ];
   $('card-title').textContent = words(facts.name || 'The model');
   $('card-facts').replaceChildren(...rows.filter(([, text]) => text).flatMap(([name, text]) => [make('dt', { textContent: name }), make('dd', { textContent: text })]));
-  const more = Object.keys(facts.training ?? {}).length > 0;
-  $('card-training').hidden = !more;
-  $('card-training-text').textContent = more ? JSON.stringify(facts.training, null, 2) : '';
+  $('card-text').textContent = facts.card ?? '';
+  $('card-more').hidden = !facts.card;
 }
-
-/** @param {any} value @returns {string | undefined} */
-function list(value) {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value === 'string') return value;
-  if (Array.isArray(value)) return value.map((v) => list(v) ?? '').join(', ');
-  if (typeof value === 'object') return Object.entries(value).map(([k, v]) => `${words(k)} ${list(v)}`).join('; ');
-  return String(value);
-}
-
-/** A warning is a sentence, or one with a code. @param {any} warning */
-const sentence = (warning) => (typeof warning === 'string' ? warning : warning.message);
 
 /** @param {State} state */
 function renderPlan({ plan, result, windowMs }) {
   const time = plan && windowMs ? `, about ${duration(windowMs * plan.windows)}` : '';
   $('plan').textContent = plan ? `${plural(plan.windows, 'window')} of ${times(plan.roi, 0)}, ${mib(plan.memory.total)} on the GPU${time}.` : '';
-  const own = result?.run ? result.warnings : plan?.warnings ?? [];
-  const texts = [...new Set(own.map(sentence))];
-  $('warnings').replaceChildren(...texts.map((text) => make('li', { textContent: text })));
-  $('warnings').hidden = texts.length === 0;
+  const { warnings, doubts } = result?.run ?? plan ?? { warnings: /** @type {string[]} */ ([]), doubts: /** @type {string[]} */ ([]) };
+  const list = (/** @type {string[]} */ texts) => [...new Set(texts)].map((text) => make('li', { textContent: text }));
+  $('doubts-list').replaceChildren(...list(doubts));
+  $('doubts').hidden = doubts.length === 0;
+  const others = list(warnings.filter((text) => !doubts.includes(text)));
+  $('warnings').replaceChildren(...others);
+  $('warnings').hidden = others.length === 0;
 }
 
 /** @param {import('./state.js').Job} job */

@@ -331,6 +331,16 @@ test('what cannot be opened is said in plain words, and what is open stays', asy
   assert.ok((await text('#models option:checked')).startsWith(words(SHIPPED.package.name)));
 });
 
+test('a scan unlike those the model was trained on is told before the work, and the card says what it is not for', async () => {
+  await page.setInputFiles('#scan-input', written({ 'long.nii': nifti([150, 20, 20], tissue) })[0]);
+  await opened(page, 'long.nii');
+  assert.match(await text('#doubts'), /Unlike the scans this model was trained on.*150 x 20 x 20 mm.*not for: whole heads/s);
+  assert.equal(await page.isEnabled('#segment'), true, 'nothing is refused');
+  await page.click('#card-button');
+  assert.match(await text('#card-facts'), /Not for.*whole heads.*Trained on.*204 scans/s);
+  await page.click('#card [data-close]');
+});
+
 test('several scans become a list, with one table, that outlives the page', async () => {
   const paths = written({ 'one.nii': nifti([30, 40, 30], tissue), 'two.nii': nifti([31, 40, 30], (x, y, z) => tissue(z, y, x)) });
   await drag(page, paths, await middle());
