@@ -1,5 +1,5 @@
 // Activation $t: none, LEAKY ReLU of slope SLOPE_$t_F32 within 0 and 1, RELU of any slope, or of trained ones (PRELU; one,
-// or EACH channel's own), GELU, SIGMOID.
+// or EACH channel's own), GELU, SIGMOID, ELU of factor SLOPE_$t_F32, SILU.
 #import activation
 #if PRELU_$t
 @group(0) @binding(#) var<storage, read> slopes_$t: array<f32>;
@@ -26,6 +26,12 @@ fn act_$t(x: f32, slope: f32) -> f32 {
 #if SIGMOID_$t
     return sigmoid(x);
 #end
+#if ELU_$t
+    return select(slope * (exp(min(x, 0.0)) - 1.0), x, x > 0.0);
+#end
+#if SILU_$t
+    return x * sigmoid(x);
+#end
 #if PLAIN_$t
     return x;
 #end
@@ -43,6 +49,12 @@ fn act4_$t(x: vec4<f32>, slope: f32) -> vec4<f32> {
 #end
 #if SIGMOID_$t
     return vec4<f32>(sigmoid(x.x), sigmoid(x.y), sigmoid(x.z), sigmoid(x.w));
+#end
+#if ELU_$t
+    return select(slope * (exp(min(x, vec4<f32>())) - 1.0), x, x > vec4<f32>());
+#end
+#if SILU_$t
+    return x * vec4<f32>(sigmoid(x.x), sigmoid(x.y), sigmoid(x.z), sigmoid(x.w));
 #end
 #if PLAIN_$t
     return x;

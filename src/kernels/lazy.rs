@@ -29,6 +29,10 @@ pub enum Act {
     Gelu,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+    /// `x` where it is positive, else this number times `exp(x) - 1`.
+    Elu(f32),
+    /// `x / (1 + exp(-x))`, also called swish.
+    Silu,
 }
 
 impl Act {
@@ -114,6 +118,10 @@ pub enum Activation {
     Gelu,
     /// See [`Act::Sigmoid`].
     Sigmoid,
+    /// See [`Act::Elu`].
+    Elu(f32),
+    /// See [`Act::Silu`].
+    Silu,
 }
 
 impl Activation {
@@ -124,6 +132,8 @@ impl Activation {
             Act::PRelu(_) => Self::PRelu,
             Act::Gelu => Self::Gelu,
             Act::Sigmoid => Self::Sigmoid,
+            Act::Elu(alpha) => Self::Elu(alpha),
+            Act::Silu => Self::Silu,
         }
     }
 
@@ -147,6 +157,14 @@ impl Activation {
             }
             Self::Gelu => gelu(x),
             Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Self::Elu(alpha) => {
+                if x > 0.0 {
+                    x
+                } else {
+                    f64::from(alpha) * x.exp_m1()
+                }
+            }
+            Self::Silu => x / (1.0 + (-x).exp()),
         }
     }
 
@@ -177,17 +195,61 @@ impl Activation {
                 let y = self.apply(x, slope);
                 y * (1.0 - y)
             }
+            Self::Elu(alpha) => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    f64::from(alpha) * x.exp()
+                }
+            }
+            Self::Silu => {
+                let y = 1.0 / (1.0 + (-x).exp());
+                y * (1.0 + x * (1.0 - y))
+            }
         }
     }
 
     /// Constants of `common/act` for activation number `t`, with so many trained slopes.
-    pub(super) fn constants(self, t: usize, slopes: usize) -> [(&'static str, u32); 8] {
-        const NAMES: [[&str; 8]; 3] = [
-            ["PLAIN_0", "LEAKY_0", "RELU_0", "PRELU_0", "GELU_0", "SIGMOID_0", "EACH_0", "SLOPE_0_F32"],
-            ["PLAIN_1", "LEAKY_1", "RELU_1", "PRELU_1", "GELU_1", "SIGMOID_1", "EACH_1", "SLOPE_1_F32"],
-            ["PLAIN_2", "LEAKY_2", "RELU_2", "PRELU_2", "GELU_2", "SIGMOID_2", "EACH_2", "SLOPE_2_F32"],
+    pub(super) fn constants(self, t: usize, slopes: usize) -> [(&'static str, u32); 10] {
+        const NAMES: [[&str; 10]; 3] = [
+            [
+                "PLAIN_0",
+                "LEAKY_0",
+                "RELU_0",
+                "PRELU_0",
+                "GELU_0",
+                "SIGMOID_0",
+                "ELU_0",
+                "SILU_0",
+                "EACH_0",
+                "SLOPE_0_F32",
+            ],
+            [
+                "PLAIN_1",
+                "LEAKY_1",
+                "RELU_1",
+                "PRELU_1",
+                "GELU_1",
+                "SIGMOID_1",
+                "ELU_1",
+                "SILU_1",
+                "EACH_1",
+                "SLOPE_1_F32",
+            ],
+            [
+                "PLAIN_2",
+                "LEAKY_2",
+                "RELU_2",
+                "PRELU_2",
+                "GELU_2",
+                "SIGMOID_2",
+                "ELU_2",
+                "SILU_2",
+                "EACH_2",
+                "SLOPE_2_F32",
+            ],
         ];
-        let slope = if let Self::LeakyRelu(slope) = self { slope } else { 0.0 };
+        let slope = if let Self::LeakyRelu(slope) | Self::Elu(slope) = self { slope } else { 0.0 };
         let leaky = matches!(self, Self::LeakyRelu(_));
         // Within these bounds the larger of x and slope x is the value.
         let gentle = leaky && (0.0..=1.0).contains(&slope);
@@ -198,6 +260,8 @@ impl Activation {
             constant(self == Self::PRelu),
             constant(self == Self::Gelu),
             constant(self == Self::Sigmoid),
+            constant(matches!(self, Self::Elu(_))),
+            constant(self == Self::Silu),
             constant(slopes > 1),
             slope.to_bits(),
         ];

@@ -53,6 +53,9 @@ mod pack_weights;
 pub mod patchify;
 #[cfg(feature = "train")]
 pub mod patchify_backward;
+pub mod pool;
+#[cfg(feature = "train")]
+pub mod pool_backward;
 pub mod resample;
 #[cfg(feature = "train")]
 pub mod resample_backward;
@@ -90,6 +93,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("moments", moments::cases()),
         ("norm_parameters", norm_parameters::cases()),
         ("patchify", patchify::cases()),
+        ("pool", pool::cases()),
         ("resample", resample::cases()),
         ("residual", residual::cases()),
         ("running_norm", running_norm::cases()),
@@ -115,6 +119,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("moments_backward", moments_backward::cases()),
         ("norm_parameters_backward", norm_parameters_backward::cases()),
         ("patchify_backward", patchify_backward::cases()),
+        ("pool_backward", pool_backward::cases()),
         ("resample_backward", resample_backward::cases()),
         ("residual_backward", residual_backward::cases()),
         ("running_averages", running_averages::cases()),

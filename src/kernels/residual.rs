@@ -107,7 +107,7 @@ pub(super) fn others() -> Vec<Form> {
     let term = |norm, act| Term { norm, act };
     let one = |norm, act| Form { first: term(norm, act), ..Form::default() };
     let two = |first, second, act| Form { first, second: Some(second), act };
-    use Activation::{Gelu, LeakyRelu, None, PRelu, Sigmoid};
+    use Activation::{Elu, Gelu, LeakyRelu, None, PRelu, Sigmoid, Silu};
     vec![
         one(true, PRelu),
         one(false, PRelu),
@@ -116,6 +116,8 @@ pub(super) fn others() -> Vec<Form> {
         one(true, LeakyRelu(-0.25)),
         one(false, Gelu),
         one(true, Sigmoid),
+        one(true, Elu(1.0)),
+        one(false, Silu),
         one(true, None),
         two(Term::PLAIN, Term::PLAIN, None),
         two(term(true, PRelu), Term::PLAIN, None),
@@ -124,6 +126,7 @@ pub(super) fn others() -> Vec<Form> {
         two(term(false, Gelu), term(true, None), Sigmoid),
         two(term(true, LeakyRelu(0.1)), term(false, LeakyRelu(0.1)), LeakyRelu(0.1)),
         two(Term::PLAIN, term(true, None), Gelu),
+        two(term(true, Silu), Term::PLAIN, Elu(0.5)),
     ]
 }
 

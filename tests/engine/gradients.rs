@@ -5,10 +5,11 @@ use std::collections::HashMap;
 
 use unetr_wgpu::graph::{Graph, GraphError, Layout, Role, TensorId, interpret};
 use unetr_wgpu::kernels::conv_transpose3d::ConvTranspose;
-use unetr_wgpu::kernels::conv3d::Conv;
+use unetr_wgpu::kernels::conv3d::{Conv, Geometry};
 use unetr_wgpu::kernels::dropout::Mask;
 use unetr_wgpu::kernels::lazy::{Act, Lazy};
 use unetr_wgpu::kernels::norm_parameters::Norm;
+use unetr_wgpu::kernels::pool::Pooling;
 use unetr_wgpu::kernels::sum_parts::SumRepeats;
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
@@ -173,7 +174,16 @@ fn values() {
             g.sum("y", &Lazy::new(x, Some(n), a), &Lazy::new(r, Some(m), b), c)
         });
     }
-    for act in [Act::None, Act::RELU, Act::LeakyRelu(0.3), Act::LeakyRelu(-0.5), Act::Gelu, Act::Sigmoid] {
+    for act in [
+        Act::None,
+        Act::RELU,
+        Act::LeakyRelu(0.3),
+        Act::LeakyRelu(-0.5),
+        Act::Gelu,
+        Act::Sigmoid,
+        Act::Elu(1.5),
+        Act::Silu,
+    ] {
         check(&format!("{act:?}"), |g| {
             let x = volume(g, "x", 3);
             let n = raw_norm(g, "n", 3)?;
@@ -272,6 +282,21 @@ fn norms() {
             let act = Act::PRelu(g.parameter("slopes", [1]));
             g.store("y", &Lazy::new(x, Some(n), act))
         });
+    }
+}
+
+#[test]
+fn pooling() {
+    let halve = Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] };
+    let overlapping = Geometry { kernel: [3; 3], stride: [2, 1, 2], padding: [1; 3] };
+    for pooling in [Pooling::Max, Pooling::Average] {
+        for geometry in [halve, overlapping] {
+            check(&format!("{pooling:?} {geometry:?}"), |g| {
+                let (x, r) = (volume(g, "x", 3), volume(g, "r", 3));
+                let n = raw_norm(g, "n", 3)?;
+                g.pool("y", &Lazy::new(x, Some(n), Act::Silu).plus(r, None), pooling, geometry)
+            });
+        }
     }
 }
 

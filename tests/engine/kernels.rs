@@ -29,12 +29,14 @@ fn different(gpu: &Gpu, case: &Arc<Case>) -> Vec<usize> {
     variants
 }
 
-/// The cases of the op in `UNETR_OP`, or all.
+/// The cases of the ops in `UNETR_OP`, names between commas, or all.
 fn check(gpu: &Gpu, variants: impl Fn(&Arc<Case>) -> Vec<Option<usize>>) {
     let only = std::env::var("UNETR_OP").ok();
     let mut failures = Vec::new();
     for (name, cases) in all_cases() {
-        for case in cases.into_iter().filter(|_| only.as_deref().is_none_or(|o| o == name)).map(Arc::new) {
+        for case in
+            cases.into_iter().filter(|_| only.as_deref().is_none_or(|o| o.split(',').any(|o| o == name))).map(Arc::new)
+        {
             for variant in variants(&case) {
                 let label = format!("{name}: {} (variant {variant:?})", case.name);
                 match pollster::block_on(selftest::run_case(gpu, &case, variant)) {
