@@ -24,15 +24,8 @@ const UNUSED = {
   },
 };
 
-/** What each model is shown on, the model that the page opens first. */
-const SAMPLES = {
-  'hippocampus.safetensors': {
-    scan: 'hippocampus/images/hippocampus_250.nii.gz', reference: 'hippocampus/labels/hippocampus_250.nii.gz', by: 'an expert',
-  },
-  'brain_regions.safetensors': {
-    scan: 'ixi-brain/images/IXI034.nii.gz', reference: 'ixi-brain/labels/IXI034.nii.gz', by: 'DLMUSE',
-  },
-};
+/** The model that the page opens first. */
+const FIRST = 'hippocampus.safetensors';
 
 // The folder itself stays, with the file that keeps it in the repository.
 for (const name of await readdir(dist)) if (name !== '.gitignore') await rm(dist + name, { recursive: true });
@@ -67,25 +60,27 @@ await serviceWorker();
 async function models() {
   const entries = [];
   const files = (await readdir(`${root}models`)).filter((name) => name.endsWith('.safetensors'));
-  const rank = (file) => (Object.keys(SAMPLES).indexOf(file) + 1) || Infinity;
-  for (const file of files.sort((a, b) => rank(a) - rank(b))) {
+  for (const file of files.sort((a, b) => Number(b === FIRST) - Number(a === FIRST) || a.localeCompare(b))) {
     const bytes = await readFile(`${root}models/${file}`);
     const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE())));
     const { name, version, licence, output } = JSON.parse(header.__metadata__.unetr);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    entries.push({ file, name, version, licence, bytes: bytes.length, sha256, labels: output.labels, sample: await sample(SAMPLES[file]) });
+    entries.push({ file, name, version, licence, bytes: bytes.length, sha256, labels: output.labels, sample: await sample(file) });
     await writeFile(`${dist}models/${file}`, bytes);
   }
   return entries;
 }
 
-async function sample(known) {
-  if (!known) return undefined;
-  const scan = `samples/${known.scan.split('/').pop()}`;
-  const reference = scan.replace('.nii', '_reference.nii');
-  await cp(`${root}tests/data/${known.scan}`, dist + scan);
-  await cp(`${root}tests/data/${known.reference}`, dist + reference);
-  return { scan, reference, by: known.by };
+/** What a model is shown on: the scan of its name in `models/samples`. */
+async function sample(model) {
+  const scan = `samples/${model.replace('.safetensors', '.nii.gz')}`;
+  try {
+    await cp(`${root}models/${scan}`, dist + scan);
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+    return undefined;
+  }
+  return { scan };
 }
 
 /**

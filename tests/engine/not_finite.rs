@@ -99,7 +99,7 @@ impl Training {
         let training = Self { step, optimizer, plan, file };
         training.plan.write(training.optimizer.rates, &Rates::default().at(1)).expect("it fits");
         for (id, info) in training.step.graph.parameters() {
-            training.plan.write(id, &training.values(&format!("start.{}", info.name))).expect("it fits");
+            training.plan.write(id, &training.values(&format!("weight.{}", info.name))).expect("it fits");
         }
         for (id, name) in [(training.step.input, "input"), (training.step.label, "label")] {
             training.plan.write(id, &training.values(name)).expect("it fits");
@@ -170,7 +170,7 @@ fn a_step_that_is_not_finite_changes_nothing_and_names_the_cause() {
         let tensor = graph.named(name).unwrap_or_else(|| panic!("no {name}"));
         let last = graph.shape(tensor).elements() - 1;
         for (at, value) in [(0, f32::NAN), (last, f32::NAN), (last, f32::INFINITY)] {
-            let found = training.planted(tensor, &format!("start.{name}"), |v| v[at] = value);
+            let found = training.planted(tensor, &format!("weight.{name}"), |v| v[at] = value);
             assert_eq!((found.tensor.as_str(), found.node, found.index), (name, None, at));
         }
     }
@@ -186,7 +186,7 @@ fn an_overflow_names_the_node() {
         ("out.conv.conv.weight", "out", "head"),
     ] {
         let tensor = training.step.graph.named(name).expect(name);
-        let found = training.planted(tensor, &format!("start.{name}"), |v| v.fill(3e38));
+        let found = training.planted(tensor, &format!("weight.{name}"), |v| v.fill(3e38));
         assert_eq!(found.node, Some((node.to_owned(), op)), "{found}");
         assert!(found.to_string().starts_with(&format!("{node} ({op}) gives ")), "{found}");
     }

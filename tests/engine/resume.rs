@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
 use unetr_wgpu::infer::{
@@ -11,14 +10,15 @@ use unetr_wgpu::infer::{
 use unetr_wgpu::volume::{Affine, Volume};
 use unetr_wgpu::weights::Package;
 
+use crate::support::procedural::ct_package;
+
 fn gpu() -> Gpu {
     let adapter = std::env::var("UNETR_ADAPTER").ok();
     pollster::block_on(Gpu::open(&GpuOptions { adapter, ..GpuOptions::default() })).expect("an adapter")
 }
 
 fn package() -> Package {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/end-to-end/ct.model.safetensors");
-    Package::read(std::fs::read(path).expect("the package")).expect("a good package")
+    Package::read(ct_package()).expect("a good package")
 }
 
 /// Three rows of two windows, on a grid that lies the other way round and between the model's voxels.

@@ -79,9 +79,9 @@ fn truncated_checkpoints_are_refused() {
 fn damaged_tensor_data_is_noticed() {
     let _alone = ALONE.lock();
     let mut damaged = checkpoint("plain-state-dict.pt");
-    // The first storage is the position table's, 192 bytes after the name of its entry.
-    let name = b"/data/0";
-    let entry = damaged.windows(name.len()).position(|window| window == name).expect("the first storage");
+    // The second storage is the patch embedding's, 64 kB a little after the name of its entry.
+    let name = b"/data/1";
+    let entry = damaged.windows(name.len()).position(|window| window == name).expect("the second storage");
     damaged[entry + 150] ^= 1;
     let error = read(damaged).expect_err("a wrong checksum").to_string();
     assert!(error.contains("checksum"), "{error}");

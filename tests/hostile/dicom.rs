@@ -29,19 +29,19 @@ fn attempt(name: &str, per_byte: usize, files: &[Vec<u8>]) -> Result<Vec<Series>
 }
 
 fn data(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dicom/single").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/dicom").join(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// Real and made files in every encoding, each readable by itself.
 fn sound() -> Vec<(String, usize, Vec<u8>)> {
     let mut all: Vec<(String, usize, Vec<u8>)> = Vec::new();
-    for name in ["RLE", "bigendian", "implicit", "jp2klossless", "jpeg_ls_lossless", "jpeg_lossless", "padded"] {
-        let packed = name.starts_with('j') || name == "RLE";
-        all.push((name.into(), if packed { PACKED } else { NATIVE }, data(&format!("MR_small_{name}.dcm"))));
+    for name in ["rle", "jpeg_2000", "jpeg_ls", "jpeg_ls_near_3", "jpeg_lossless", "jpeg_8_bits"] {
+        all.push((name.into(), PACKED, data(&format!("{name}.dcm"))));
     }
-    all.push(("near-lossless".into(), PACKED, data("MR_small_jpeg_ls_near3.dcm")));
-    all.push(("8-bit JPEG".into(), PACKED, data("MR_8bit_jpeg_baseline.dcm")));
+    for name in ["big_endian", "implicit", "padded"] {
+        all.push((name.into(), NATIVE, data(&format!("{name}.dcm"))));
+    }
     for encoding in [Encoding::Explicit, Encoding::Implicit, Encoding::Big] {
         all.push(("a slice".into(), NATIVE, slice(encoding, 0).text(0x0018_0050, "DS", "3").file(encoding, false)));
         for loose in [false, true] {

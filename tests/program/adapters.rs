@@ -7,6 +7,9 @@ use std::process::Command;
 use unetr_wgpu::volume::Volume;
 use unetr_wgpu::volume::nifti::{ReadOptions, read_labels_path, read_path};
 
+use crate::support::body;
+use crate::support::procedural::ct_package;
+
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
 fn lavapipe() -> Option<PathBuf> {
@@ -48,17 +51,17 @@ fn lavapipe_and_swiftshader_agree() {
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().expect("a folder");
-    let scans = root.join("tests/data/hippocampus/images");
-    let cases = [
-        ("models/hippocampus.safetensors", scans.join("hippocampus_058.nii.gz")),
-        ("models/hippocampus.safetensors", scans.join("hippocampus_250.nii.gz")),
-        ("tests/golden/end-to-end/ct.model.safetensors", root.join("tests/data/ct-multiorgan/image.nii.gz")),
-    ];
+    // A trained model, whose labels are sure, and one of drawn weights, whose classes are close everywhere.
+    let model = folder.path().join("ct.safetensors");
+    std::fs::write(&model, ct_package()).expect("written");
+    let scan = folder.path().join("body.nii");
+    std::fs::write(&scan, body::scan().1).expect("written");
+    let sample = root.join("models/samples/hippocampus.nii.gz");
+    let cases = [(root.join("models/hippocampus.safetensors"), sample), (model, scan)];
     let (mut voxels, mut different) = (0usize, 0usize);
     for (i, (model, scan)) in cases.iter().enumerate() {
-        let model = root.join(model);
-        let a = segment(&lavapipe, &model, scan, folder.path(), &format!("lavapipe-{i}"));
-        let b = segment(Path::new(SWIFTSHADER), &model, scan, folder.path(), &format!("swiftshader-{i}"));
+        let a = segment(&lavapipe, model, scan, folder.path(), &format!("lavapipe-{i}"));
+        let b = segment(Path::new(SWIFTSHADER), model, scan, folder.path(), &format!("swiftshader-{i}"));
         voxels += a.0.len();
         for voxel in (0..a.0.len()).filter(|&v| a.0[v] != b.0[v]) {
             different += 1;

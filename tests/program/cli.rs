@@ -12,7 +12,7 @@ use unetr_wgpu::volume::{LabelMap, Volume};
 use unetr_wgpu::weights::Tensors;
 
 use crate::support::raw_models::{RawTensor, assemble};
-use crate::support::run::{CASE, Folder, Ran, device, hippocampus, labels, on_device, repository, volume};
+use crate::support::run::{CASE, Folder, Ran, device, hippocampus, labels, monais_labels, on_device, part, volume};
 
 fn segment(folder: &Folder, more: &[&str]) -> Ran {
     let (scan, model) = hippocampus();
@@ -57,7 +57,7 @@ fn a_scan_is_segmented_with_everything_beside_it() {
         let ml = format!("{:.3}", counts[&value] as f64 / 1000.0);
         assert!(row.contains(&counts[&value].to_string()) && row.contains(&ml), "{row}");
     }
-    let monai = labels(&repository(&format!("tests/golden/hippocampus-shipped/labels/{CASE}.nii.gz")));
+    let monai = labels(&monais_labels());
     assert!(agreement(&made, &monai) >= 0.999, "{}", agreement(&made, &monai));
     let names: Vec<String> = folder.files().into_keys().collect();
     assert_eq!(names, ["l.safetensors", "out.json", "out.nii.gz", "p.nii.gz", "p.png", "s.csv"]);
@@ -89,8 +89,8 @@ fn logits_and_probabilities(folder: &Folder, made: &LabelMap) {
 fn picture(png: &[u8]) {
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
     let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
-    // 51 mm from front to back, the longest side, are 540 pixels; 35 from side to side 371; 34 of height 360.
-    assert_eq!((size(16), size(20)), (371 + 540 + 3 * 14, 42 + 540 + 360 + 2 * 14 + 58));
+    // 57 mm from front to back, the longest side, are 540 pixels; 42 from side to side 398; 52 of height 493.
+    assert_eq!((size(16), size(20)), (398 + 540 + 3 * 14, 42 + 540 + 493 + 2 * 14 + 58));
     assert_eq!(&png[png.len() - 8..png.len() - 4], b"IEND");
 }
 
@@ -109,7 +109,7 @@ fn the_record_says_where_the_labels_come_from() {
     assert_eq!(record["inputs"][0]["file"], format!("{CASE}.nii.gz"));
     assert_eq!(record["inputs"][0]["sha256"], hash(&scan));
     assert_eq!(record["output"]["sha256"], sha256(&files["out.nii.gz"]));
-    assert_eq!(record["geometry"]["dims"], serde_json::json!([35, 51, 34]));
+    assert_eq!(record["geometry"]["dims"], serde_json::json!([42, 57, 52]));
     assert_eq!(record["geometry"]["axis_codes"], "RAS");
     assert_eq!(record["geometry"]["affine_source"], "sform");
     let inference = &record["inference"];
@@ -229,7 +229,7 @@ fn two_channels() -> Vec<u8> {
 fn several_scans_are_one_scan_with_channels() {
     let folder = Folder::new();
     folder.write("model.safetensors", &two_channels());
-    let scan = volume(Path::new(&hippocampus().0));
+    let scan = part(&volume(Path::new(&hippocampus().0)), [4, 6, 3], [24, 24, 20]);
     let second: Vec<f32> = scan.data.iter().map(|v| 1000.0 - v * v / 500.0).collect();
     let write = |name: &str, volume: &Volume| {
         let mut bytes = Vec::new();

@@ -2,18 +2,39 @@
 
 use std::path::Path;
 
+use safetensors::SafeTensors;
 use serde_json::Value;
+use unetr_wgpu::volume::crop::Box3;
 use unetr_wgpu::volume::{Affine, LabelMap, nifti};
 use unetr_wgpu::weights::Tensors;
 
 use crate::support::raw_models::tiny_package;
-use crate::support::run::{CASE, Folder, hippocampus, labels, on_device, repository, text, unetr};
+use crate::support::run::{
+    Folder, hippocampus, labels, monais_labels, on_device, part, repository, text, unetr, volume,
+};
+
+/// A safetensors file without the tensors whose names begin so.
+fn without(file: &[u8], prefix: &str) -> Vec<u8> {
+    let (_, header) = SafeTensors::read_metadata(file).expect("a header");
+    let kept = SafeTensors::deserialize(file).expect("a file").tensors();
+    let kept = kept.into_iter().filter(|(name, _)| !name.starts_with(prefix));
+    safetensors::serialize(kept, header.metadata().clone()).expect("a file")
+}
+
+fn written(map: &LabelMap) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    nifti::write_labels(&mut bytes, map, &nifti::WriteOptions::default()).expect("written");
+    bytes
+}
 
 #[test]
 fn labels_are_compared_with_the_truth() {
     let folder = Folder::new();
-    let prediction = text(&repository(&format!("tests/golden/hippocampus-shipped/labels/{CASE}.nii.gz")));
-    let truth = text(&repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz")));
+    let prediction = text(&monais_labels());
+    // The truth lies a voxel further in every direction.
+    let mut moved = labels(Path::new(&prediction));
+    moved.data.rotate_right(moved.dims[1] * moved.dims[2] + moved.dims[2] + 1);
+    let truth = text(&folder.write("truth.nii", &written(&moved)));
     let arguments = ["evaluate", "--prediction", &prediction, "--truth", &truth];
     let ran = unetr(&folder, &[&arguments[..], &["--json", "-o", "scores.csv"]].concat()).expect(0);
     let json = ran.json();
@@ -50,7 +71,7 @@ fn truth_is_relabelled_as_in_training() {
     folder.write("package.json", object.to_string().as_bytes());
     unetr(&folder, &["import", "plain.safetensors", "--package", "package.json", "-o", "swapped.safetensors"])
         .expect(0);
-    let truth = text(&repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz")));
+    let truth = text(&monais_labels());
     let files = ["evaluate", "--prediction", &truth, "--truth", &truth, "-m", "swapped.safetensors", "--json"];
     let ran = unetr(&folder, &files).expect(0);
     assert_eq!(ran.json()["classes"][0]["dice"]["mean"], 1.0, "two files are taken as they are");
@@ -62,7 +83,7 @@ fn truth_is_relabelled_as_in_training() {
     let ran = unetr(&folder, &plain).expect(2);
     assert!(ran.stderr.contains("has no data.relabel"), "{}", ran.stderr);
 
-    let image = text(&repository(&format!("tests/data/hippocampus/images/{CASE}.nii.gz")));
+    let image = hippocampus().0;
     let dataset = serde_json::json!({"training": [], "validation": [{"image": image, "label": truth}]});
     folder.write("dataset.json", dataset.to_string().as_bytes());
     for (more, right) in [(&[][..], false), (&["--relabel", "none"], true)] {
@@ -81,9 +102,7 @@ fn volumes_of_sheared_grids_are_those_of_their_voxels() {
     let rows = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
     let data = (0..1000).map(|i| u16::from(i < 500)).collect();
     let map = LabelMap::new(data, [10; 3], Affine(rows)).expect("labels");
-    let mut bytes = Vec::new();
-    nifti::write_labels(&mut bytes, &map, &nifti::WriteOptions::default()).expect("written");
-    folder.write("tilted.nii", &bytes);
+    folder.write("tilted.nii", &written(&map));
     let arguments = ["evaluate", "--prediction", "tilted.nii", "--truth", "tilted.nii", "--json"];
     let json = unetr(&folder, &arguments).expect(0).json();
     let ml = json["cases"][0]["truth_ml"].as_f64().expect("a number");
@@ -93,12 +112,10 @@ fn volumes_of_sheared_grids_are_those_of_their_voxels() {
 #[test]
 fn a_missed_structure_is_counted() {
     let folder = Folder::new();
-    let truth = repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz"));
+    let truth = monais_labels();
     let mut map = labels(&truth);
     map.data.iter_mut().filter(|v| **v == 2).for_each(|v| *v = 3);
-    let mut bytes = Vec::new();
-    nifti::write_labels(&mut bytes, &map, &nifti::WriteOptions::default()).expect("written");
-    folder.write("p.nii", &bytes);
+    folder.write("p.nii", &written(&map));
     let ran = unetr(&folder, &["evaluate", "--prediction", "p.nii", "--truth", &text(&truth), "--json"]).expect(0);
     let json = ran.json();
     let case = |i: usize| &json["cases"][i];
@@ -110,11 +127,18 @@ fn a_missed_structure_is_counted() {
 #[test]
 fn a_model_is_evaluated_over_a_dataset() {
     let folder = Folder::new();
-    let cases = ["hippocampus_057", "hippocampus_058"];
-    let data = text(&repository("tests/data/hippocampus"));
-    let entry = |c: &str| serde_json::json!({"image": format!("{data}/images/{c}.nii.gz"), "label": format!("{data}/labels/{c}.nii.gz")});
-    let list: Vec<Value> = cases.iter().map(|c| entry(c)).collect();
-    let dataset = serde_json::json!({"name": "Hippocampus", "training": [entry("nothing")], "validation": list});
+    let (image, truth) = (volume(Path::new(&hippocampus().0)), labels(&monais_labels()));
+    let (start, dims) = ([3, 4, 2], [37, 50, 48]);
+    let mut bytes = Vec::new();
+    nifti::write_volume(&mut bytes, &part(&image, start, dims), &nifti::WriteOptions::default()).expect("written");
+    let part_image = text(&folder.write("part.nii", &bytes));
+    let cut = Box3 { start, dims };
+    let part_truth = LabelMap::new(cut.cut(&truth.data, truth.dims), dims, cut.affine(&truth.affine)).expect("labels");
+    let part_truth = text(&folder.write("part_labels.nii", &written(&part_truth)));
+    let entry = |image: &str, label: &str| serde_json::json!({"image": image, "label": label});
+    let list = [entry(&hippocampus().0, &text(&monais_labels())), entry(&part_image, &part_truth)];
+    let nothing = entry("nothing.nii.gz", "nothing_labels.nii.gz");
+    let dataset = serde_json::json!({"name": "Hippocampus", "training": [nothing], "validation": list});
     folder.write("dataset.json", dataset.to_string().as_bytes());
     let arguments = ["evaluate", "-m", &hippocampus().1, "dataset.json", "--json"];
     let ran = on_device(&folder, &[&arguments[..], &["-o", "scores.json"]].concat()).expect(0);
@@ -225,9 +249,10 @@ fn a_training_step_is_planned() {
 #[test]
 fn the_adapter_is_verified_listed_and_timed() {
     let folder = Folder::new();
-    let reference = repository("tests/golden/unetr-cubic-1to3.safetensors");
+    let reference = repository("tests/golden/unetr-small.safetensors");
     // The second holds a loss but no gradients.
-    let second = repository("tests/golden/unetr-aniso-4to3-sigmoid.safetensors");
+    let whole = std::fs::read(&reference).expect("the reference");
+    let second = folder.write("second.safetensors", &without(&whole, "grad."));
     let arguments = ["verify", "--json", "--reference", &text(&reference), "--reference", &text(&second)];
     let ran = on_device(&folder, &arguments).expect(0);
     let json = ran.json();
@@ -240,7 +265,7 @@ fn the_adapter_is_verified_listed_and_timed() {
     assert_eq!([gradients(0), gradients(1)], if trains { [Some(172), Some(1)] } else { [None; 2] }, "{json}");
 
     // A logit and a gradient changed by 1: over the tolerance, and said so.
-    let mut bytes = std::fs::read(&reference).expect("the reference");
+    let mut bytes = whole;
     let file = Tensors::read(bytes.clone()).expect("safetensors");
     for tensor in ["logits", "grad.vit.norm.bias"] {
         let values = file.get(tensor).expect("the tensor").bytes;

@@ -1,7 +1,12 @@
-//! Real scans through the whole pipeline against MONAI's labels and logits.
+//! Scans through the whole pipeline against MONAI's labels and logits: the models that are shipped on their samples, a body
+//! made in the test, and real scans where `UNETR_DATA` points (reference values of these in `golden`, beside it).
 //!
-//! `UNETR_GOLDEN` may name a folder with the full set of reference values (`end-to-end/`, and `data/` beside it); the
-//! cases that are too large for the repository run only then, and are reported as not run otherwise.
+//! To renew `tests/golden/end-to-end`:
+//!
+//! ```sh
+//! UNETR_BODY=out cargo test --release --test program the_body_equals_monai
+//! python3 tests/tools/monai_labels.py out/ct.safetensors out/body.nii out/golden --logits
+//! ```
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,6 +17,9 @@ use unetr_wgpu::metrics;
 use unetr_wgpu::volume::{LabelMap, Volume, nifti};
 use unetr_wgpu::weights::Tensors;
 use unetr_wgpu::weights::package::Package;
+
+use crate::support::procedural::ct_package;
+use crate::support::{body, data};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -49,12 +57,11 @@ fn agreement(a: &LabelMap, b: &LabelMap) -> f64 {
     equal as f64 / a.data.len() as f64
 }
 
-fn whole_pipeline(gpu: &Gpu, folder: &Path, name: &str, scans: &[PathBuf]) {
-    let model = package(&folder.join(format!("{name}.model.safetensors")));
-    let scan = scan(scans);
+/// Logits, and labels by both ways back to the scan's grid.
+fn whole_pipeline(gpu: &Gpu, model: &Package, scan: &Volume, folder: &Path, name: &str) {
     for (resample, file) in [(Resample::Probabilities, "probabilities"), (Resample::Labels, "labels")] {
         let options = SegmentOptions { resample, keep_logits: true, ..SegmentOptions::default() };
-        let result = segment(gpu, &model, &scan, options);
+        let result = segment(gpu, model, scan, options);
         let want = labels(&folder.join(format!("{name}.labels-{file}.nii.gz")));
         let equal = agreement(&result.labels, &want);
         println!("{name}, {file}: {:.4} % of voxels equal", 100.0 * equal);
@@ -87,25 +94,53 @@ fn logits_equal(path: &Path, logits: &Volume) {
     assert!(worst <= 1e-3, "logits differ by {worst}");
 }
 
+/// Turned, resampled, windowed and cropped.
 #[test]
-fn ct_equals_monai() {
-    let scans = [root().join("tests/data/ct-multiorgan/image.nii.gz")];
-    whole_pipeline(&gpu(), &root().join("tests/golden/end-to-end"), "ct", &scans);
+fn the_body_equals_monai() {
+    let (model, (scan, file)) = (ct_package(), body::scan());
+    if let Some(out) = std::env::var_os("UNETR_BODY").map(PathBuf::from) {
+        std::fs::create_dir_all(&out).expect("a folder");
+        std::fs::write(out.join("ct.safetensors"), &model).expect("written");
+        std::fs::write(out.join("body.nii"), file).expect("written");
+    }
+    let model = Package::read(model).expect("a good package");
+    whole_pipeline(&gpu(), &model, &scan, &root().join("tests/golden/end-to-end"), "body");
 }
 
 #[test]
-fn four_channel_mr_equals_monai() {
-    let Some(golden) = std::env::var_os("UNETR_GOLDEN").map(PathBuf::from) else {
-        println!("not run: UNETR_GOLDEN names no folder with the full reference values");
-        return;
-    };
-    let data = golden.join("../data/tcga-glioma-4ch/TCGA-FG-6692");
-    let scans = ["t1", "t1ce", "t2", "flair"].map(|c| data.join(format!("{c}.nii.gz")));
-    whole_pipeline(&gpu(), &golden.join("end-to-end"), "mr4", &scans);
+fn shipped_models_give_monais_labels_of_their_samples() {
+    for (name, ml) in [("hippocampus", 4.0..5.5), ("brain_regions", 1700.0..2000.0)] {
+        let model = package(&root().join(format!("models/{name}.safetensors")));
+        let scan = scan(&[root().join(format!("models/samples/{name}.nii.gz"))]);
+        let made = segment(&gpu(), &model, &scan, SegmentOptions::default()).labels;
+        let equal = agreement(&made, &labels(&root().join(format!("tests/golden/samples/{name}.nii.gz"))));
+        println!("{name}: {:.4} % of voxels equal", 100.0 * equal);
+        assert!(equal >= 0.999, "{name}: {equal}");
+        let inside = made.data.iter().filter(|&&v| v > 0).count() as f64 * made.affine.voxel_mm3() / 1000.0;
+        assert!(ml.contains(&inside), "{name}: {inside} ml");
+    }
+}
+
+#[test]
+fn real_ct_equals_monai() {
+    let Some(image) = data::real("ct-multiorgan/ct3mm/image.nii.gz") else { return };
+    let Some(golden) = data::real("../golden/end-to-end") else { return };
+    let model = package(&golden.join("ct.model.safetensors"));
+    whole_pipeline(&gpu(), &model, &scan(&[image]), &golden, "ct");
+}
+
+#[test]
+fn real_four_channel_mr_equals_monai() {
+    let Some(folder) = data::real("tcga-glioma-4ch/TCGA-FG-6692") else { return };
+    let Some(golden) = data::real("../golden/end-to-end") else { return };
+    let scans = ["t1", "t1ce", "t2", "flair"].map(|c| folder.join(format!("{c}.nii.gz")));
+    let model = package(&golden.join("mr4.model.safetensors"));
+    whole_pipeline(&gpu(), &model, &scan(&scans), &golden, "mr4");
 }
 
 #[test]
 fn a_trained_model_gives_monais_labels_and_dice() {
+    let Some(val) = data::real("hippocampus/val") else { return };
     let gpu = gpu();
     let model = package(&root().join("models/hippocampus.safetensors"));
     let mut segmenter =
@@ -114,7 +149,7 @@ fn a_trained_model_gives_monais_labels_and_dice() {
         &std::fs::read(root().join("tests/golden/hippocampus-shipped/dice.json")).expect("dice"),
     )
     .expect("JSON");
-    let mut names: Vec<String> = std::fs::read_dir(root().join("tests/data/hippocampus/images"))
+    let mut names: Vec<String> = std::fs::read_dir(val.join("images"))
         .expect("scans")
         .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
@@ -123,11 +158,11 @@ fn a_trained_model_gives_monais_labels_and_dice() {
     let (mut voxels, mut equal) = (0, 0.0);
     let mut sums = [0.0; 2];
     for name in &names {
-        let scan = scan(&[root().join("tests/data/hippocampus/images").join(name)]);
+        let scan = scan(&[val.join("images").join(name)]);
         let prepared = segmenter.prepare(&scan).expect("prepared");
         let result = pollster::block_on(segmenter.run(&prepared, &mut |_| ControlFlow::Continue(()))).expect("labels");
         let monai = labels(&root().join("tests/golden/hippocampus-shipped/labels").join(name));
-        let truth = labels(&root().join("tests/data/hippocampus/labels").join(name));
+        let truth = labels(&val.join("labels").join(name));
         let n = monai.data.len();
         equal += agreement(&result.labels, &monai) * n as f64;
         voxels += n;
@@ -150,8 +185,8 @@ fn a_trained_model_gives_monais_labels_and_dice() {
 #[test]
 fn weights_in_16_bits_change_little() {
     let gpu = gpu();
-    let model = package(&root().join("tests/golden/end-to-end/ct.model.safetensors"));
-    let scan = scan(&[root().join("tests/data/ct-multiorgan/image.nii.gz")]);
+    let model = Package::read(ct_package()).expect("a good package");
+    let scan = body::scan().0;
     let run = |half_weights| {
         let options = SegmentOptions { half_weights, keep_logits: true, ..SegmentOptions::default() };
         segment(&gpu, &model, &scan, options)
@@ -169,7 +204,7 @@ fn weights_in_16_bits_change_little() {
 fn a_run_repeats_bit_for_bit_and_can_be_cancelled() {
     let gpu = gpu();
     let model = package(&root().join("models/hippocampus.safetensors"));
-    let scan = scan(&[root().join("tests/data/hippocampus/images/hippocampus_058.nii.gz")]);
+    let scan = scan(&[root().join("models/samples/hippocampus.nii.gz")]);
     let options = SegmentOptions { keep_logits: true, overlap: Some(0.75), ..SegmentOptions::default() };
     let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &model, options)).expect("a segmenter");
     let prepared = segmenter.prepare(&scan).expect("prepared");

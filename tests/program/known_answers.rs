@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::run::{CASE, Folder, hippocampus, labels, on_device, repository, text, unetr};
+use crate::support::run::{Folder, hippocampus, labels, monais_labels, on_device, repository, text, unetr};
 use unetr_wgpu::volume::LabelMap;
 use unetr_wgpu::volume::nifti::{WriteOptions, write_labels};
 
@@ -39,7 +39,7 @@ fn values_beyond_sixteen_bits_are_compared() {
 fn labels_in_another_order_of_axes_are_compared() {
     use unetr_wgpu::volume::orientation::Turn;
     let folder = Folder::new();
-    let truth = repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz"));
+    let truth = monais_labels();
     let map = labels(&truth);
     let turn = Turn { source: [2, 0, 1], flip: [true, false, true] };
     let turned = LabelMap {
@@ -61,13 +61,13 @@ fn labels_in_another_order_of_axes_are_compared() {
 fn values_of_a_dataset_follow_the_names_that_it_shares_with_the_model() {
     let folder = Folder::new();
     let (scan, model) = hippocampus();
-    let truth = labels(&repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz")));
+    let truth = labels(&monais_labels());
     let swapped = truth.data.iter().map(|v| [0, 2, 1][usize::from(*v)]).collect();
     let mut bytes = Vec::new();
     let map = LabelMap::new(swapped, truth.dims, truth.affine).expect("labels");
     write_labels(&mut bytes, &map, &WriteOptions::default()).expect("a file");
     let swapped = text(&folder.write("swapped.nii", &bytes));
-    let truth = text(&repository(&format!("tests/data/hippocampus/labels/{CASE}.nii.gz")));
+    let truth = text(&monais_labels());
     let run = |labels: serde_json::Value, label: &str| {
         let dataset = json!({"labels": labels, "training": [{"image": scan, "label": label}]});
         folder.write("dataset.json", dataset.to_string().as_bytes());

@@ -125,7 +125,7 @@ fn connections_that_stay_open_hold_up_no_other() {
 
 #[test]
 fn a_scan_of_the_user_is_served_under_the_address_it_prints() {
-    let scan = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hippocampus/images/hippocampus_250.nii.gz");
+    let scan = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/samples/hippocampus.nii.gz");
     let Some(server) = serve(&[scan.to_str().expect("UTF-8")]) else {
         return;
     };

@@ -1,7 +1,7 @@
 //! DICOM files made element by element.
-#![allow(dead_code, reason = "each test uses a part")]
-
 use std::collections::BTreeMap;
+
+use unetr_wgpu::volume::Volume;
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Encoding {
@@ -212,4 +212,39 @@ pub fn enhanced(encoding: Encoding, count: usize) -> Dicom {
         .set(0x5200_9229, "SQ", Value::Items(vec![shared]))
         .set(0x5200_9230, "SQ", Value::Items(order.iter().map(|&z| frame(z)).collect()))
         .set(0x7fe0_0010, "OW", Value::Bytes(data))
+}
+
+/// The files of an MR series with the voxels of a scan that lies along RAS, in whole numbers: rows run to the back, columns to
+/// the left, the slices come from the lowest up.
+pub fn series(scan: &Volume, uid: &str, description: &str) -> Vec<Vec<u8>> {
+    let [nx, ny, nz] = scan.dims;
+    let [dx, dy, dz] = scan.affine.spacing();
+    let file = |z: usize| {
+        let [x, y, height] = scan.affine.apply([nx as f64 - 1.0, ny as f64 - 1.0, z as f64]);
+        let at = |i: usize| scan.data[((nx - 1 - i % nx) * ny + ny - 1 - i / nx) * nz + z] as i16;
+        Dicom::default()
+            .text(0x0008_0016, "UI", "1.2.840.10008.5.1.4.1.1.4")
+            .text(0x0008_0018, "UI", &format!("{uid}.{z}"))
+            .text(0x0008_0060, "CS", "MR")
+            .text(0x0008_103e, "LO", description)
+            .text(0x0010_0010, "PN", "Secret^Name")
+            .text(0x0010_0020, "LO", "SECRET-ID")
+            .text(0x0018_0050, "DS", &dz.to_string())
+            .text(0x0020_000d, "UI", "1.2.840.99999.7")
+            .text(0x0020_000e, "UI", uid)
+            .text(0x0020_0032, "DS", &format!("{}\\{}\\{height}", -x, -y))
+            .text(0x0020_0037, "DS", "1\\0\\0\\0\\1\\0")
+            .short(0x0028_0002, 1)
+            .text(0x0028_0004, "CS", "MONOCHROME2")
+            .short(0x0028_0010, ny as u16)
+            .short(0x0028_0011, nx as u16)
+            .text(0x0028_0030, "DS", &format!("{dy}\\{dx}"))
+            .short(0x0028_0100, 16)
+            .short(0x0028_0101, 16)
+            .short(0x0028_0102, 15)
+            .short(0x0028_0103, 1)
+            .set(0x7fe0_0010, "OW", Value::Bytes(words(Encoding::Explicit, (0..nx * ny).map(at))))
+            .file(Encoding::Explicit, false)
+    };
+    (0..nz).map(file).collect()
 }

@@ -1,8 +1,13 @@
-//! Reads reference tensors from `tests/golden`.
+//! Reads reference tensors from `tests/golden`. Weights, inputs and labels that a file describes by a formula are made here.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use super::procedural::{draw, places};
 
 pub fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(relative)
@@ -10,7 +15,64 @@ pub fn path(relative: &str) -> PathBuf {
 
 pub fn bytes(relative: &str) -> Vec<u8> {
     let path = path(relative);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    let stored = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    // Files of other kinds, and such as hold everything.
+    let header = SafeTensors::read_metadata(&stored).map(|(_, header)| header.metadata().clone().unwrap_or_default());
+    match header {
+        Ok(about) if about.contains_key("shapes") => whole(&stored, &about),
+        _ => stored,
+    }
+}
+
+/// The number that the draws of a file start from.
+pub fn seed(file: &[u8]) -> u64 {
+    let (_, header) = SafeTensors::read_metadata(file).expect("a header");
+    header.metadata().as_ref().expect("metadata")["seed"].parse().expect("a seed")
+}
+
+/// A file of samples with the weights, inputs and labels that belong to it.
+fn whole(stored: &[u8], about: &HashMap<String, String>) -> Vec<u8> {
+    let json = |key: &str| -> Value { serde_json::from_str(&about[key]).expect("JSON") };
+    let (parameters, shapes, config, seed) = (json("parameters"), json("shapes"), json("config"), seed(stored));
+    let shape = |v: &Value| -> Vec<usize> { serde_json::from_value(v.clone()).expect("a shape") };
+    let mut drawn: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    let mut add = |key: String, name: &str, shape: Vec<usize>, value: &dyn Fn(f32) -> f32, lo: f64, hi: f64| {
+        let count = shape.iter().product();
+        let values = (0..count).map(|i| value(draw(seed, name, i, lo, hi))).collect();
+        drawn.push((key, shape, values));
+    };
+    let bound = |v: &Value| v.as_f64().expect("a bound");
+    for (name, about) in parameters.as_object().expect("a table") {
+        add(format!("weight.{name}"), name, shape(&about[0]), &|v| v, bound(&about[1]), bound(&about[2]));
+    }
+    for (name, size) in shapes.as_object().expect("a table") {
+        if name == "input" || name.starts_with("volume") {
+            add(name.clone(), name, shape(size), &|v| v, -1.0, 1.0);
+        }
+    }
+    if let Some(input) = shapes.get("input") {
+        let (mut size, classes) = (shape(input), config["out_channels"].as_f64().expect("a number"));
+        let sigmoid = config["activation"] == "sigmoid";
+        size[1] = if sigmoid { classes as usize } else { 1 };
+        let class = |v: f32| if sigmoid { f32::from(v >= 0.5) } else { (f64::from(v) * classes).floor() as f32 };
+        add("label".into(), "label", size, &class, 0.0, 1.0);
+    }
+    let file = SafeTensors::deserialize(stored).expect("a safetensors file");
+    let bytes: Vec<Vec<u8>> = drawn.iter().map(|(.., v)| v.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let made = drawn.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("as many values as the shape has"))
+    });
+    safetensors::serialize(file.tensors().into_iter().chain(made), Some(about.clone())).expect("a file")
+}
+
+/// The largest error of a tensor at the places where the file has samples of it, and the largest of the samples.
+pub fn error_at_places(file: &[u8], name: &str, got: &[f32]) -> (f64, f64) {
+    let want = tensor(file, name).1;
+    let mut worst = (0.0f64, 0.0f64);
+    for (at, want) in places(seed(file), name, got.len(), want.len()).zip(&want) {
+        worst = (worst.0.max((f64::from(got[at]) - want).abs()), worst.1.max(want.abs()));
+    }
+    worst
 }
 
 /// Shape and values of one tensor, whatever its type.

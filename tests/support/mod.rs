@@ -5,6 +5,7 @@ pub mod bad_checkpoints;
 pub mod bad_lines;
 pub mod bad_models;
 pub mod bad_nifti;
+pub mod body;
 #[cfg(feature = "train")]
 pub mod cases;
 pub mod data;
@@ -15,6 +16,7 @@ pub mod golden;
 pub mod nifti_file;
 pub mod page;
 pub mod phantom;
+pub mod procedural;
 pub mod raw_models;
 pub mod run;
 pub mod tiny;

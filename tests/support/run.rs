@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use unetr_wgpu::volume::crop::Box3;
 use unetr_wgpu::volume::nifti::{self, ReadOptions};
 use unetr_wgpu::volume::{LabelMap, Volume};
 
@@ -113,7 +114,7 @@ fn finish(folder: &Folder, mut command: Command) -> Ran {
 }
 
 /// The scan most tests use.
-pub const CASE: &str = "hippocampus_057";
+pub const CASE: &str = "hippocampus";
 
 /// A path as an argument.
 pub fn text(path: &Path) -> String {
@@ -122,8 +123,13 @@ pub fn text(path: &Path) -> String {
 
 /// That scan and the model for it.
 pub fn hippocampus() -> (String, String) {
-    let scan = repository(&format!("tests/data/hippocampus/images/{CASE}.nii.gz"));
+    let scan = repository(&format!("models/samples/{CASE}.nii.gz"));
     (text(&scan), text(&repository("models/hippocampus.safetensors")))
+}
+
+/// MONAI's labels of that scan with that model.
+pub fn monais_labels() -> PathBuf {
+    repository(&format!("tests/golden/samples/{CASE}.nii.gz"))
 }
 
 /// The program with these arguments and the tests' adapter.
@@ -142,4 +148,10 @@ pub fn labels(path: &Path) -> LabelMap {
 /// A scan.
 pub fn volume(path: &Path) -> Volume {
     nifti::read_path(path, &ReadOptions::default()).expect("a scan").volume
+}
+
+/// A box cut out of a scan of one channel, where it lies.
+pub fn part(scan: &Volume, start: [usize; 3], dims: [usize; 3]) -> Volume {
+    let cut = Box3 { start, dims };
+    Volume::new(cut.cut(&scan.data, scan.dims), 1, dims, cut.affine(&scan.affine)).expect("a part")
 }

@@ -3,15 +3,15 @@ those that this project's kernels make.
 
     python3 dropout.py tests/golden/adamw.safetensors tests/golden/dropout.safetensors
 
-Needs torch, monai, numpy and safetensors. The tests only need the file.
+Weights, input and label are those of the first file, by the formula in `networks.py`. Needs torch, monai, numpy and safetensors. The tests only need the file.
 """
 
 import json
 import sys
 
+import networks
 import numpy
 import torch
-from monai.losses import DiceCELoss
 from monai.networks.nets import UNETR
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -58,15 +58,13 @@ def replace(module):
 def main(source, path):
     with safe_open(source, "np") as file:
         config = json.loads(file.metadata()["config"])
-        given = {name: file.get_tensor(name) for name in file.keys()}
+    image, label, objective = networks.case(config)
+    start = networks.network(config)[0].state_dict()
     names = ["in_channels", "out_channels", "img_size", "feature_size", "hidden_size", "mlp_dim", "num_heads"]
     network = UNETR(**{name: config[name] for name in names}, dropout_rate=RATE).double().train()
-    start = {n.removeprefix("start."): torch.tensor(v).double() for n, v in given.items() if n.startswith("start.")}
-    left = network.load_state_dict(start, strict=False)
-    assert not left.unexpected_keys and all("norm_cross_attn" in name for name in left.missing_keys), left
+    network.load_state_dict(start)
     replace(network)
-    logits = network(torch.tensor(given["input"]).double())
-    loss = DiceCELoss(to_onehot_y=True, softmax=True)(logits, torch.tensor(given["label"]).double())
+    loss = objective(network(image), label)
     loss.backward()
     assert Mask.count == 1 + 4 * 12, Mask.count
     rows = []

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""MONAI's labels and Dice of a model package over scans, to compare the program with: `tests/golden/hippocampus-shipped`.
+"""MONAI's labels of a model package over scans, to compare the program with; with labels of experts also its Dice.
 
 A tool beside the project: needs `pip install torch monai nibabel safetensors`.
 
-usage: monai_labels.py MODEL.safetensors IMAGES TRUTH OUT
+usage: monai_labels.py MODEL.safetensors IMAGE.nii.gz|IMAGES OUT [TRUTH | --logits]
+
+With `--logits` labels by both ways back to the scan's grid, and 2,000 sampled voxels' logits on the model's grid.
 """
 import json, os, sys
 
@@ -11,16 +13,24 @@ import monai, nibabel, numpy as np, torch
 from monai.inferers import sliding_window_inference
 from monai.metrics import compute_dice
 from monai.networks.nets import UNETR
-from monai.transforms import Compose, EnsureChannelFirstd, Invertd, LoadImaged, NormalizeIntensityd, Orientationd
+from monai.transforms import (
+    Compose, CropForegroundd, EnsureChannelFirstd, Invertd, LoadImaged, NormalizeIntensityd, Orientationd, ScaleIntensityRanged, Spacingd,
+)
 from safetensors import safe_open
+from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
-model, images, truth, out = sys.argv[1:]
+model, images, out, *truth = sys.argv[1:]
+sampled = truth == ["--logits"]
+truth = [] if sampled else truth
 with safe_open(model, "pt") as file:
     package = json.loads(file.metadata()["unetr"])
-network, inference, labels = package["network"], package["inference"], package["output"]["labels"]
-assert package["input"]["spacing"] is None and not package["input"]["crop_foreground"], "only what these scans need"
-assert package["input"]["intensity"] == {"kind": "normalize", "nonzero": False, "channel_wise": True}
+network, inputs, inference, labels = package["network"], package["input"], package["inference"], package["output"]["labels"]
+intensity = dict(inputs["intensity"])
+if intensity.pop("kind") == "normalize":
+    scaled = NormalizeIntensityd(keys="image", **intensity)
+else:
+    scaled = ScaleIntensityRanged(keys="image", **intensity)
 net = UNETR(
     in_channels=network["in_channels"], out_channels=network["out_channels"], img_size=network["img_size"],
     feature_size=network["feature_size"], hidden_size=network["hidden_size"], mlp_dim=network["mlp_dim"],
@@ -32,35 +42,57 @@ missing, unexpected = net.load_state_dict(state, strict=False)
 # MONAI 1.6 keeps norms that its UNETR never uses.
 assert not unexpected and all("norm_cross_attn" in name for name in missing), (missing, unexpected)
 
+spacing = [] if inputs["spacing"] is None else [Spacingd(keys="image", pixdim=inputs["spacing"], mode="bilinear")]
 before = Compose([
     LoadImaged(keys="image"), EnsureChannelFirstd(keys="image"),
-    Orientationd(keys="image", axcodes=package["input"]["orientation"]),
-    NormalizeIntensityd(keys="image", nonzero=False, channel_wise=True),
+    Orientationd(keys="image", axcodes=inputs["orientation"]), *spacing,
+    scaled, *([CropForegroundd(keys="image", source_key="image")] if inputs["crop_foreground"] else []),
 ])
 back = Invertd(keys="logits", transform=before, orig_keys="image", nearest_interp=False)
-os.makedirs(os.path.join(out, "labels"), exist_ok=True)
+back_labels = Invertd(keys="labels", transform=before, orig_keys="image", nearest_interp=True)
+paths = [images] if os.path.isfile(images) else [os.path.join(images, n) for n in sorted(os.listdir(images)) if n.endswith(".nii.gz")]
+os.makedirs(out, exist_ok=True)
 cases = []
-for name in sorted(n for n in os.listdir(images) if n.endswith(".nii.gz")):
-    case = before({"image": os.path.join(images, name)})
+for path in paths:
+    case = before({"image": path})
     with torch.inference_mode():
         logits = sliding_window_inference(
             case["image"][None], inference["roi_size"], 1, net, overlap=inference["overlap"], mode=inference["blend"],
             sigma_scale=inference["sigma_scale"],
         )[0]
-    case["logits"] = torch.softmax(logits, 0)
-    label = back(case)["logits"].argmax(0).numpy().astype(np.uint8)
-    scan = nibabel.load(os.path.join(images, name))
-    nibabel.save(nibabel.Nifti1Image(label, scan.affine), os.path.join(out, "labels", name))
-    expert = np.asarray(nibabel.load(os.path.join(truth, name)).dataobj).astype(np.uint8)
-    row = {"case": name}
-    for entry in labels:
-        pair = [torch.from_numpy((a == entry["value"])[None, None]) for a in (label, expert)]
-        row[entry["name"]] = float(compute_dice(*pair))
-    cases.append(row)
-    print(row)
-mean = {e["name"]: float(np.mean([row[e["name"]] for row in cases])) for e in labels}
-print(mean)
-report = {"monai": monai.__version__, "torch": torch.__version__, "mean": mean, "cases": cases}
-with open(os.path.join(out, "dice.json"), "w") as file:
-    json.dump(report, file, indent=1)
-    file.write("\n")
+    name = os.path.basename(path)
+
+    def keep(label, name):
+        nibabel.save(nibabel.Nifti1Image(label.numpy().astype(np.uint8), nibabel.load(path).affine), os.path.join(out, name))
+
+    case["logits"], case["labels"] = torch.softmax(logits, 0), logits.argmax(0, keepdim=True).float()
+    label = back(case)["logits"].argmax(0)
+    if sampled:
+        stem = name.removesuffix(".gz").removesuffix(".nii")
+        keep(label, f"{stem}.labels-probabilities.nii.gz")
+        keep(back_labels(case)["labels"][0], f"{stem}.labels-labels.nii.gz")
+        flat = logits.flatten(1).numpy()
+        voxel = np.sort(np.random.default_rng(0).choice(flat.shape[1], 2000, replace=False))
+        tensors = {
+            "shape": np.array(logits.shape, np.int64), "voxel": voxel.astype(np.int64),
+            "affine": np.asarray(case["image"].affine, np.float64), "logits": np.ascontiguousarray(flat[:, voxel]),
+        }
+        save_file(tensors, os.path.join(out, f"{stem}.logits.safetensors"))
+    else:
+        keep(label, name)
+    label = label.numpy().astype(np.uint8)
+    print(name, dict(zip(*map(list, np.unique(label, return_counts=True)))))
+    if truth:
+        expert = np.asarray(nibabel.load(os.path.join(truth[0], name)).dataobj).astype(np.uint8)
+        row = {"case": name}
+        for entry in labels:
+            pair = [torch.from_numpy((a == entry["value"])[None, None]) for a in (label, expert)]
+            row[entry["name"]] = float(compute_dice(*pair))
+        cases.append(row)
+        print(row)
+if truth:
+    mean = {e["name"]: float(np.mean([row[e["name"]] for row in cases])) for e in labels}
+    report = {"monai": monai.__version__, "torch": torch.__version__, "mean": mean, "cases": cases}
+    with open(os.path.join(out, "dice.json"), "w") as file:
+        json.dump(report, file, indent=1)
+        file.write("\n")

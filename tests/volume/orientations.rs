@@ -10,12 +10,12 @@
 //! ```
 
 use crate::support::defects::defects;
-use crate::support::golden;
 use crate::support::nifti_file::{Rows, Spec, outside};
 use crate::support::phantom::{DIMS, ENCODINGS, HONEST, MARKERS, TOLERANCE_MM};
 use crate::support::phantom::{apart, cases, gate, ras_value, world};
+use crate::support::{data, golden};
 use sha2::{Digest, Sha256};
-use unetr_wgpu::volume::{LabelMap, Preprocess, nifti};
+use unetr_wgpu::volume::{LabelMap, Preprocess, Volume, nifti};
 
 #[test]
 fn left_is_left_in_240_files() {
@@ -121,35 +121,45 @@ fn oblique_scans_keep_their_sides() {
     assert_eq!(seen, 24);
 }
 
-#[test]
-fn one_head_in_many_orientations_is_one_head() {
-    let folder = golden::path("data/nifti-orientations");
-    let read = |path: &std::path::Path| {
-        nifti::read_path(path, &Default::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display())).volume
-    };
-    let reference = read(&folder.join("RAS.nii.gz"));
+/// One head in eight orientations is one head: turned to RAS, and labels of it back on its own grid.
+fn one_head(reference: &Volume, scans: &[(String, Volume)]) {
     let settings = Preprocess { orientation: Some("RAS".into()), ..Preprocess::default() };
-    let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let Some(codes) = name.strip_suffix(".nii.gz") else {
-            continue;
-        };
-        seen += 1;
-        let scan = read(&path);
-        assert_eq!(scan.affine.axis_codes(), codes);
-        let ready = settings.apply(&scan).unwrap();
-        assert_eq!(ready.volume.dims, reference.dims, "{name}");
-        assert_eq!(ready.volume.data, reference.data, "{name}");
+    assert!(scans.len() >= 8, "{} orientations", scans.len());
+    for (codes, scan) in scans {
+        assert_eq!(scan.affine.axis_codes(), *codes);
+        let ready = settings.apply(scan).unwrap();
+        assert_eq!(ready.volume.dims, reference.dims, "{codes}");
+        assert_eq!(ready.volume.data, reference.data, "{codes}");
         let moved = ready.volume.affine.max_displacement(&reference.affine, reference.dims);
-        assert!(moved < TOLERANCE_MM, "{name} lies {moved} mm away");
+        assert!(moved < TOLERANCE_MM, "{codes} lies {moved} mm away");
 
         let bright: Vec<u16> = ready.volume.data.iter().map(|&v| u16::from(v > 40.0)).collect();
         let labels = LabelMap::new(bright, ready.volume.dims, ready.volume.affine).unwrap();
         let back = ready.geometry.invert_labels(&labels).unwrap();
         let expected: Vec<u16> = scan.data.iter().map(|&v| u16::from(v > 40.0)).collect();
-        assert_eq!((back.dims, back.data), (scan.dims, expected), "{name} on its own grid");
+        assert_eq!((back.dims, back.data), (scan.dims, expected), "{codes} on its own grid");
     }
-    assert!(seen >= 8, "{seen} orientations found");
+}
+
+fn read(path: &std::path::Path) -> Volume {
+    nifti::read_path(path, &Default::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display())).volume
+}
+
+const CODES: [&str; 8] = ["ASL", "IPL", "LAS", "LPS", "LSA", "PIL", "RAS", "SAR"];
+
+#[test]
+fn one_head_in_many_orientations_is_one_head() {
+    let head = read(&golden::path("../models/samples/hippocampus.nii.gz"));
+    let stored = |codes: &str| {
+        let turn = Preprocess { orientation: Some(codes.to_owned()), ..Preprocess::default() };
+        (codes.to_owned(), turn.apply(&head).unwrap().volume)
+    };
+    one_head(&head, &CODES.map(stored));
+}
+
+#[test]
+fn a_real_head_in_many_orientations_is_one_head() {
+    let Some(folder) = data::real("nifti-orientations") else { return };
+    let file = |codes: &str| (codes.to_owned(), read(&folder.join(format!("{codes}.nii.gz"))));
+    one_head(&file("RAS").1, &CODES.map(file));
 }

@@ -28,22 +28,22 @@ fn nifti(volume: &Volume) -> Vec<u8> {
 
 #[test]
 fn paths_and_bytes_are_one_door() {
-    let path = repository("tests/data/hippocampus/images/hippocampus_057.nii.gz");
+    let path = repository("models/samples/hippocampus.nii.gz");
     let bytes = std::fs::read(&path).expect("a scan");
     let from_path = open(&[path]);
-    let file = InputFile::in_memory("hippocampus_057.nii.gz", bytes.clone());
+    let file = InputFile::in_memory("hippocampus.nii.gz", bytes.clone());
     let files = StudyFiles::dropped(vec![file]).expect("a file");
     let from_bytes = files.read(&StudyOptions::default()).expect("a scan");
     assert_eq!(from_path.volume, from_bytes.volume);
     assert_eq!(from_path.files, from_bytes.files);
-    assert_eq!(from_path.files[0].file, "hippocampus_057.nii.gz");
+    assert_eq!(from_path.files[0].file, "hippocampus.nii.gz");
     assert_eq!(from_path.files[0].sha256, sha256(&bytes));
 }
 
 #[test]
 fn a_pair_is_one_file_whichever_is_named() {
     let folder = Folder::new();
-    let scan = open(&[repository("tests/data/hippocampus/images/hippocampus_057.nii.gz")]).volume;
+    let scan = open(&[repository("models/samples/hippocampus.nii.gz")]).volume;
     let mut bytes = nifti(&scan);
     bytes[344..348].copy_from_slice(b"ni1\0");
     bytes[108..112].copy_from_slice(&0f32.to_le_bytes());
@@ -148,14 +148,14 @@ fn a_series_of_many_loose_files_is_read() {
 #[test]
 fn formats_do_not_mix_in_a_series() {
     let dicom = InputFile::in_memory("1.dcm", slice(Encoding::Explicit, 0).file(Encoding::Explicit, false));
-    let scan = open(&[repository("tests/data/hippocampus/images/hippocampus_057.nii.gz")]).volume;
+    let scan = open(&[repository("models/samples/hippocampus.nii.gz")]).volume;
     let error = StudyFiles::dropped(vec![dicom, InputFile::in_memory("a.nii", nifti(&scan))]).err().expect("refused");
     assert!(matches!(&error, VolumeError::MixedFormats { file, .. } if file == "a.nii"), "{error}");
 }
 
 #[test]
 fn formats_are_told_apart_by_their_content() {
-    let scan = open(&[repository("tests/data/hippocampus/images/hippocampus_057.nii.gz")]).volume;
+    let scan = open(&[repository("models/samples/hippocampus.nii.gz")]).volume;
     let files = [nifti(&scan), slice(Encoding::Explicit, 0).file(Encoding::Explicit, false)];
     for bytes in files {
         assert_eq!(FORMATS.iter().filter(|format| format.recognises(&bytes)).count(), 1);

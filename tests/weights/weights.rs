@@ -1,22 +1,17 @@
 //! Model files: the table of tensors, the container, the package, and every way they can be wrong.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
+use crate::support::procedural::ct_package;
 use crate::support::raw_models::{RawTensor, assemble, tiny_package, tiny_tensors};
 use crate::support::tiny::{tiny_json, tiny_network};
-use crate::support::{bad_models, tiny};
+use crate::support::{bad_models, golden, tiny};
 use half::{bf16, f16};
 use serde_json::{Value, json};
 use unetr_wgpu::model::config::{NormName, ProjType, UnetrConfig};
 use unetr_wgpu::model::names::{self, parameter_count, parameters};
 use unetr_wgpu::weights::package::{self, Activation, Blend, Metadata, Package};
 use unetr_wgpu::weights::{Dtype, FloatType, Tensors, TensorsBuilder, WeightsError};
-
-fn golden(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 fn standard() -> UnetrConfig {
     UnetrConfig { proj_type: ProjType::Perceptron, ..UnetrConfig::default() }
@@ -84,7 +79,7 @@ fn every_variant_has_as_many_tensors_as_in_monai() {
 fn tables_name_the_tensors_of_every_reference_network() {
     let files = ["unetr-cubic-1to3", "unetr-aniso-4to3-sigmoid", "unetr-qkvbias-2to14"];
     for file in files {
-        let tensors = Tensors::read(golden(&format!("{file}.safetensors"))).expect(file);
+        let tensors = Tensors::read(golden::bytes(&format!("golden/{file}.safetensors"))).expect(file);
         let config = package::network_from_json(&tensors.metadata()["config"]).expect(file);
         let mut found: BTreeMap<String, Vec<usize>> = tensors
             .iter()
@@ -214,8 +209,8 @@ fn numbers_as_floats(value: Value) -> Value {
 }
 
 #[test]
-fn the_reference_package_is_read() {
-    let ct = Package::read(golden("end-to-end/ct.model.safetensors")).expect("ct");
+fn a_drawn_package_is_read() {
+    let ct = Package::read(ct_package()).expect("ct");
     assert_eq!(ct.metadata().network.img_size, [48, 32, 48]);
     assert_eq!(ct.metadata().input.spacing, Some([3.0, 3.0, 4.0]));
 }

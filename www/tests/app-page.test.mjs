@@ -220,7 +220,7 @@ test('the benchmark page measures and reports', async () => {
 test('the brain model brings its own example and agrees with the labels that are known for it', { skip: LISTED < 2 }, async (t) => {
   const { page, problems, context } = await ready(tab);
   await page.selectOption('#models', { index: 1 });
-  await page.waitForFunction(() => document.body.dataset.phase !== 'opening' && /120 × 120 × 90|voxels/.test(document.querySelector('#scan-facts').textContent), null, LONG);
+  await page.waitForFunction(() => document.body.dataset.phase !== 'opening' && /90 × 108 × 90|voxels/.test(document.querySelector('#scan-facts').textContent), null, LONG);
   await page.locator('#segment:enabled').waitFor(LONG);
   await segmented(page);
   t.diagnostic(`longest time without a frame ${(await page.evaluate('gap')).toFixed(0)} ms`);

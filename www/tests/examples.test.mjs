@@ -28,7 +28,7 @@ after(async () => {
 for (const name of NAMES) {
   test(`the example ${name} segments the sample`, async () => {
     const { page, problems, context } = await open(browser, `${server.url}/${name}/`, { viewport: { width: 1000, height: 800 } });
-    if (name === 'minimal') await page.setInputFiles('#scan', `${root}tests/data/hippocampus/images/hippocampus_250.nii.gz`);
+    if (name === 'minimal') await page.setInputFiles('#scan', `${root}models/samples/hippocampus.nii.gz`);
     else await page.locator('#segment:enabled').click({ timeout: 60_000 });
     const text = () => page.evaluate(() => `${document.querySelector('#state').value} ${document.querySelector('table')?.innerText ?? ''}`);
     await page.waitForFunction(() => /\d (ml|s on)/.test(document.querySelector('#state').value), null, { timeout: 300_000 });

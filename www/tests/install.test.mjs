@@ -21,7 +21,7 @@ globalThis.done = { webgpu: support.webgpu, volumes: result.statistics.map((s) =
 `;
 const PAGE = '<!doctype html><meta charset="utf-8"><title>x</title><link rel="icon" href="data:,">';
 const files = {
-  'scan.nii.gz': readFileSync(`${root}tests/data/hippocampus/images/hippocampus_087.nii.gz`),
+  'scan.nii.gz': readFileSync(`${root}models/samples/hippocampus.nii.gz`),
   'model.safetensors': readFileSync(`${root}models/hippocampus.safetensors`),
 };
 

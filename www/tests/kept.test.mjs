@@ -86,8 +86,8 @@ test('two segmenters of one address download it once', async () => {
 
 test('a misspelt option is refused, a callback that throws is called no more', async () => {
   const { page, problems, context } = await tab.page();
-  const got = await page.evaluate(script(async ({ createSegmenter, importCheckpoint, scanToNifti, selfTest, bytes, fail }, { MODEL, SCANS }) => {
-    const scan = await bytes(`${SCANS}hippocampus_250.nii.gz`);
+  const got = await page.evaluate(script(async ({ createSegmenter, importCheckpoint, scanToNifti, selfTest, bytes, fail }, { MODEL, SCAN }) => {
+    const scan = await bytes(SCAN);
     let calls = 0;
     const onProgress = () => {
       calls += 1;
@@ -127,8 +127,8 @@ test('a page with Trusted Types runs the worker, or is told what to allow', asyn
     const strict = await serve({ headers: { 'content-security-policy': `require-trusted-types-for 'script'; trusted-types ${policy}` } });
     try {
       const { page, context } = await open(tab.browser, `${strict.url}/isolated`);
-      const got = await page.evaluate(script(async ({ scanToNifti, bytes }, { SCANS }) => {
-        const scan = await bytes(`${SCANS}hippocampus_250.nii.gz`);
+      const got = await page.evaluate(script(async ({ scanToNifti, bytes }, { SCAN }) => {
+        const scan = await bytes(SCAN);
         return scanToNifti(scan).then(({ nifti }) => nifti.length, (error) => `${error.name} ${error.code}: ${error.message}`);
       }));
       if (works) assert.equal(got, 352 + 4 * 35 * 51 * 36);

@@ -14,7 +14,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const out = fileURLToPath(new URL('out/', import.meta.url));
 export const unetr = process.env.UNETR ?? `${process.env.CARGO_TARGET_DIR ?? `${root}target`}/release/unetr`;
 export const MODEL = '/models/hippocampus.safetensors';
-export const SCANS = '/repo/tests/data/hippocampus/images/';
+export const SCAN = '/repo/models/samples/hippocampus.nii.gz';
 
 const file = readFileSync(`${root}models/hippocampus.safetensors`);
 const header = JSON.parse(file.subarray(8, 8 + Number(file.readBigUInt64LE())));
@@ -79,13 +79,12 @@ export function script(body, argument = {}) {
       return { gpu: new BroadcastChannel('gpu'), worker, made: () => workers };
     };
     return (${body})({ ...unetr, bytes, fail, noise, affine, failing }, a);
-  })(${JSON.stringify({ MODEL, SHA256, SCANS, ROI, ...argument })})`;
+  })(${JSON.stringify({ MODEL, SHA256, SCAN, ROI, ...argument })})`;
 }
 
-/** The native program's labels of a scan of the repository's, or at this path. */
-export function native(name, ...options) {
-  const image = name.startsWith('/') ? name : `${root}tests/data/${name}`;
-  const path = `${out}${name.split('/').pop().replace(/(\.nii\.gz)?$/, '.nii.gz')}`;
+/** The native program's labels of the scan at this path, a file or a folder. */
+export function native(image, ...options) {
+  const path = `${out}${image.split('/').pop().replace(/(\.nii\.gz)?$/, '.nii.gz')}`;
   execFileSync(unetr, ['segment', image, '-m', `${root}models/hippocampus.safetensors`, '-o', path, '--force', ...options], { stdio: 'pipe' });
   return labels(readFileSync(path));
 }

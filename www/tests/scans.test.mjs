@@ -1,30 +1,40 @@
 // Scans of several files in the tab: DICOM series against the native program's labels, pairs, and the app from files to labels.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { before, test } from 'node:test';
 
 import { saved } from './app.mjs';
 import { open } from './browser.mjs';
 import { labels, zContiguous } from './nifti.mjs';
-import { native, pages, root } from './page.mjs';
+import { native, out, pages } from './page.mjs';
+import { part, sampleSeries } from './synthetic.mjs';
 
 const tab = pages();
-const SERIES = 'dicom/hippocampus';
+const SERIES = `${out}hippocampus`;
+const UID = '1.2.840.99999.1';
 const LONG = { timeout: 300_000 };
 // As text sorts them, which is not how they lie.
-const NAMES = Array.from({ length: 32 }, (_, i) => `${i + 1}.dcm`).sort();
+const NAMES = Array.from({ length: 52 }, (_, i) => `HippoCrop_${i + 1}.dcm`).sort();
+
+before(() => {
+  const folders = { hippocampus: sampleSeries(UID, 'HippoCrop'), other: sampleSeries('1.2.840.99999.2', 'other', [30, 20, 3]) };
+  for (const [folder, files] of Object.entries(folders)) {
+    mkdirSync(`${out}${folder}`, { recursive: true });
+    for (const [name, bytes] of Object.entries(files)) writeFileSync(`${out}${folder}/${name}`, bytes);
+  }
+});
 
 test('a series in any order gives the labels of the native program', async () => {
-  const got = await tab.run(async ({ createSegmenter, scanToNifti, bytes, fail }, { MODEL, NAMES }) => {
-    const fetched = (folder, names) => Promise.all(names.map(async (name) => new File([await bytes(`/repo/tests/data/dicom/${folder}/${name}`)], name)));
+  const got = await tab.run(async ({ createSegmenter, scanToNifti, bytes, fail }, { MODEL, NAMES, UID }) => {
+    const fetched = (folder, names) => Promise.all(names.map(async (name) => new File([await bytes(`/repo/www/tests/out/${folder}/${name}`)], name)));
     const files = await fetched('hippocampus', NAMES);
-    const rotated = await fetched('rotated', ['IMG0005.dcm', 'IMG0006.dcm', 'IMG0007.dcm']);
+    const other = await fetched('other', ['other_1.dcm', 'other_2.dcm', 'other_3.dcm']);
     const segmenter = await createSegmenter({ model: MODEL });
     const plan = await segmenter.plan(files, { measure: false });
     const result = await segmenter.segment([...files, new File(['Dear reader,'], 'letter.txt')]);
-    const several = await fail(segmenter.segment([...files, ...rotated]));
-    const series = '1.2.826.0.1.3680043.8.498.10112548596522579645160189153146185462';
-    const chosen = await segmenter.segment([...rotated, ...files], { series });
-    const missing = await fail(segmenter.plan(files.filter((f) => f.name !== '7.dcm')));
+    const several = await fail(segmenter.segment([...files, ...other]));
+    const chosen = await segmenter.segment([...other, ...files], { series: UID });
+    const missing = await fail(segmenter.plan(files.filter((f) => f.name !== 'HippoCrop_7.dcm')));
     const shown = await scanToNifti(files);
     segmenter.dispose();
     return {
@@ -32,25 +42,28 @@ test('a series in any order gives the labels of the native program', async () =>
       inputs: result.provenance.inputs, source: result.provenance.geometry.affine_source, planned: plan.scanDims,
       same: chosen.labels.every((v, i) => v === result.labels[i]), several, missing, nifti: Array.from(shown.nifti), doubts: shown.warnings,
     };
-  }, { NAMES });
+  }, { NAMES, UID });
   const want = native(SERIES);
   const expected = zContiguous(want);
   const equal = expected.reduce((n, v, i) => n + (v === got.labels[i]), 0) / expected.length;
-  assert.deepEqual([got.dims, got.planned], [[35, 51, 32], [35, 51, 32]]);
+  assert.deepEqual([got.dims, got.planned], [[42, 57, 52], [42, 57, 52]]);
   assert.ok(equal >= 0.9999, `${equal}`);
   assert.ok(got.same);
   assert.deepEqual(labels(Uint8Array.from(got.file)).affine, want.affine);
-  assert.deepEqual(got.affine, [[-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]]);
+  assert.deepEqual(got.affine, [[-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]);
   assert.match(got.warnings.join(), /left out as no DICOM: letter\.txt/);
-  assert.deepEqual([got.inputs.length, got.inputs[0].file, got.source], [1, '1.dcm and 31 more', 'dicom']);
+  assert.deepEqual([got.inputs.length, got.inputs[0].file, got.source], [1, 'HippoCrop_1.dcm and 51 more', 'dicom']);
   assert.equal(got.several.code, 'bad-input');
-  assert.match(got.several.message, /2 series.*HippoCrop", 32 image file\(s\).*3 image file\(s\)/);
-  assert.match(got.missing.message, /1 slice\(s\) are missing.*between 6\.dcm and 8\.dcm are 2\.000 mm/);
+  assert.match(got.several.message, /2 series.*HippoCrop", 52 image file\(s\).*3 image file\(s\)/);
+  assert.match(got.missing.message, /1 slice\(s\) are missing.*between HippoCrop_6\.dcm and HippoCrop_8\.dcm are 2\.000 mm/);
   // What a viewer gets: unpacked, in 32 bits, X contiguous.
   const file = Buffer.from(got.nifti);
   const values = new Float32Array(Uint8Array.from(got.nifti.slice(file.readFloatLE(108))).buffer);
-  assert.equal(values.length, 35 * 51 * 32);
-  assert.equal(values.reduce((a, b) => a + b, 0), 3_346_681);
+  const { value, dims: [nx, ny, nz] } = part();
+  let sum = 0;
+  for (let x = 0; x < nx; x += 1) for (let y = 0; y < ny; y += 1) for (let z = 0; z < nz; z += 1) sum += value(x, y, z);
+  assert.equal(values.length, nx * ny * nz);
+  assert.equal(values.reduce((a, b) => a + b, 0), sum);
   assert.deepEqual(got.doubts, []);
 });
 
@@ -76,9 +89,9 @@ test('the app shows and segments the files of a series', LONG, async () => {
   const { page, problems, context } = await open(tab.browser, `${tab.server.url}/`, { viewport: { width: 1280, height: 800 } });
   await page.locator('#segment:enabled').waitFor(LONG);
   await page.waitForFunction(() => document.querySelector('#scan-name').textContent !== '…');
-  await page.setInputFiles('#folder-input', `${root}tests/data/${SERIES}`);
-  await page.waitForFunction(() => /^hippocampus \(32 files\)$/.test(document.querySelector('#scan-name').textContent), null, LONG);
-  assert.match(await page.textContent('#scan-facts'), /35 × 51 × 32 voxels of 1 × 1 × 1 mm/);
+  await page.setInputFiles('#folder-input', SERIES);
+  await page.waitForFunction(() => /^hippocampus \(52 files\)$/.test(document.querySelector('#scan-name').textContent), null, LONG);
+  assert.match(await page.textContent('#scan-facts'), /42 × 57 × 52 voxels of 1 × 1 × 1 mm/);
   await page.click('#segment');
   await page.locator('#result').waitFor(LONG);
   assert.equal(await page.textContent('#message'), '');

@@ -9,7 +9,7 @@ import { SHIPPED, root, unetr } from './page.mjs';
 const MODEL = `${root}models/hippocampus.safetensors`;
 
 test('the program serves an app that segments the scan it was given', async () => {
-  const scan = `${root}tests/data/hippocampus/images/hippocampus_087.nii.gz`;
+  const scan = `${root}models/samples/hippocampus.nii.gz`;
   const server = spawn(unetr, ['serve', '--port', '0', '--model', MODEL, scan], { stdio: ['ignore', 'pipe', 'pipe'] });
   const browser = await launch();
   try {
@@ -23,7 +23,7 @@ test('the program serves an app that segments the scan it was given', async () =
     const { page, problems, context } = await open(browser, address);
     await page.locator('#segment:enabled').click({ timeout: 300_000 });
     await page.locator('#result').waitFor({ timeout: 300_000 });
-    assert.equal(await page.textContent('#scan-name'), 'hippocampus_087.nii.gz');
+    assert.equal(await page.textContent('#scan-name'), 'hippocampus.nii.gz');
     assert.equal(await page.$$eval('#legend tr', (all) => all.length), SHIPPED.package.output.labels.length);
     assert.ok(Number(await page.textContent('#legend tr:first-child .number')) > 0.5);
     const kept = await page.evaluate(async () => {

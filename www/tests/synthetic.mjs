@@ -1,4 +1,6 @@
-// Scans that tests make: NIfTI files and DICOM series of a few voxels whose content is known.
+// Scans that tests make: NIfTI files and DICOM series of a few voxels whose content is known, and forms of the sample.
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 
 /**
  * A NIfTI-1 file. `value(x, y, z, t)` gives the voxels, `type` is int16 or uint8.
@@ -34,6 +36,28 @@ export function nifti(dims, value, { affine = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0
 
 /** Tissue-like noise around a level that differs from place to place. */
 export const tissue = (x, y, z) => 300 + 150 * Math.sin(x / 5) * Math.cos(y / 7) + 60 * Math.sin(z / 3 + x) + ((x * 31 + y * 17 + z * 7) % 23);
+
+/** A part of the hippocampus sample, which is 42 x 57 x 52 voxels of 1 mm along RAS: voxels as `value(x, y, z)`, its place, its size. */
+export function part(start = [0, 0, 0], dims = [42, 57, 52]) {
+  const bytes = gunzipSync(readFileSync(new URL('../../models/samples/hippocampus.nii.gz', import.meta.url)));
+  const offset = bytes.readFloatLE(108);
+  const value = (x, y, z) => bytes[offset + x + start[0] + 42 * (y + start[1] + 57 * (z + start[2]))];
+  const affine = [280, 296, 312].map((row, a) => [...[0, 4, 8].map((at) => bytes.readFloatLE(row + at)), bytes.readFloatLE(row + 12) + start[a]]);
+  return { value, affine, dims };
+}
+
+/** The sample with its axes to the back, down and to the left. */
+export function turned() {
+  const { value, affine: [x, y, z], dims: [nx, ny, nz] } = part();
+  const affine = [[0, 0, -1, x[3] + nx - 1], [-1, 0, 0, y[3] + ny - 1], [0, -1, 0, z[3] + nz - 1]];
+  return nifti([ny, nz, nx], (j, k, i) => value(nx - 1 - i, ny - 1 - j, nz - 1 - k), { affine });
+}
+
+/** The sample as a series, as `series` makes one: rows run to the back, columns to the left. */
+export function sampleSeries(uid, description, dims = [42, 57, 52]) {
+  const { value, dims: [nx, ny, nz] } = part([0, 0, 0], dims);
+  return series({ uid, description, rows: ny, columns: nx, slices: nz, value: (x, y, z) => value(nx - 1 - x, ny - 1 - y, z) });
+}
 
 const LONG = new Set(['OB', 'OW', 'SQ', 'UN', 'UT']);
 

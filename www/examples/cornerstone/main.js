@@ -4,7 +4,7 @@ import * as nifti from 'nifti-reader-js';
 import { createSegmenter } from 'unetr-wgpu';
 import { addLabels, toScan } from './adapter.js';
 
-const SCAN = 'samples/hippocampus_250.nii.gz';
+const SCAN = 'samples/hippocampus.nii.gz';
 const state = document.getElementById('state');
 
 /** Stands for whatever loads volumes in your program: here a NIfTI file, with its axes turned to LPS. */

@@ -1,7 +1,7 @@
 import { NVImage, Niivue } from '@niivue/niivue';
 import { createSegmenter } from 'unetr-wgpu';
 
-const SCAN = 'samples/hippocampus_250.nii.gz';
+const SCAN = 'samples/hippocampus.nii.gz';
 const viewer = new Niivue({ backColor: [0, 0, 0, 1] });
 await viewer.attachTo('view');
 await viewer.loadVolumes([{ url: SCAN }]);

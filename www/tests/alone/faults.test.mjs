@@ -51,9 +51,9 @@ test('progress rises, a stopped run ends at once, and the next run is right', as
 });
 
 test('wrong input is refused by name, and the segmenter stays usable', async () => {
-  const got = await tab.run(async ({ createSegmenter, bytes, fail, affine }, { MODEL, SCANS, SHA256 }) => {
+  const got = await tab.run(async ({ createSegmenter, bytes, fail, affine }, { MODEL, SCAN, SHA256 }) => {
     const model = await bytes(MODEL);
-    const scan = await bytes(`${SCANS}hippocampus_250.nii.gz`);
+    const scan = await bytes(SCAN);
     const damaged = model.slice(0);
     new Uint8Array(damaged).fill(0xff, model.byteLength >> 1, (model.byteLength >> 1) + 100);
     const make = (options) => fail(createSegmenter(options));
@@ -163,9 +163,9 @@ test('after a fault of the driver the next call starts anew', async () => {
 });
 
 test('a browser without WebGPU is told in words', async () => {
-  const got = await tab.run(async ({ createSegmenter, selfTest, scanToNifti, bytes, fail }, { MODEL, SCANS }) => {
+  const got = await tab.run(async ({ createSegmenter, selfTest, scanToNifti, bytes, fail }, { MODEL, SCAN }) => {
     Object.defineProperty(navigator, 'gpu', { value: undefined });
-    const shown = await scanToNifti(await bytes(`${SCANS}hippocampus_250.nii.gz`));
+    const shown = await scanToNifti(await bytes(SCAN));
     return { made: await fail(createSegmenter({ model: MODEL })), tested: await fail(selfTest()), shown: shown.nifti.length };
   });
   for (const error of [got.made, got.tested]) {
@@ -180,8 +180,8 @@ test('the package works from another origin, and says so where it cannot', async
   try {
     // A page whose policy allows it.
     const { page, context } = await open(tab.browser, `${tab.server.url}/isolated`);
-    const body = async ({ scanToNifti, bytes, fail }, { SCANS, assetPath }) => {
-      const scan = await bytes(`${SCANS}hippocampus_250.nii.gz`);
+    const body = async ({ scanToNifti, bytes, fail }, { SCAN, assetPath }) => {
+      const scan = await bytes(SCAN);
       const { nifti } = await scanToNifti(scan, { assetPath });
       const absent = await fail(scanToNifti(scan, { assetPath: '/nothing/' }));
       return { bytes: nifti.length, absent };

@@ -1,9 +1,11 @@
 // The npm package in a tab: its numbers against the native program's.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { labels, zContiguous } from '../nifti.mjs';
-import { ROI, SHA256, SHIPPED, native, pages } from '../page.mjs';
+import { ROI, SHA256, SHIPPED, native, out, pages, root } from '../page.mjs';
+import { nifti, part, turned } from '../synthetic.mjs';
 
 const tab = pages();
 
@@ -29,15 +31,18 @@ test('every kernel agrees with double precision in the tab', async () => {
 });
 
 test('labels on real scans are those of the native program', async (t) => {
-  // The last one lies otherwise, is larger than a window, and shows what this model never saw: many windows, odd labels.
-  const names = [...['250', '087', '326'].map((n) => `hippocampus/images/hippocampus_${n}.nii.gz`), 'nifti-orientations/PIL.nii.gz'];
+  // Of several windows each; the second is of another size, the last lies otherwise.
+  const { value, affine, dims } = part([3, 4, 2], [36, 50, 46]);
+  writeFileSync(`${out}part.nii`, nifti(dims, value, { affine }));
+  writeFileSync(`${out}turned.nii`, turned());
+  const names = ['models/samples/hippocampus.nii.gz', 'www/tests/out/part.nii', 'www/tests/out/turned.nii'];
   const all = await tab.run(async ({ createSegmenter, bytes }, { MODEL, names }) => {
     const phases = [];
     const onProgress = (p) => phases.push(p.phase);
     const segmenter = await createSegmenter({ model: MODEL, onProgress });
     const results = [];
     for (const name of names) {
-      const result = await segmenter.segment(new File([await bytes(`/repo/tests/data/${name}`)], name), { onProgress });
+      const result = await segmenter.segment(new File([await bytes(`/repo/${name}`)], name), { onProgress });
       const { dims, affine, statistics, labelTable, device, timings, plan, provenance } = result;
       results.push({
         dims, affine, statistics, labelTable, device, timings, plan, provenance, phases: [...new Set(phases)],
@@ -48,7 +53,7 @@ test('labels on real scans are those of the native program', async (t) => {
     return results;
   }, { names });
   for (const [i, name] of names.entries()) {
-    const [got, want] = [all[i], native(name)];
+    const [got, want] = [all[i], native(root + name)];
     const expected = zContiguous(want);
     const equal = expected.reduce((n, v, i) => n + (v === got.labels[i]), 0) / expected.length;
     t.diagnostic(`${name}: ${(100 * equal).toFixed(4)}% of ${expected.length} voxels equal, ${Math.round(got.timings.totalMs)} ms for ${got.plan.windows} windows`);
