@@ -7,6 +7,7 @@ use unetr_wgpu::volume::nifti::{WriteOptions, write_labels, write_volume};
 use unetr_wgpu::volume::{Affine, LabelMap, Volume, dicom};
 use unetr_wgpu::weights::{Metadata, Package};
 
+use crate::support::data;
 use crate::support::raw_models::{assemble, tiny_tensors};
 use crate::support::run::{Folder, labels, on_device, repository, unetr, volume};
 use crate::support::tiny::tiny_json;
@@ -258,17 +259,18 @@ fn shipped_models_know_their_scans_from_others() {
         let modality: Vec<String> = Some(modality.to_owned()).filter(|m| !m.is_empty()).into_iter().collect();
         scan_doubts(p.metadata(), &modality, scan).expect("a package that tells")
     };
-    let data = |path: &str| volume(&repository(&format!("tests/data/{path}")));
-    let head = data("ixi-brain/images/IXI034.nii.gz");
+    let Some(heads) = data::real("ixi-brain-2mm/val") else { return };
+    let Some(crops) = data::real("hippocampus/val") else { return };
+    let Some(folder) = data::real("hippocampus-dicom/series1") else { return };
+    let head = volume(&heads.join("images/IXI034-HH-1260-T1_ds.nii.gz"));
     assert_eq!(doubts(&brain, "", &head), Vec::<String>::new());
     let of_head = doubts(&hippocampus, "", &head).join("\n");
     assert!(of_head.contains("the scan covers") && of_head.contains("not for: whole heads"), "{of_head}");
     for name in ["057", "087", "250", "326"] {
-        let crop = data(&format!("hippocampus/images/hippocampus_{name}.nii.gz"));
+        let crop = volume(&crops.join(format!("images/hippocampus_{name}.nii.gz")));
         assert_eq!(doubts(&hippocampus, "", &crop), Vec::<String>::new(), "{name}");
         assert!(doubts(&brain, "", &crop)[0].contains("the scan covers"), "a crop is no head");
     }
-    let folder = repository("tests/data/dicom/hippocampus");
     let series = dicom::read_paths(&[folder], &dicom::ReadOptions::default()).expect("a series");
     assert_eq!(series[0].modality, "MR");
     assert_eq!(doubts(&hippocampus, &series[0].modality, &series[0].volume), Vec::<String>::new());
@@ -276,8 +278,8 @@ fn shipped_models_know_their_scans_from_others() {
     // Experts' labels are plausible.
     let m = hippocampus.metadata();
     for name in ["057", "087", "250", "326"] {
-        let map = labels(&repository(&format!("tests/data/hippocampus/labels/hippocampus_{name}.nii.gz")));
-        let crop = data(&format!("hippocampus/images/hippocampus_{name}.nii.gz"));
+        let map = labels(&crops.join(format!("labels/hippocampus_{name}.nii.gz")));
+        let crop = volume(&crops.join(format!("images/hippocampus_{name}.nii.gz")));
         let all = label_names(&m.output, m.network.out_channels);
         let numbers = statistics(&map, &crop, &all, &m.input.channels).expect("numbers");
         assert_eq!(label_doubts(m, &numbers), Some(Vec::new()), "{name}");
