@@ -40,7 +40,7 @@ fn stages_and_logits_equal_monai() {
         let input = file.get("input").expect("an input");
         let mut graph = Graph::new();
         let network = unetr(&mut graph, &config, input.shape[0]).expect("a graph");
-        let last = graph.residual("decoder2", &network.end).expect("its end");
+        let last = graph.store("decoder2", &network.end).expect("its end");
         let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
         let mut stages = network.stages.clone();
         stages.extend([("decoder2".to_owned(), last), ("out".to_owned(), logits)]);
