@@ -16,12 +16,20 @@ pub struct Scan {
 #[wasm_bindgen]
 impl Scan {
     /// Reads NIfTI files, one per channel; a `.hdr` may be followed by its `.img`. Or the files of a
-    /// DICOM series; `series` chooses series by their UIDs, one per channel. Files without a name are channels in order.
+    /// DICOM series; `series` chooses series by their UIDs and `acquisition` acquisitions of a series by their numbers from 1,
+    /// one per channel. Files without a name are channels in order.
     #[wasm_bindgen(js_name = fromFiles)]
-    pub fn from_files(files: &Array, names: Vec<String>, series: Vec<String>) -> Result<Scan, JsValue> {
-        let ordered = !series.is_empty() || names.iter().all(String::is_empty);
+    pub fn from_files(
+        files: &Array,
+        names: Vec<String>,
+        series: Vec<String>,
+        acquisition: Vec<u32>,
+    ) -> Result<Scan, JsValue> {
+        let acquisition: Vec<usize> = acquisition.into_iter().map(|n| n as usize).collect();
+        let chosen = !series.is_empty() || !acquisition.is_empty();
+        let ordered = chosen || names.iter().all(String::is_empty);
         let files = input_files(files, &filled(names));
-        let options = StudyOptions { series, ..StudyOptions::default() };
+        let options = StudyOptions { series, acquisition, ..StudyOptions::default() };
         let study = StudyFiles::dropped(files).and_then(|files| files.read(&options)).map_err(WebError::from)?;
         Ok(Self { study: Study { ordered, ..study } })
     }

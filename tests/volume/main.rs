@@ -10,6 +10,8 @@ mod dicom_acquisitions;
 #[cfg(feature = "dicom")]
 mod dicom_edges;
 #[cfg(feature = "dicom")]
+mod dicom_folders;
+#[cfg(feature = "dicom")]
 mod dicom_mosaics;
 mod intensity;
 mod metrics;

@@ -107,13 +107,18 @@ export interface Volume {
  * One NIfTI file, one per channel (a `.hdr` with its `.img`), the files of a DICOM series, or plain voxels. Files whose
  * names each hold one channel's name (T1w, FLAIR, ...) are put into the model's order; others are taken in the order given.
  * `plan.warnings` tells which file became which channel where files were moved or their names do not tell; what has no name,
- * and series that `series` chose, are the channels in that order, and nothing is told.
+ * and what `series` or `acquisition` chose, are the channels in that order, and nothing is told.
  */
 export type Scan = Blob | ArrayBuffer | Uint8Array | (Blob | ArrayBuffer | Uint8Array)[] | Volume;
 
 export interface SeriesOptions {
   /** Where DICOM files hold several series: the Series Instance UID of the one to take, or of one per channel. */
   series?: string | string[];
+  /**
+   * Where a DICOM series holds several acquisitions (echoes, phases, b-values): the number, from 1, of the one to take in the
+   * list that the error shows; or several of one series, one per channel, or one for each series.
+   */
+  acquisition?: number | number[];
 }
 
 export interface Label {

@@ -33,7 +33,7 @@ function packageText(fields) {
   return typeof fields === 'string' ? fields : JSON.stringify(fields);
 }
 
-function scanInput(scan, series = []) {
+function scanInput(scan, { series = [], acquisition = [] } = {}) {
   const all = Array.isArray(scan) ? scan : [scan];
   if (all.length > 0 && all.every((f) => f instanceof Blob || f instanceof ArrayBuffer || ArrayBuffer.isView(f) && !scan.dims)) {
     const files = all.map((f) => ({ name: f.name ?? '', blob: f instanceof Blob ? f : new Blob([f]) }));
@@ -45,7 +45,7 @@ function scanInput(scan, series = []) {
       placed.sort((a, b) => a.at - b.at || image(a.file) - image(b.file));
       files.splice(0, files.length, ...placed.map(({ file }) => file));
     }
-    return { files, series: [series].flat() };
+    return { files, series: [series].flat(), acquisition: [acquisition].flat() };
   }
   if (scan?.data && scan.dims && scan.affine) {
     const data = scan.data instanceof Float32Array ? scan.data : Float32Array.from(scan.data);
@@ -159,13 +159,13 @@ class Segmenter {
   }
 
   async plan(scan, options) {
-    const { overlap, series, measure = false, signal, onProgress } = checked('plan', options);
-    return this.#ask({ type: 'plan', input: scanInput(scan, series), overlap, measure }, { signal, onProgress });
+    const { overlap, measure = false, signal, onProgress, ...chosen } = checked('plan', options);
+    return this.#ask({ type: 'plan', input: scanInput(scan, chosen), overlap, measure }, { signal, onProgress });
   }
 
   async segment(scan, options) {
-    const { overlap, series, signal, onProgress, onLabels } = checked('segment', options);
-    const request = { type: 'segment', input: scanInput(scan, series), overlap, parts: Boolean(onLabels) };
+    const { overlap, signal, onProgress, onLabels, ...chosen } = checked('segment', options);
+    const request = { type: 'segment', input: scanInput(scan, chosen), overlap, parts: Boolean(onLabels) };
     return new SegmentationResult(await this.#ask(request, { signal, onProgress, onPart: onLabels }));
   }
 
@@ -175,8 +175,8 @@ class Segmenter {
   }
 
   async amend(scan, labels, options) {
-    const { overlap, series, corrected = true, signal } = checked('amend', options);
-    return new SegmentationResult(await this.#ask({ type: 'amend', input: scanInput(scan, series), overlap, labels, corrected }, { signal }));
+    const { overlap, corrected = true, signal, ...chosen } = checked('amend', options);
+    return new SegmentationResult(await this.#ask({ type: 'amend', input: scanInput(scan, chosen), overlap, labels, corrected }, { signal }));
   }
 
   async compare({ labels, dims, affine }, reference, options) {
@@ -232,8 +232,8 @@ export async function importCheckpoint(checkpoint, options) {
 
 /** A scan as one NIfTI file, as viewers read it. Needs no GPU. */
 export async function scanToNifti(scan, options) {
-  const { series, signal, ...assets } = checked('scanToNifti', options);
-  const input = scanInput(scan, series);
+  const { series, acquisition, signal, ...assets } = checked('scanToNifti', options);
+  const input = scanInput(scan, { series, acquisition });
   const client = alone(assets);
   try {
     return await client.ask({ type: 'nifti', input }, { signal });

@@ -6,13 +6,13 @@ const ASSETS = ['assetPath', 'worker'];
 const KNOWN = {
   createSegmenter: ['model', 'package', 'prefix', 'precision', 'cache', 'sha256', 'resample', ...RUN, ...ASSETS],
   compile: RUN,
-  plan: ['overlap', 'series', 'measure', ...RUN],
-  segment: ['overlap', 'series', 'onLabels', ...RUN],
-  amend: ['overlap', 'series', 'corrected', 'signal'],
+  plan: ['overlap', 'series', 'acquisition', 'measure', ...RUN],
+  segment: ['overlap', 'series', 'acquisition', 'onLabels', ...RUN],
+  amend: ['overlap', 'series', 'acquisition', 'corrected', 'signal'],
   compare: ['signal'],
   benchmark: ['repeats', 'signal'],
   importCheckpoint: ['package', 'prefix', 'sha256', ...RUN, ...ASSETS],
-  scanToNifti: ['series', 'signal', ...ASSETS],
+  scanToNifti: ['series', 'acquisition', 'signal', ...ASSETS],
   selfTest: [...RUN, ...ASSETS],
 };
 const CHOICES = {
@@ -40,6 +40,9 @@ export function checked(call, options) {
     }
     if (name === 'signal' && !(value instanceof AbortSignal)) {
       throw new UnetrError('bad-input', 'options.signal must be an AbortSignal');
+    }
+    if (name === 'acquisition' && ![value].flat().every((n) => Number.isSafeInteger(n) && n > 0 && n < 2 ** 32)) {
+      throw new UnetrError('bad-input', `options.acquisition is ${JSON.stringify(value)}: it must be a number from 1, or several`);
     }
     if (name === 'sha256' && !/^[0-9a-f]{64}$/i.test(value)) {
       throw new UnetrError('bad-input', `options.sha256 is ${JSON.stringify(value)}: it must be 64 hexadecimal digits`);

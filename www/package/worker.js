@@ -281,7 +281,7 @@ async function read(input) {
     const { data, channels = 1, dims, affine } = input.voxels;
     return Scan.fromVoxels(data, channels, Uint32Array.from(dims), Float64Array.from(affine.flat()));
   }
-  return Scan.fromFiles(await bytes(input.files), input.files.map((f) => f.name), input.series);
+  return Scan.fromFiles(await bytes(input.files), input.files.map((f) => f.name), input.series, input.acquisition);
 }
 
 function rows(flat) {

@@ -67,6 +67,33 @@ test('a series in any order gives the labels of the native program', async () =>
   assert.deepEqual(got.doubts, []);
 });
 
+test('of several acquisitions in a series one is chosen by its number', async () => {
+  const got = await tab.run(async ({ scanToNifti, bytes, fail }, { NAMES }) => {
+    const files = await Promise.all(NAMES.map(async (name) => new File([await bytes(`/repo/tests/data/dicom/hippocampus/${name}`)], name)));
+    // The same slices as another kind of image, one value higher: the word and the first pixel's lowest byte are changed.
+    const other = await Promise.all(files.map(async (file) => {
+      const data = new Uint8Array(await file.arrayBuffer());
+      const text = new TextDecoder('latin1').decode(data);
+      data.set(new TextEncoder().encode('PHASE'), text.indexOf('AXIAL'));
+      data[data.length - 2 * 35 * 51] += 1;
+      return new File([data], `phase ${file.name}`);
+    }));
+    const both = [...other, ...files];
+    const [alone, first, second] = await Promise.all([scanToNifti(files), scanToNifti(both, { acquisition: 1 }), scanToNifti(both, { acquisition: [2] })]);
+    const same = (a, b) => a.nifti.length === b.nifti.length && a.nifti.every((v, i) => v === b.nifti[i]);
+    return {
+      same: [same(first, alone), same(second, alone)], told: first.warnings,
+      refused: await fail(scanToNifti(both)), third: await fail(scanToNifti(both, { acquisition: 3 })), none: await fail(scanToNifti(both, { acquisition: 0 })),
+    };
+  }, { NAMES });
+  assert.deepEqual(got.same, [true, false]);
+  assert.match(got.told.join(), /acquisition 1 of 2 is taken/);
+  assert.equal(got.refused.code, 'bad-input');
+  assert.match(got.refused.message, /2 acquisitions.*1: 32 image\(s\), Image Type .*AXIAL; 2: 32 image\(s\), Image Type .*PHASE/);
+  assert.match(got.third.message, /no number 3/);
+  assert.match(got.none.message, /options\.acquisition is 0/);
+});
+
 test('pairs of header and image are channels in the order they are given', async () => {
   const got = await tab.run(async ({ scanToNifti, affine }) => {
     const pair = async (name, value) => {

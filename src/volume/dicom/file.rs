@@ -6,6 +6,9 @@ use super::syntax::{Coding, Syntax};
 use super::tags;
 use super::values::DataSet;
 
+/// What the user is told where a list of files stands for its folder.
+pub(super) const LIST_READ: &str = "DICOMDIR is a list of other files: the folder in which it lies is read";
+
 const PREAMBLE: usize = 128;
 const MAGIC: &[u8] = b"DICM";
 /// Media Storage Directory Storage.
@@ -24,6 +27,12 @@ pub(super) struct File<'a> {
 #[must_use]
 pub fn is_dicom(bytes: &[u8]) -> bool {
     has_magic(bytes) || guess(bytes).is_some()
+}
+
+/// True if the bytes begin as those of a `DICOMDIR`, which lists other files.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn is_directory(bytes: &[u8]) -> bool {
+    has_magic(bytes) && File::open(bytes).is_ok_and(|file| file.directory)
 }
 
 fn has_magic(bytes: &[u8]) -> bool {

@@ -12,7 +12,9 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::file::is_dicom;
+#[cfg(not(target_arch = "wasm32"))]
+use super::file::is_directory;
+use super::file::{LIST_READ, is_dicom};
 #[cfg(not(target_arch = "wasm32"))]
 use super::folder;
 use super::read::{ReadOptions, Source, read};
@@ -43,17 +45,20 @@ const KEEP: u64 = 512 << 20;
 impl<'a> Files<'a> {
     fn new(files: &'a [InputFile]) -> Result<Self, VolumeError> {
         let mut all = Vec::new();
+        #[cfg(not(target_arch = "wasm32"))]
+        let mut below = folder::Below::default();
         for file in files {
             match file.path() {
                 #[cfg(not(target_arch = "wasm32"))]
-                Some(path) if file.loaded().is_none() => {
-                    let mut found = Vec::new();
-                    folder::collect(path, &mut found)?;
-                    all.extend(found.into_iter().map(|path| One::Disk(path, OnceCell::new())));
-                }
+                Some(path) if file.loaded().is_none() => match files {
+                    [list] if is_list(list) => below.add(&folder::folder_of(path))?,
+                    _ => below.add(path)?,
+                },
                 _ => all.push(One::Memory(file)),
             }
         }
+        #[cfg(not(target_arch = "wasm32"))]
+        all.extend(below.files.into_iter().map(|path| One::Disk(path, OnceCell::new())));
         Ok(Self {
             files: all,
             #[cfg(not(target_arch = "wasm32"))]
@@ -77,6 +82,37 @@ impl<'a> Files<'a> {
         self.kept.set(kept);
         Ok(Cow::Borrowed(cell.get_or_init(|| head)))
     }
+
+    /// Says of a folder without a scan what is in it instead.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn no_scan(&self, given: &[InputFile], error: VolumeError) -> VolumeError {
+        let path = |one: &One<'_>| match one {
+            One::Disk(path, _) => Some(path.clone()),
+            One::Memory(_) => None,
+        };
+        match given {
+            [folder] if folder.is_folder() => {
+                folder::no_scan(error, &self.files.iter().filter_map(path).collect::<Vec<_>>())
+            }
+            _ => error,
+        }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn no_scan(&self, _: &[InputFile], error: VolumeError) -> VolumeError {
+        error
+    }
+}
+
+/// True for a `DICOMDIR` on disk: the folder in which it lies is read in its place.
+#[cfg(not(target_arch = "wasm32"))]
+fn is_list(file: &InputFile) -> bool {
+    file.path().is_some() && is_directory(file.head())
+}
+
+#[cfg(target_arch = "wasm32")]
+fn is_list(_: &InputFile) -> bool {
+    false
 }
 
 impl Source for Files<'_> {
@@ -149,6 +185,7 @@ impl Format for Dicom {
     fn read(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<Vec<Image>, VolumeError> {
         if let [file] = files
             && !file.is_folder()
+            && !is_list(file)
         {
             file.bytes()?;
         }
@@ -177,7 +214,15 @@ impl Format for Dicom {
                 file: FileRecord { file, sha256: series.sha256 },
             }
         };
-        Ok(read(&source, &read_options)?.into_iter().map(image).collect())
+        let listed = matches!(&*files, [list] if is_list(list));
+        let told = |mut image: Image| {
+            if listed {
+                image.warnings.insert(0, LIST_READ.to_owned());
+            }
+            image
+        };
+        let all = read(&source, &read_options).map_err(|error| source.no_scan(files, error))?;
+        Ok(all.into_iter().map(image).map(told).collect())
     }
 
     fn digest(&self, files: &mut [InputFile]) -> Result<String, VolumeError> {
