@@ -103,3 +103,19 @@ fn outside_libraries_stay_where_they_belong() {
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
+
+/// An op whose cases are not in the list would be tested nowhere.
+#[test]
+fn every_op_with_cases_is_in_the_list() {
+    let told = |line: &String| line.contains("fn cases()") || line.starts_with("pub use") && line.contains("cases");
+    let has_cases = |code: &[String]| code.iter().any(told);
+    let mut written: Vec<String> = sources()
+        .into_iter()
+        .filter(|(module, path, code)| module == "kernels" && !path.ends_with("kernels/mod.rs") && has_cases(code))
+        .map(|(_, path, _)| path.trim_start_matches("kernels/").trim_end_matches(".rs").replace("/mod", ""))
+        .collect();
+    written.sort();
+    let mut listed: Vec<&str> = unetr_wgpu::kernels::all_cases().iter().map(|(name, _)| *name).collect();
+    listed.sort_unstable();
+    assert_eq!(written, listed);
+}
