@@ -89,11 +89,14 @@ impl Evaluate {
                 return Err(CliError::usage("give --prediction and --truth, or --model and a dataset"));
             }
         };
-        if scores.rows.is_empty() {
-            return Err(CliError::failed(match failures.first() {
-                Some(first) => format!("no case could be evaluated: {first}"),
-                None => "there is nothing to compare: neither file has a label but 0".to_owned(),
-            }));
+        match failures.first() {
+            Some(first) if scores.rows.is_empty() => {
+                return Err(CliError::failed(format!("no case could be evaluated: {first}")));
+            }
+            None if scores.rows.is_empty() => {
+                note("note: neither file has a label but 0: both are empty, and there is nothing to compare");
+            }
+            _ => {}
         }
         let mut value = scores.json();
         value["failures"] = json!(failures);

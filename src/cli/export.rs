@@ -9,7 +9,7 @@ use super::console::{bytes, print, print_json};
 use super::error::{CliError, Context};
 use super::files;
 use super::options::Precision;
-use super::output::Outputs;
+use super::output::{Outputs, ends_in};
 use crate::report::sha256;
 use crate::weights::{MonaiVersion, export};
 
@@ -37,6 +37,7 @@ pub(super) struct Export {
 
 impl Export {
     pub fn run(&self) -> Result<(), CliError> {
+        ends_in("--output", Some(&self.output), &[".safetensors"])?;
         let mut outputs = Outputs::new(self.force, &[&self.model]);
         outputs.plan("--output", &self.output)?;
         let package = files::model(&self.model)?;

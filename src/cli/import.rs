@@ -10,7 +10,7 @@ use super::error::{CliError, Context};
 use super::files;
 use super::info::facts_text;
 use super::options::Precision;
-use super::output::Outputs;
+use super::output::{Outputs, ends_in};
 use crate::model::parameter_count;
 use crate::weights::{ImportOptions, import};
 
@@ -41,6 +41,7 @@ pub(super) struct Import {
 
 impl Import {
     pub fn run(&self) -> Result<(), CliError> {
+        ends_in("--output", Some(&self.output), &[".safetensors"])?;
         let mut inputs: Vec<&Path> = vec![&self.checkpoint];
         inputs.extend(self.package.as_deref());
         let mut outputs = Outputs::new(self.force, &inputs);

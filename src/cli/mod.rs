@@ -28,6 +28,7 @@ mod segment_files;
 mod segment_plan;
 #[cfg(feature = "serve")]
 mod serve;
+mod signals;
 mod table;
 #[cfg(feature = "train")]
 mod train;
@@ -105,7 +106,7 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
-    match cli.command.run() {
+    match signals::listen().and_then(|()| cli.command.run()) {
         Ok(()) | Err(CliError::BrokenPipe) => ExitCode::SUCCESS,
         Err(e) => {
             console::note(format!("error: {}", e.chain()));

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
 use super::error::{CliError, Context};
+use super::files::file_name;
+use super::signals;
 
 /// The files a command will write.
 pub(super) struct Outputs {
@@ -35,6 +37,13 @@ impl Outputs {
         if let Some((other, _)) = self.planned.iter().find(|(_, p)| *p == real) {
             return Err(CliError::usage(format!("{option} and {other} name the same file {}", path.display())));
         }
+        if path.is_symlink() && !path.exists() {
+            let to = std::fs::read_link(path).unwrap_or_default();
+            let (path, to) = (path.display(), to.display());
+            return Err(CliError::failed(format!(
+                "{option} {path} is a link to {to}, which does not exist: remove the link or give another name"
+            )));
+        }
         if let Ok(found) = std::fs::metadata(path) {
             if !found.is_file() {
                 return Err(CliError::failed(format!("{option} {} is not a regular file", path.display())));
@@ -61,6 +70,7 @@ impl Outputs {
         write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), E>,
     ) -> Result<(), CliError> {
         let mut file = temporary(path).about(format!("cannot write {}", path.display()))?;
+        signals::unfinished(file.path());
         let mut out = BufWriter::with_capacity(1 << 16, file.as_file_mut());
         write(&mut out).map_err(|e| about(e.into(), path))?;
         out.flush().at(path)?;
@@ -87,6 +97,17 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+/// # Errors
+/// The name ends in none of `endings`, or is nothing but one.
+pub(super) fn ends_in(option: &str, path: Option<&Path>, endings: &[&str]) -> Result<(), CliError> {
+    let Some(path) = path else { return Ok(()) };
+    let name = file_name(path).to_ascii_lowercase();
+    if endings.iter().any(|e| name.ends_with(e) && name.len() > e.len()) {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("{option} {}: the name must end in {}", path.display(), endings.join(" or "))))
 }
 
 fn about(error: CliError, path: &Path) -> CliError {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::files::file_name;
-use super::output::Outputs;
+use super::output::{Outputs, ends_in};
 use super::segment::Made;
 use crate::report::Provenance;
 use crate::report::preview::{PreviewOptions, Window, preview};
@@ -64,15 +64,6 @@ impl<'a> Paths<'a> {
         outputs.plan("the record", &sidecar)?;
         Ok(sidecar)
     }
-}
-
-fn ends_in(option: &str, path: Option<&Path>, endings: &[&str]) -> Result<(), CliError> {
-    let Some(path) = path else { return Ok(()) };
-    let name = file_name(path).to_ascii_lowercase();
-    if endings.iter().any(|e| name.ends_with(e) && name.len() > e.len()) {
-        return Ok(());
-    }
-    Err(CliError::usage(format!("{option} {}: the name must end in {}", path.display(), endings.join(" or "))))
 }
 
 /// Stages every file; gives the record with the hash of the labels.

@@ -2,8 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use serde_json::json;
@@ -12,6 +10,7 @@ use super::console::{duration, fact, note, print, print_json};
 use super::error::{CliError, Context};
 use super::files;
 use super::options::DeviceArgs;
+use super::signals;
 use super::train_progress::TrainProgress;
 use crate::dataset::Dataset;
 use crate::report::NOTICE;
@@ -20,7 +19,7 @@ use crate::train::run::{Finished, Setup, train};
 
 /// Train a model: forward and backward pass, loss and AdamW as shaders on the GPU.
 ///
-/// Ctrl-C saves a checkpoint and ends; --resume goes on from the last one as if nothing had happened.
+/// Ctrl-C and SIGTERM save a checkpoint and end; --resume goes on from the last one as if nothing had happened.
 #[derive(Debug, Args)]
 pub(super) struct Train {
     /// Dataset as the Medical Segmentation Decathlon writes it.
@@ -79,14 +78,14 @@ impl Train {
         fact("adapter", gpu.adapter().to_string());
         fact("dataset", self.dataset.display().to_string());
         fact("run", self.output.display().to_string());
-        let stop = stopping()?;
+        signals::end_gently();
         let mut progress = TrainProgress::new();
         let name = self.data_name();
         let setup =
             Setup { folder: &self.output, data_name: &name, dataset, recipe, resume: self.resume, init: init.as_ref() };
         let finished = pollster::block_on(train(&gpu, setup, &mut |told| {
             progress.tell(&told);
-            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if signals::asked_to_end() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }));
         progress.finish();
         self.tell(&finished?)
@@ -139,18 +138,4 @@ impl Train {
             None => format!("{}: the last weights; there were no validation cases\n", model.display()),
         })
     }
-}
-
-/// Set by Ctrl-C; a second one ends the program at once.
-fn stopping() -> Result<Arc<AtomicBool>, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if set.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        note("stopping   after this step; once more ends at once, without a checkpoint");
-    })
-    .about("Ctrl-C")?;
-    Ok(stop)
 }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 const RULES: &[(&str, &[&str])] = &[
     ("tensor", &[]),
     ("fields", &[]),
+    ("filetype", &[]),
     ("dataset", &["fields", "volume"]),
     ("gpu", &["tensor"]),
     ("graph", &["tensor", "gpu"]),
     ("kernels", &["tensor", "gpu", "graph"]),
-    ("volume", &["tensor"]),
+    ("volume", &["tensor", "filetype"]),
     ("metrics", &["tensor", "volume"]),
     ("model", &["tensor", "graph", "kernels"]),
-    ("weights", &["tensor", "fields", "volume", "model"]),
+    ("weights", &["tensor", "fields", "filetype", "volume", "model"]),
     ("report", &["tensor", "volume", "metrics", "weights"]),
     ("infer", &["tensor", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights"]),
     (

@@ -9,6 +9,8 @@ mod cli;
 mod cli_commands;
 mod end_to_end;
 mod fit;
+#[cfg(unix)]
+mod limits;
 mod known_answers;
 mod pipes;
 #[cfg(feature = "serve")]

@@ -32,7 +32,13 @@ fn containers() -> Vec<BadModel> {
         ("truncated-by-one", good[..good.len() - 1].to_vec(), "beyond the end of the file: truncated?"),
         ("truncated-header", good[..1000].to_vec(), "truncated?"),
         ("trailing-byte", trailing, "1 bytes follow the last tensor"),
-        ("web-page", b"<!DOCTYPE html><title>404</title>".to_vec(), "claims a header"),
+        ("web-page", b"<!DOCTYPE html><title>404</title>".to_vec(), "it is an HTML page"),
+        ("lfs-pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "Git LFS pointer"),
+        (
+            "pickle",
+            b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.".to_vec(),
+            "it is a PyTorch checkpoint; make a model package of it: unetr import",
+        ),
         ("zip", b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "not a valid safetensors file"),
     ]
 }

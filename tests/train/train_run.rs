@@ -421,6 +421,41 @@ fn a_folder_belongs_to_one_program() {
     assert!(matches!(&second, Some(Err(text)) if text.contains("another program trains in it")), "{second:?}");
 }
 
+/// Batch systems and containers end programs by SIGTERM.
+#[cfg(unix)]
+#[test]
+fn sigterm_saves_as_ctrl_c_does() {
+    let (data_folder, a) = (folder(), folder());
+    let data = dataset(data_folder.path());
+    let config = data_folder.path().join("recipe.toml");
+    std::fs::write(&config, RECIPE).expect("a recipe");
+    let out = a.path().join("run");
+    let child = Command::new(env!("CARGO_BIN_EXE_unetr"))
+        .args(["train", "--steps", "100000", "--config"])
+        .arg(&config)
+        .arg(&data)
+        .arg("-o")
+        .arg(&out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a program");
+    let begun = || std::fs::read_to_string(out.join("metrics.jsonl")).is_ok_and(|text| text.contains("\"step\":2,"));
+    for _ in 0..3000 {
+        if begun() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("an end");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("stopped after step") && said.contains("--resume"), "{said}");
+    assert!(out.join("checkpoints/last.safetensors").is_file(), "{said}");
+}
+
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
@@ -444,7 +479,7 @@ fn a_full_disk_keeps_what_is_there() {
     };
     let before = files(&broken);
     let limited = format!(
-        "trap '' XFSZ; ulimit -f 64; exec {} train {} -o {} --resume",
+        "ulimit -f 64; exec {} train {} -o {} --resume",
         env!("CARGO_BIN_EXE_unetr"),
         data.display(),
         broken.display()

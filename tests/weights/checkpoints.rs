@@ -161,6 +161,38 @@ fn heads_and_image_size_are_asked_for() {
     assert!(!error.contains("img_size"), "{error}");
 }
 
+/// Channels of MONAI 1.6.1's ConvertToMultiChannelBasedOnBratsClasses and of nnU-Net's region-based training.
+#[test]
+fn regions_are_asked_for_and_orders_of_brats_are_known_by_name() {
+    let with = |regions: serde_json::Value| {
+        let mut given: serde_json::Value = serde_json::from_str(GIVEN).expect("JSON");
+        given["output"] = json!({"activation": "sigmoid"});
+        if !regions.is_null() {
+            given["output"]["regions"] = regions;
+        }
+        import(checkpoint("plain-state-dict.pt"), &options(&given.to_string()))
+    };
+    let error = with(json!(null)).expect_err("no regions");
+    let WeightsError::Undetermined { fields } = &error else { panic!("{error}") };
+    assert_eq!(fields[0].field, "output.regions");
+    for words in ["3 channels", "\"channel\": 0, \"value\": 1", "brats-monai", "brats-nnunet"] {
+        assert!(fields[0].hint.contains(words), "{error}");
+    }
+    for (name, expected, core) in [
+        ("brats-monai", [(1, 2), (0, 1), (2, 4)], 1),
+        ("brats-monai-2023", [(1, 2), (0, 1), (2, 3)], 1),
+        ("brats-nnunet", [(0, 1), (1, 2), (2, 3)], 2),
+    ] {
+        let made = with(json!(name)).expect(name);
+        let output = &made.package.metadata().output;
+        assert_eq!(output.regions.iter().map(|r| (r.channel, r.value)).collect::<Vec<_>>(), expected, "{name}");
+        assert_eq!(output.label_name(core), "non_enhancing_tumour", "{name}");
+        assert!(!made.warnings.iter().any(|w| w.starts_with("output.regions")), "{:?}", made.warnings);
+    }
+    let error = with(json!("brats")).expect_err("no such name").to_string();
+    assert!(error.contains("output.regions") && error.contains("brats-monai"), "{error}");
+}
+
 #[test]
 fn fields_that_contradict_the_checkpoint_are_refused() {
     let with = |network: serde_json::Value| {

@@ -1,10 +1,11 @@
 // Asks for what a checkpoint does not tell.
 import { $, make } from './format.js';
 
-/** `96, 96, 96` and `12` and JSON. @param {string} text */
+/** `96, 96, 96` and `12`, a name, and JSON. @param {string} text */
 function parse(text) {
   const numbers = text.split(/[\s,x×]+/).filter(Boolean).map(Number);
   if (numbers.length > 0 && numbers.every(Number.isFinite)) return numbers.length === 1 ? numbers[0] : numbers;
+  if (/^[a-z][\w-]*$/i.test(text.trim())) return text.trim();
   return JSON.parse(text);
 }
 

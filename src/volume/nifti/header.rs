@@ -1,6 +1,7 @@
 //! The header of both NIfTI versions as one structure, decoded with every field checked.
 
 use super::datatype::Datatype;
+use crate::filetype::FileType;
 use crate::volume::VolumeError;
 
 /// Byte order of a file.
@@ -118,7 +119,10 @@ impl Header {
             (540, _) => (Version::Two, Endian::Little),
             (_, 540) => (Version::Two, Endian::Big),
             (n, _) => {
-                return Err(not(format!("sizeof_hdr is {n}, 348 or 540 is needed")));
+                return Err(match FileType::of(bytes) {
+                    Some(other) => not(format!("it is {}; {}", other.name, other.remedy_as_scan())),
+                    None => not(format!("sizeof_hdr is {n}, 348 or 540 is needed")),
+                });
             }
         };
         if bytes.len() < version.header_size() {

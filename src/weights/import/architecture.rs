@@ -6,8 +6,9 @@
 use serde_json::{Map, Value};
 
 use super::super::error::{Undetermined, WeightsError, quoted};
+use super::super::package::BRATS_ORDERS;
 use super::source::{StateDict, encoder_only};
-use crate::fields::Section;
+use crate::fields::{Section, nearest};
 use crate::model::config::{NUM_LAYERS, NormName, PATCH_SIZE, ProjType, UnetrConfig};
 
 /// What the shapes tell: a network whose `img_size` and `num_heads` are still open.
@@ -93,7 +94,7 @@ impl Inferred {
             true => root.section("network")?,
             false => Section::root(&absent).section("network")?,
         };
-        self.check_open(&section)?;
+        self.check_open(&section, given)?;
         let network = &mut self.network;
         network.img_size = section.required("img_size")?;
         network.num_heads = section.required("num_heads")?;
@@ -112,7 +113,7 @@ impl Inferred {
     }
 
     /// Names every field that only the caller can know.
-    fn check_open(&self, section: &Section<'_>) -> Result<(), WeightsError> {
+    fn check_open(&self, section: &Section<'_>, given: &Map<String, Value>) -> Result<(), WeightsError> {
         if let Some(slip) = ["img_size", "num_heads", "norm_name"].iter().find_map(|key| section.slip(key)) {
             return Err(slip.into());
         }
@@ -135,6 +136,36 @@ impl Inferred {
         if self.norm_is_open {
             let hint = r#"["instance", {"affine": true}] or ["group", {"num_groups": ...}]"#;
             ask("norm_name", hint.into());
+        }
+        let output = given.get("output");
+        let sigmoid = output.and_then(|output| output.get("activation")).is_some_and(|a| a == "sigmoid");
+        let channels = self.network.out_channels;
+        if sigmoid && channels > 1 && output.is_none_or(|output| output.get("regions").is_none()) {
+            let mut hint = format!(
+                r#"the value that each of the {channels} channels paints, later over earlier, as [{{"channel": 0, "value": 1}}, ...]"#
+            );
+            if channels == 3 {
+                let names = BRATS_ORDERS.each_ref().map(|order| format!("\"{}\"", order.name));
+                hint += &format!(
+                    "; of BraTS by name: {}: MONAI's channels are tumour core, whole tumour, enhancing tumour, nnU-Net's whole, core, enhancing",
+                    names.join(", ")
+                );
+            }
+            fields.push(Undetermined { field: "output.regions".into(), hint });
+        }
+        if let Some(name) = output.and_then(|output| output.get("regions")).and_then(Value::as_str) {
+            let known = BRATS_ORDERS.each_ref().map(|order| order.name);
+            let problem = match known.contains(&name) {
+                true if channels == 3 => None,
+                true => Some(format!("\"{name}\" is of 3 channels, the checkpoint has {channels}")),
+                false => {
+                    let near = nearest(name, known).unwrap_or_default();
+                    Some(format!("unknown name; the nearest is \"{near}\" (known: {})", known.join(", ")))
+                }
+            };
+            if let Some(problem) = problem {
+                return Err(WeightsError::field("output.regions", problem));
+            }
         }
         if fields.is_empty() { Ok(()) } else { Err(WeightsError::Undetermined { fields }) }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::package::FORMAT;
+use super::super::package::{BratsOrder, FORMAT};
 use crate::model::config::UnetrConfig;
 
 /// The object of the whole package: `given`, the resolved network, and neutral values for the rest.
@@ -58,6 +58,17 @@ pub(super) fn complete(
 /// Softmax over the channels, or, for a single channel, a sigmoid that paints 1.
 fn fill_output(object: &mut Map<String, Value>, network: &UnetrConfig, warnings: &mut Vec<String>) {
     let classes = network.out_channels;
+    if let Some(output) = object.get_mut("output").and_then(Value::as_object_mut)
+        && let Some(order) = output.get("regions").and_then(Value::as_str).and_then(BratsOrder::named)
+        && classes == order.regions.len()
+    {
+        output.insert("regions".into(), order.regions());
+        if !output.contains_key("labels") {
+            let names: Vec<String> = order.regions.iter().map(|r| format!("{} {}", r.value, r.label)).collect();
+            warnings.push(format!("output.labels is not given; taken as {} of {}", names.join(", "), order.name));
+            output.insert("labels".into(), order.labels());
+        }
+    }
     let neutral = if classes == 1 { "sigmoid" } else { "softmax" };
     let activation = object.get("output").and_then(|output| output.get("activation"));
     let sigmoid = activation.map_or(classes == 1, |activation| activation == "sigmoid");

@@ -17,6 +17,7 @@ use super::super::dtype::Dtype;
 use super::super::error::WeightsError;
 use super::pickle;
 use super::source::{Source, StateDict};
+use crate::filetype::{FileType, HEAD};
 
 /// A file deflated to less than a quarter of its tensors is made to fill memory, not to store weights.
 const MOST_EXPANSION: u64 = 4;
@@ -33,7 +34,10 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<StateDict<'static>, WeightsError> {
     } else if bytes.iter().take(64).copied().collect::<Vec<_>>().windows(10).any(|window| window == LEGACY_MAGIC) {
         guard_legacy(&bytes)?;
     } else {
-        return Err(WeightsError::checkpoint("it is neither a safetensors file nor a PyTorch checkpoint"));
+        let what =
+            FileType::of(bytes.get(..HEAD).unwrap_or(&bytes)).map_or(String::new(), |t| format!(": it is {}", t.name));
+        let problem = format!("it is neither a safetensors file nor a PyTorch checkpoint{what}");
+        return Err(WeightsError::checkpoint(problem));
     }
     let reader = PytorchReader::from_bytes(bytes, None).map_err(|error| WeightsError::checkpoint(error.to_string()))?;
     let tensors = reader.into_tensors();
@@ -92,6 +96,11 @@ fn guard_zip(bytes: &[u8]) -> Result<(), WeightsError> {
         }
     }
     let [pickle] = pickles.as_slice() else {
+        if let Some(other) = FileType::of(bytes.get(..HEAD).unwrap_or(bytes))
+            && pickles.is_empty()
+        {
+            return Err(WeightsError::checkpoint(format!("it is {}, not a PyTorch checkpoint", other.name)));
+        }
         let problem = format!("{} entries of the zip are named data.pkl, a checkpoint has one", pickles.len());
         return Err(WeightsError::checkpoint(problem));
     };

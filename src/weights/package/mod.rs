@@ -8,6 +8,7 @@
 //! # Errors
 //! Every deviation is an error that names the key or the tensor; see [`WeightsError`].
 
+mod brats;
 mod facts;
 mod inference;
 mod input;
@@ -20,6 +21,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+pub use brats::{BRATS_ORDERS, BratsOrder, BratsRegion};
 pub use inference::{Blend, InferenceSection};
 pub use input::{InputSection, Intensity, PerChannel};
 pub use metadata::{FORMAT, Metadata, network_from_json};
@@ -30,6 +32,7 @@ use super::dtype::Dtype;
 use super::error::{WeightsError, quoted};
 use super::export::is_unused;
 use super::safetensors::{Tensors, TensorsBuilder};
+use crate::filetype::{self, FileType};
 use crate::model::config::UnetrConfig;
 use crate::model::names;
 
@@ -49,6 +52,12 @@ impl Package {
     /// # Errors
     /// A broken file, a missing or wrong key, a missing, unexpected or misshapen tensor, a non-finite weight.
     pub fn read(bytes: Vec<u8>) -> Result<Self, WeightsError> {
+        if let Some(other) = FileType::of(bytes.get(..filetype::HEAD).unwrap_or(&bytes))
+            && !bytes.is_empty()
+            && other != filetype::SAFETENSORS
+        {
+            return Err(WeightsError::header(format!("it is {}; {}", other.name, other.remedy_as_model())));
+        }
         let tensors = Tensors::read(bytes)?;
         let Some(text) = tensors.metadata().get(KEY) else {
             let problem = "its __metadata__ has no entry \"unetr\": a plain state dict? import it into a package first";
