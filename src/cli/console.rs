@@ -1,6 +1,7 @@
 //! stdout for data, stderr for words. Neither panics when the other end is gone.
 
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde::Serialize;
 
@@ -22,9 +23,43 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     print(&(text + "\n"))
 }
 
-/// A line for the user on stderr; if nobody listens, nothing is lost.
+/// How much is told on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verbosity {
+    /// Errors and warnings.
+    Quiet,
+    /// What is done, too.
+    Normal,
+    /// And how long each part took.
+    Verbose,
+}
+
+static VERBOSITY: AtomicU8 = AtomicU8::new(Verbosity::Normal as u8);
+
+/// Sets how much is told.
+pub(super) fn set_verbosity(verbosity: Verbosity) {
+    VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
+}
+
+/// Whether only errors and warnings are told.
+pub(super) fn is_quiet() -> bool {
+    VERBOSITY.load(Ordering::Relaxed) == Verbosity::Quiet as u8
+}
+
+/// A line for the user on stderr; if nobody listens, nothing is lost. `--quiet` lets errors and warnings through.
 pub(super) fn note(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr(), "{}", printable(text.as_ref()));
+    let text = text.as_ref();
+    if is_quiet() && !["warning:", "error:", "note:"].iter().any(|start| text.starts_with(start)) {
+        return;
+    }
+    let _ = writeln!(std::io::stderr(), "{}", printable(text));
+}
+
+/// A line that only `--verbose` shows.
+pub(super) fn detail(what: &str, value: impl AsRef<str>) {
+    if VERBOSITY.load(Ordering::Relaxed) == Verbosity::Verbose as u8 {
+        fact(what, value);
+    }
 }
 
 /// A line of the plan: what, and its value.

@@ -12,12 +12,14 @@ use super::error::{CliError, Context};
 use super::files;
 use super::options::{DeviceArgs, FormArg, InferenceArgs};
 use super::output::Outputs;
+use super::pairs::Pairs;
+use super::regions::{self, Region, Regions};
 use super::scans;
 use super::scores::{Score, Scores};
 use super::segment::run_windows;
 use crate::dataset::{self, Case, Dataset, DatasetError};
 use crate::infer::Segmenter;
-use crate::metrics;
+use crate::metrics::{self, ClassMetrics};
 use crate::report::label_names;
 use crate::volume::nifti::LabelName;
 use crate::volume::{LabelMap, StudyOptions};
@@ -25,12 +27,16 @@ use crate::weights::{Metadata, Package};
 
 /// Compare labels with the truth: Dice, 95th percentile of the Hausdorff distance, average surface distance, volumes.
 ///
-/// Either `--prediction P --truth T`, or `-m MODEL DATASET.json` (as the Medical Segmentation Decathlon writes it).
+/// Two label files or two folders of them (paired by name), or `-m MODEL DATASET.json` (as the Medical Segmentation
+/// Decathlon writes it).
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
-    /// Dataset whose labelled cases the model is run on.
-    #[arg(value_name = "DATASET.json", required_unless_present = "prediction", requires = "model")]
+    /// Dataset whose labelled cases the model is run on; or, with TRUTHS, a label file to judge or a folder of such.
+    #[arg(value_name = "DATASET.json|PREDICTIONS", required_unless_present = "prediction")]
     dataset: Option<PathBuf>,
+    /// Labels that are right: a file, or a folder with files of the same names.
+    #[arg(value_name = "TRUTHS")]
+    truths: Option<PathBuf>,
     /// Model package; with --prediction it gives the names of the labels.
     #[arg(short, long)]
     model: Option<PathBuf>,
@@ -41,11 +47,15 @@ pub(super) struct Evaluate {
     #[arg(long, value_name = "T", requires = "prediction")]
     truth: Option<PathBuf>,
     /// List of the dataset to use [default: its validation cases, or its training cases if there are no others].
-    #[arg(long, requires = "dataset")]
+    #[arg(long, requires = "dataset", conflicts_with = "truths")]
     split: Option<Split>,
     /// Use the cases of this fold, where the dataset sorts its cases into folds.
     #[arg(long, value_name = "K", requires = "dataset", conflicts_with = "split")]
     fold: Option<u32>,
+    /// Judge regions, labels together, instead of single labels: `training` for those of the model's training, `brats-monai`,
+    /// `brats-monai-2023`, `brats-nnunet`, or a list as in WT=1,2,4;TC=1,4;ET=4.
+    #[arg(long, value_name = "REGIONS", value_parser = regions::parse)]
+    regions: Option<Regions>,
     #[command(flatten)]
     inference: InferenceArgs,
     /// Which affine of the files to use where their two disagree.
@@ -82,12 +92,26 @@ enum Relabel {
 
 impl Evaluate {
     pub fn run(&self) -> Result<(), CliError> {
-        let (scores, failures) = match (&self.prediction, &self.truth, &self.dataset, &self.model) {
-            (Some(prediction), Some(truth), ..) => (self.files(prediction, truth)?, Vec::new()),
-            (_, _, Some(dataset), Some(model)) => self.over_dataset(dataset, model)?,
-            _ => {
-                return Err(CliError::usage("give --prediction and --truth, or --model and a dataset"));
-            }
+        let predictions = self.prediction.as_ref().or(self.truths.as_ref().and(self.dataset.as_ref()));
+        let (scores, failures) = match (predictions, self.truth.as_ref().or(self.truths.as_ref())) {
+            (Some(predictions), Some(truths)) => match (predictions.is_dir(), truths.is_dir()) {
+                (true, true) => self.folders(predictions, truths)?,
+                (false, false) => (self.files(predictions, truths)?, Vec::new()),
+                _ => {
+                    let (p, t) = (predictions.display(), truths.display());
+                    return Err(CliError::usage(format!("{p} and {t}: two files or two folders are needed")));
+                }
+            },
+            _ => match (&self.dataset, &self.model) {
+                (Some(dataset), Some(model)) => self.over_dataset(dataset, model)?,
+                (Some(dataset), None) => {
+                    return Err(CliError::usage(format!(
+                        "{}: give --model to run it on a dataset, or a second file or folder with the truth",
+                        dataset.display()
+                    )));
+                }
+                _ => return Err(CliError::usage("give --prediction and --truth, or --model and a dataset")),
+            },
         };
         match failures.first() {
             Some(first) if scores.rows.is_empty() => {
@@ -134,7 +158,7 @@ impl Evaluate {
         let Some(path) = &self.output else {
             return Ok(());
         };
-        let inputs = [&self.prediction, &self.truth, &self.dataset, &self.model];
+        let inputs = [&self.prediction, &self.truth, &self.dataset, &self.truths, &self.model];
         let inputs: Vec<&Path> = inputs.into_iter().filter_map(|p| p.as_deref()).collect();
         let mut outputs = self.outputs(&inputs)?;
         let text = match files::file_name(path).to_ascii_lowercase().ends_with(".csv") {
@@ -143,6 +167,39 @@ impl Evaluate {
         };
         outputs.stage_bytes(path, text.as_bytes())?;
         outputs.commit()
+    }
+
+    /// Compares the files of two folders; a case that fails is told and does not stop the others.
+    fn folders(&self, predictions: &Path, truths: &Path) -> Result<(Scores, Vec<String>), CliError> {
+        let Pairs { pairs, missing, extra } = Pairs::of_folders(predictions, truths)?;
+        let mut inputs: Vec<&Path> = pairs.iter().flat_map(|(_, p, t)| [p.as_path(), t.as_path()]).collect();
+        inputs.extend(self.model.as_deref());
+        self.outputs(&inputs)?;
+        if !extra.is_empty() {
+            note(format!("warning: {} prediction(s) have no truth and are left out: {}", extra.len(), some(&extra)));
+        }
+        let mut failures: Vec<String> = missing.iter().map(|name| format!("{name}: no prediction")).collect();
+        let mut all = Scores::default();
+        for (i, (name, prediction, truth)) in pairs.iter().enumerate() {
+            note(format!("case {}/{}  {name}", i + 1, pairs.len()));
+            match self.files(prediction, truth) {
+                Ok(scores) => {
+                    all.rows.extend(scores.rows);
+                    (all.relabel, all.regions) = (scores.relabel, scores.regions);
+                }
+                Err(e) => {
+                    let why = format!("{name}: {}", e.chain());
+                    note(format!("warning: {why}"));
+                    failures.push(why);
+                }
+            }
+        }
+        Ok((all, failures))
+    }
+
+    /// The regions to judge; none: every label by itself.
+    fn regions(&self, model: Option<&Metadata>) -> Result<Vec<Region>, CliError> {
+        self.regions.as_ref().map_or(Ok(Vec::new()), |regions| regions.resolve(model))
     }
 
     fn files(&self, prediction: &Path, truth: &Path) -> Result<Scores, CliError> {
@@ -158,7 +215,8 @@ impl Evaluate {
         let t = scans::on_grid(t, truth, &p.grid(), prediction)?;
         let mut classes: Vec<u32> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
         classes.extend(names.iter().map(|n| u32::from(n.value)));
-        let mut scores = Scores { relabel, ..Scores::default() };
+        let regions = self.regions(model.as_ref().map(Package::metadata))?;
+        let mut scores = Scores { relabel, regions, ..Scores::default() };
         score(&mut scores, dataset::stem(prediction), &p, &t, classes, &names)?;
         Ok(scores)
     }
@@ -188,7 +246,8 @@ impl Evaluate {
         fact("dataset", format!("{}, {} case(s) of its list \"{list}\"", path.display(), cases.len()));
         let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, self.inference.segment_options()))?;
         let names = names_of(package.metadata());
-        let (mut scores, mut failures) = (Scores { relabel, ..Scores::default() }, Vec::new());
+        let regions = self.regions(Some(package.metadata()))?;
+        let (mut scores, mut failures) = (Scores { relabel, regions, ..Scores::default() }, Vec::new());
         for (i, case) in cases.iter().enumerate() {
             note(format!("case {}/{}  {}", i + 1, cases.len(), case.name));
             if let Err(e) = self.case(&mut segmenter, case, (&names, order.as_deref()), &mut scores) {
@@ -299,6 +358,12 @@ pub(super) fn replace(labels: &mut LabelMap<u32>, map: &BTreeMap<u16, u16>) {
     }
 }
 
+/// The first of many names.
+fn some(names: &[String]) -> String {
+    let first = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > 5 { format!("{first}, ...") } else { first }
+}
+
 fn names_of(metadata: &Metadata) -> Vec<LabelName> {
     label_names(&metadata.output, metadata.network.out_channels)
 }
@@ -319,6 +384,17 @@ fn score(
         let text = format!("{case}: one of its axes has one voxel: distances are those of the flat masks");
         note(&text);
         scores.notes.push(text);
+    }
+    if !scores.regions.is_empty() {
+        for (at, region) in scores.regions.iter().enumerate() {
+            let masks = [&prediction.data, &truth.data].map(|data| regions::mask(data, region));
+            let made = metrics::evaluate(&masks[0], &masks[1], dims, spacing, voxel, &[1]).about(case.clone())?;
+            scores.rows.extend(made.into_iter().map(|metrics| {
+                let class = u32::try_from(at + 1).unwrap_or(u32::MAX);
+                Score { case: case.clone(), label: region.name.clone(), metrics: ClassMetrics { class, ..metrics } }
+            }));
+        }
+        return Ok(());
     }
     let all = metrics::evaluate(&prediction.data, &truth.data, dims, spacing, voxel, &classes).about(case.clone())?;
     scores.rows.extend(all.into_iter().map(|metrics| {

@@ -5,6 +5,8 @@
 //! none replaces a file without `--force`.
 
 mod agreement;
+mod batch;
+mod batch_run;
 mod bench;
 #[cfg(feature = "train")]
 mod bench_train;
@@ -20,7 +22,10 @@ mod import;
 mod info;
 mod options;
 mod output;
+mod pairs;
+mod postprocess;
 mod progress;
+mod regions;
 mod scans;
 mod scores;
 mod segment;
@@ -50,6 +55,16 @@ use error::CliError;
 #[derive(Debug, Parser)]
 #[command(name = "unetr", version, about, max_term_width = 110, propagate_version = true)]
 struct Cli {
+    /// Tell errors and warnings alone.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Tell more: how long each part took, the driver's warnings. Twice: all that the driver says.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Threads of the processor, where it does the work: cases read while training, software adapters
+    /// [default: the recipe's, and all of them].
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     #[command(subcommand)]
     command: Command,
 }
@@ -96,8 +111,6 @@ impl Command {
 /// Runs the program with its arguments and says how it ended.
 pub fn run() -> ExitCode {
     quiet_device_selection();
-    // The drivers' messages, where RUST_LOG asks for them.
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -106,11 +119,32 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
+    cli.set_up();
     match signals::listen().and_then(|()| cli.command.run()) {
         Ok(()) | Err(CliError::BrokenPipe) => ExitCode::SUCCESS,
         Err(e) => {
             console::note(format!("error: {}", e.chain()));
             ExitCode::from(e.code())
+        }
+    }
+}
+
+impl Cli {
+    /// What holds for every command; the program has a single thread here.
+    fn set_up(&self) {
+        // The drivers' messages, where RUST_LOG or --verbose asks for them.
+        let filter = ["off", "warn", "debug"][usize::from(self.verbose.min(2))];
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(filter)).init();
+        console::set_verbosity(match (self.quiet, self.verbose) {
+            (true, _) => console::Verbosity::Quiet,
+            (_, 0) => console::Verbosity::Normal,
+            _ => console::Verbosity::Verbose,
+        });
+        if let Some(threads) = self.threads {
+            options::set_threads(threads.into());
+            // Mesa's software adapter reads it when it is opened.
+            // SAFETY: the program has a single thread at this point.
+            unsafe { std::env::set_var("LP_NUM_THREADS", threads.to_string()) };
         }
     }
 }

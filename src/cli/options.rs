@@ -1,5 +1,7 @@
 //! Options that several commands share.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
@@ -10,11 +12,24 @@ use crate::volume::nifti;
 use crate::weights::FloatType;
 use crate::weights::package;
 
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets the threads of the processor that `--threads` asks for.
+pub(super) fn set_threads(threads: usize) {
+    THREADS.store(threads, Ordering::Relaxed);
+}
+
+/// Threads of the processor, where `--threads` is given.
+pub(super) fn threads() -> Option<usize> {
+    Some(THREADS.load(Ordering::Relaxed)).filter(|threads| *threads > 0)
+}
+
 /// Which adapter to run on.
 #[derive(Clone, Debug, Args)]
 pub(super) struct DeviceArgs {
-    /// Adapter to run on: its index or a part of its name, as `unetr devices` lists them.
-    #[arg(long, value_name = "INDEX|NAME")]
+    /// Adapter to run on: `gpu` or `cpu` for the best of that kind, or its index or a part of its name, as `unetr devices`
+    /// lists them.
+    #[arg(long, value_name = "gpu|cpu|INDEX|NAME")]
     pub device: Option<String>,
     /// Keep the driver's bounds checks in shaders: slower, for finding faults.
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::console::{duration, note};
+use super::console::{duration, is_quiet, note};
 use crate::infer::Progress;
 
 /// Lines come no faster than this, but for the last.
@@ -22,7 +22,7 @@ pub(super) struct WindowProgress {
 
 impl WindowProgress {
     pub fn new(total: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !is_quiet()).then(|| {
             let bar = ProgressBar::new(total as u64);
             let style = ProgressStyle::with_template("windows    {bar:32} {pos}/{len} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

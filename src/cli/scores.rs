@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::regions::Region;
 use super::table::Table;
 use crate::metrics::{ClassMetrics, Presence, nan_mean};
 use crate::report::statistics::csv_row;
@@ -30,6 +31,8 @@ pub(super) struct Scores {
     pub grids: Vec<(String, [f64; 3])>,
     /// What else is to be known of the figures.
     pub notes: Vec<String>,
+    /// What is judged instead of single labels, if anything is.
+    pub regions: Vec<Region>,
 }
 
 /// Mean over the cases of one class.
@@ -167,7 +170,8 @@ impl Scores {
                 })
             })
             .collect();
-        json!({"cases": rows, "classes": classes, "relabel": self.relabel, "notes": self.notes,
+        let regions: Value = self.regions.iter().map(|r| json!({"name": r.name, "values": r.values})).collect();
+        json!({"cases": rows, "classes": classes, "relabel": self.relabel, "regions": regions, "notes": self.notes,
             "rules": RULES.replace('\n', " ")})
     }
 }

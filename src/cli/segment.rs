@@ -5,18 +5,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::console::{duration, note, print, print_json, warn_all};
+use super::batch_run;
+use super::console::{detail, duration, note, print, print_json, warn_all};
 use super::error::CliError;
 use super::files;
 use super::options::{DeviceArgs, FormArg, InferenceArgs};
 use super::output::Outputs;
+use super::postprocess::{Postprocess, PostprocessArgs};
 use super::progress::WindowProgress;
 use super::scans;
 use super::segment_files::{self, Paths};
 use super::segment_plan::{SegmentPlan, label_table};
-use crate::gpu::AdapterClass;
+use super::signals;
+use crate::gpu::{AdapterClass, Gpu};
 use crate::infer::{Prepared, Segmentation, Segmenter};
 use crate::report::fit::{label_doubts, scan_doubts};
 use crate::report::provenance::{
@@ -25,8 +28,8 @@ use crate::report::provenance::{
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
 use crate::volume::nifti::LabelName;
 use crate::volume::{Study, StudyOptions};
-use crate::weights::Metadata;
 use crate::weights::package::Blend;
+use crate::weights::{Metadata, Package};
 
 /// Segment a scan: labels on its own grid, and a JSON record of their origin beside them.
 #[derive(Debug, Args)]
@@ -34,16 +37,22 @@ pub(super) struct Segment {
     /// NIfTI files (.nii, .nii.gz, .hdr/.img): one per channel, or one 4-D file. Or DICOM: the folder of a series or its
     /// files; several folders for several channels. Files whose names each hold one channel's name (T1w, FLAIR, ...) are
     /// put into the model's order; others are taken in the order given.
-    #[arg(required = true, value_name = "SCAN")]
+    #[arg(required_unless_present = "batch", value_name = "SCAN")]
     scans: Vec<PathBuf>,
+    /// Many scans with the model loaded once: a folder of scans, or a list of them in .csv or .json. OUT is a folder then; what is
+    /// in it already is kept, a scan that fails does not stop the others, and report.csv and report.json tell of all.
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["scans", "statistics", "preview", "save_probabilities", "save_logits", "series"])]
+    batch: Option<PathBuf>,
     /// Model package.
     #[arg(short, long)]
-    model: PathBuf,
-    /// Labels to write, .nii or .nii.gz; the record goes beside it as .json.
-    #[arg(short, long, value_name = "OUT.nii.gz")]
-    output: PathBuf,
+    pub(super) model: PathBuf,
+    /// Labels to write, .nii or .nii.gz; the record goes beside it as .json. With --batch, a folder.
+    #[arg(short, long, value_name = "OUT.nii.gz|FOLDER")]
+    pub(super) output: PathBuf,
     #[command(flatten)]
-    inference: InferenceArgs,
+    pub(super) inference: InferenceArgs,
+    #[command(flatten)]
+    labels: PostprocessArgs,
     /// Volume, place and intensity of each label.
     #[arg(long, value_name = "OUT.json|OUT.csv")]
     statistics: Option<PathBuf>,
@@ -67,13 +76,13 @@ pub(super) struct Segment {
     #[arg(long, default_value = "auto")]
     form: FormArg,
     #[command(flatten)]
-    device: DeviceArgs,
+    pub(super) device: DeviceArgs,
     /// Replace files that exist.
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
     /// Print statistics and record as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What was made, with all that describes it.
@@ -86,9 +95,45 @@ pub(super) struct Made<'a> {
     pub provenance: &'a Provenance,
 }
 
+/// A model on a device, and what is done with its labels.
+pub(super) struct Session<'a> {
+    gpu: &'a Gpu,
+    package: &'a Package,
+    segmenter: Segmenter,
+    hash: String,
+    postprocess: Postprocess,
+}
+
+impl Session<'_> {
+    /// What the labels follow from besides the scan, with the names that the record has.
+    pub fn settings(&self, segment: &Segment) -> Value {
+        let (overlap, blend) = segment.blending(self.package.metadata());
+        json!({
+            "model": self.hash, "overlap": overlap, "blend": blend, "precision": segment.inference.precision.name(),
+            "resample": format!("{:?}", segment.inference.resample).to_lowercase(),
+            "postprocessing": self.postprocess.settings(),
+        })
+    }
+
+    /// Announces the files of single labels.
+    pub fn plan_split(&self, paths: &Paths<'_>, outputs: &mut Outputs) -> Result<(), CliError> {
+        paths.plan_split(&self.postprocess, outputs)
+    }
+}
+
+/// What one scan gave.
+pub(super) struct Segmented {
+    pub statistics: Statistics,
+    pub record: Provenance,
+    pub sidecar: PathBuf,
+    pub seconds: f64,
+}
+
 impl Segment {
     pub fn run(&self) -> Result<(), CliError> {
-        let (clock, started) = (Instant::now(), SystemTime::now());
+        if let Some(list) = &self.batch {
+            return batch_run::run(self, list);
+        }
         let paths =
             Paths::new(&self.output, [&self.statistics, &self.preview, &self.save_probabilities, &self.save_logits])?;
         let mut inputs: Vec<&Path> = self.scans.iter().map(PathBuf::as_path).collect();
@@ -97,28 +142,77 @@ impl Segment {
         let sidecar = paths.plan(&mut outputs)?;
 
         let package = files::model(&self.model)?;
-        let metadata = package.metadata();
+        let postprocess = self.postprocess(&package)?;
+        paths.plan_split(&postprocess, &mut outputs)?;
+        let started = Moment::now();
+        let scans = self.read(&self.scans, package.metadata())?;
+        let gpu = self.device.open()?;
+        let mut session = self.session(&gpu, &package, postprocess)?;
+        let done = self.one(&mut session, &scans, (&paths, sidecar, outputs), started)?;
+        note(format!("done       {} in {}", self.output.display(), duration(done.seconds)));
+        note(NOTICE);
+        if self.json {
+            let output = self.output.display().to_string();
+            let sidecar = done.sidecar.display().to_string();
+            return print_json(&json!({
+                "output": output, "sidecar": sidecar, "labels": done.statistics.to_object(), "provenance": done.record
+            }));
+        }
+        print(&label_table(&done.statistics))
+    }
+
+    /// The options about labels, for this model.
+    pub(super) fn postprocess(&self, package: &Package) -> Result<Postprocess, CliError> {
+        let m = package.metadata();
+        self.labels.resolve(&label_names(&m.output, m.network.out_channels))
+    }
+
+    /// Reads one scan as the model wants it.
+    pub(super) fn read(&self, files: &[PathBuf], metadata: &Metadata) -> Result<Study, CliError> {
         let options = StudyOptions {
             nifti: self.form.read_options(),
             series: self.series.clone(),
             acquisition: self.acquisition.clone(),
         };
-        let mut scans = scans::read(&self.scans, &options)?;
-        scans::check_channels(&scans, metadata)?;
-        scans::arrange(&mut scans, metadata)?;
-        let gpu = self.device.open()?;
+        let mut study = scans::read(files, &options)?;
+        scans::check_channels(&study, metadata)?;
+        scans::arrange(&mut study, metadata)?;
+        Ok(study)
+    }
+
+    /// Puts the model on the device.
+    pub(super) fn session<'a>(
+        &self,
+        gpu: &'a Gpu,
+        package: &'a Package,
+        postprocess: Postprocess,
+    ) -> Result<Session<'a>, CliError> {
         let mut options = self.inference.segment_options();
         options.keep_probabilities = self.save_probabilities.is_some();
         options.keep_logits = self.save_logits.is_some();
-        let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, options))?;
+        let segmenter = pollster::block_on(Segmenter::new(gpu, package, options))?;
+        Ok(Session { gpu, package, segmenter, hash: package.sha256(), postprocess })
+    }
+
+    /// Segments one scan and writes all its files.
+    pub(super) fn one(
+        &self,
+        session: &mut Session<'_>,
+        scans: &Study,
+        (paths, sidecar, mut outputs): (&Paths<'_>, PathBuf, Outputs),
+        started: Moment,
+    ) -> Result<Segmented, CliError> {
+        let Session { gpu, package, segmenter, hash, postprocess } = session;
+        let metadata = package.metadata();
+        detail("read", duration(started.seconds()));
         let prepared = segmenter.prepare(&scans.volume)?;
-        let hash = package.sha256();
+        detail("prepared", duration(started.seconds()));
         let (overlap, blend) = self.blending(metadata);
         let plan = SegmentPlan {
             adapter: gpu.adapter(),
             metadata,
-            hash: &hash,
-            scans: &scans,
+            hash,
+            scans,
             prepared: &prepared,
             overlap,
             blend,
@@ -126,40 +220,30 @@ impl Segment {
             doubts: scan_doubts(metadata, &scans.modalities, &scans.volume),
         };
         plan.show();
-        let segmentation = run_windows(&mut segmenter, &prepared)?;
+        let mut segmentation = run_windows(segmenter, &prepared)?;
+        detail("segmented", duration(started.seconds()));
 
-        let names = label_names(&metadata.output, metadata.network.out_channels);
-        let numbers = statistics(&segmentation.labels, &scans.volume, &names, &metadata.input.channels)?;
-        let mut record = self.provenance(&plan, &names);
+        let postprocessing = postprocess.apply(&mut segmentation.labels);
+        let names = &postprocess.names;
+        let numbers = statistics(&segmentation.labels, &scans.volume, names, &metadata.input.channels)?;
+        let mut record = Provenance { postprocessing, ..self.provenance(&plan, names) };
         if let Some(doubts) = label_doubts(metadata, &numbers) {
             warn_all("labels", &doubts);
             record.doubts.get_or_insert_default().extend(doubts);
         }
-        let since = started.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        record.time = Some(TimeRecord { started: provenance::rfc3339(since), seconds: clock.elapsed().as_secs_f64() });
-        let made = Made {
-            scans: &scans,
-            metadata,
-            names: &names,
-            segmentation: &segmentation,
-            statistics: &numbers,
-            provenance: &record,
-        };
-        let record = segment_files::write(&mut outputs, &paths, &sidecar, &made)?;
+        record.time = Some(started.record());
+        let made =
+            Made { scans, metadata, names, segmentation: &segmentation, statistics: &numbers, provenance: &record };
+        let mut record = segment_files::write(&mut outputs, paths, &sidecar, &made)?;
+        segment_files::write_split(&mut outputs, &postprocess.files(paths.output()), &made)?;
         outputs.commit()?;
-        note(format!("done       {} in {}", self.output.display(), duration(clock.elapsed().as_secs_f64())));
-        note(NOTICE);
-        if self.json {
-            let output = self.output.display().to_string();
-            let sidecar = sidecar.display().to_string();
-            return print_json(&json!({
-                "output": output, "sidecar": sidecar, "labels": numbers.to_object(), "provenance": record
-            }));
-        }
-        print(&label_table(&numbers))
+        let seconds = started.seconds();
+        detail("written", duration(seconds));
+        record.time = Some(started.record());
+        Ok(Segmented { statistics: numbers, record, sidecar, seconds })
     }
 
-    fn blending(&self, metadata: &Metadata) -> (f64, &'static str) {
+    pub(super) fn blending(&self, metadata: &Metadata) -> (f64, &'static str) {
         let options = self.inference.segment_options();
         let overlap = options.overlap.unwrap_or(metadata.inference.overlap);
         let blend = match options.blend.unwrap_or(metadata.inference.blend) {
@@ -213,9 +297,31 @@ impl Segment {
                 software: adapter.class == AdapterClass::Software,
                 tuned_kernels: adapter.tuned_kernels,
             },
+            postprocessing: Vec::new(),
             time: None,
             output: None,
         }
+    }
+}
+
+/// When the work on a scan began.
+pub(super) struct Moment {
+    clock: Instant,
+    time: SystemTime,
+}
+
+impl Moment {
+    pub fn now() -> Self {
+        Self { clock: Instant::now(), time: SystemTime::now() }
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.clock.elapsed().as_secs_f64()
+    }
+
+    fn record(&self) -> TimeRecord {
+        let since = self.time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        TimeRecord { started: provenance::rfc3339(since), seconds: self.seconds() }
     }
 }
 
@@ -224,7 +330,7 @@ pub(super) fn run_windows(segmenter: &mut Segmenter, prepared: &Prepared) -> Res
     let mut progress = WindowProgress::new(prepared.windows());
     let result = pollster::block_on(segmenter.run(prepared, &mut |p| {
         progress.update(p);
-        ControlFlow::Continue(())
+        if signals::asked_to_end() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }));
     progress.finish();
     Ok(result?)

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::files::file_name;
 use super::output::{Outputs, ends_in};
+use super::postprocess::Postprocess;
 use super::segment::Made;
 use crate::report::Provenance;
 use crate::report::preview::{PreviewOptions, Window, preview};
 use crate::report::provenance::FileRecord;
 use crate::report::sha256;
-use crate::volume::Volume;
-use crate::volume::nifti::{self, WriteOptions};
+use crate::volume::nifti::{self, LabelName, WriteOptions};
+use crate::volume::{LabelMap, Volume};
 use crate::weights::package::Intensity;
 use crate::weights::{Dtype, FloatType, TensorsBuilder};
 
@@ -39,6 +40,16 @@ impl<'a> Paths<'a> {
         ends_in("--save-probabilities", probabilities, NIFTI)?;
         ends_in("--save-logits", logits, &[".safetensors"])?;
         Ok(Self { output, statistics, preview, probabilities, logits })
+    }
+
+    /// The labels' own file.
+    pub fn output(&self) -> &'a Path {
+        self.output
+    }
+
+    /// Announces the files of single labels.
+    pub fn plan_split(&self, postprocess: &Postprocess, outputs: &mut Outputs) -> Result<(), CliError> {
+        postprocess.files(self.output).iter().try_for_each(|(path, _)| outputs.plan("--split-labels", path))
     }
 
     /// Announces every file; gives the name of the record beside the labels: `OUT.json`, or `OUT.provenance.json` where
@@ -106,6 +117,26 @@ pub(super) fn write(
         outputs.stage(path, |out| write_logits(out, logits))?;
     }
     Ok(record)
+}
+
+/// Stages a file of 0 and 1 for each label.
+pub(super) fn write_split(outputs: &mut Outputs, files: &[(PathBuf, u16)], made: &Made<'_>) -> Result<(), CliError> {
+    let comment = made.provenance.for_embedding().to_json();
+    for (path, value) in files {
+        let all = &made.segmentation.labels;
+        let data = all.data.iter().map(|v| u16::from(v == value)).collect();
+        let one = LabelMap::new(data, all.dims, all.affine)?;
+        let names: Vec<LabelName> =
+            made.names.iter().filter(|n| n.value == *value).map(|n| LabelName { value: 1, ..n.clone() }).collect();
+        let options = WriteOptions {
+            gzip: nifti::is_gzip_name(&file_name(path)),
+            like: made.scans.header.as_ref(),
+            label_names: &names,
+            comment: Some(&comment),
+        };
+        outputs.stage(path, |out| nifti::write_labels(out, &one, &options))?;
+    }
+    Ok(())
 }
 
 fn picture(made: &Made<'_>) -> Result<Vec<u8>, CliError> {

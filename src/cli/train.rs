@@ -9,7 +9,7 @@ use serde_json::json;
 use super::console::{duration, fact, note, print, print_json};
 use super::error::{CliError, Context};
 use super::files;
-use super::options::DeviceArgs;
+use super::options::{DeviceArgs, threads};
 use super::signals;
 use super::train_progress::TrainProgress;
 use crate::dataset::Dataset;
@@ -61,7 +61,15 @@ pub(super) struct Train {
 
 impl Train {
     pub fn run(&self) -> Result<(), CliError> {
-        let recipe = self.config.as_deref().map(|path| self.recipe(path)).transpose()?;
+        let mut recipe = self.config.as_deref().map(|path| self.recipe(path)).transpose()?;
+        if let Some(threads) = threads() {
+            if recipe.is_none() {
+                recipe = Some(self.recipe(&self.output.join("recipe.toml"))?);
+            }
+            if let Some(recipe) = &mut recipe {
+                recipe.data.threads = threads;
+            }
+        }
         let dataset = Dataset::read(&self.dataset)?;
         if !dataset.unused.is_empty() {
             let keys = dataset.unused.iter().map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::console::{bytes, duration, note};
+use super::console::{bytes, duration, is_quiet, note};
 use crate::train::log::{StepRecord, ValidationRecord};
 use crate::train::run::Told;
 
@@ -20,7 +20,7 @@ pub(super) struct TrainProgress {
 
 impl TrainProgress {
     pub fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !is_quiet()).then(|| {
             let bar = ProgressBar::new(0);
             let style = ProgressStyle::with_template("{prefix:10} {bar:24} {pos}/{len} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

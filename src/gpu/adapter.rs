@@ -202,7 +202,7 @@ pub async fn list_adapters() -> Vec<AdapterReport> {
     adapters.iter().map(AdapterReport::of).collect()
 }
 
-/// The adapter asked for by index or part of its name; without a wish the fastest kind, in list order.
+/// The adapter asked for: `gpu` or `cpu` for the first of that kind, an index, or part of its name; without a wish the fastest kind, in list order.
 pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError> {
     let instance = instance();
     if cfg!(target_arch = "wasm32") {
@@ -217,12 +217,16 @@ pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError
         return Err(GpuError::NoAdapter);
     }
     let reports: Vec<_> = adapters.iter().map(AdapterReport::of).collect();
+    let kind = |i: &usize| match reports[*i].class {
+        AdapterClass::Discrete => 0,
+        AdapterClass::Integrated => 1,
+        AdapterClass::Software => 2,
+    };
+    let is_software = |i: &usize| reports[*i].class == AdapterClass::Software;
     let found = match wish {
-        None => (0..reports.len()).min_by_key(|&i| match reports[i].class {
-            AdapterClass::Discrete => 0,
-            AdapterClass::Integrated => 1,
-            AdapterClass::Software => 2,
-        }),
+        None => (0..reports.len()).min_by_key(kind),
+        Some("gpu") => (0..reports.len()).filter(|i| !is_software(i)).min_by_key(kind),
+        Some("cpu") => (0..reports.len()).find(is_software),
         Some(wish) => match wish.parse::<usize>() {
             Ok(index) => (index < reports.len()).then_some(index),
             Err(_) => {

@@ -10,7 +10,7 @@ use super::pipeline::PipelineCache;
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
-    /// Adapter by index or part of its name; `None` takes the fastest kind.
+    /// Adapter: `gpu`, `cpu` (a software adapter), its index, or part of its name; `None` takes the fastest kind.
     pub adapter: Option<String>,
     /// Ask for no more than WebGPU's default limits, whatever the adapter has.
     pub default_limits: bool,

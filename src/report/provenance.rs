@@ -112,6 +112,9 @@ pub struct Provenance {
     pub preprocessing: Value,
     /// Windows and the way back.
     pub inference: InferenceRecord,
+    /// What was done to the labels afterwards, step by step: labels left out, components removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub postprocessing: Vec<Value>,
     /// Meaning of the values.
     pub labels: Vec<LabelRecord>,
     /// What of scan and labels is unlike the model's training scans; absent where the model does not say what these were like.

@@ -9,6 +9,7 @@
 //! | [`nifti`] | reads and writes NIfTI-1 and NIfTI-2 |
 //! | `dicom` | reads series of DICOM images (feature `dicom`) |
 //! | [`channels`] | which file is which channel, by name |
+//! | `components` | connected components of labels (feature `cli`) |
 //! | [`affine`], [`orientation`] | geometry of the voxel grid |
 //! | [`grid`] | whether two images lie on one grid |
 //! | [`resample`], [`intensity`], [`crop`] | MONAI's transforms, one each |
@@ -19,6 +20,8 @@
 
 pub mod affine;
 pub mod channels;
+#[cfg(feature = "cli")]
+pub mod components;
 pub mod crop;
 #[cfg(feature = "dicom")]
 pub mod dicom;

@@ -136,6 +136,7 @@ fn provenance(segmenter: &WebSegmenter, plan: &Plan) -> Provenance {
             resample: format!("{:?}", segmenter.options.resample).to_lowercase(),
             precision: if segmenter.options.half_weights { "f16" } else { "f32" }.to_owned(),
         },
+        postprocessing: Vec::new(),
         labels: segmenter.names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
         doubts: plan.doubts.clone(),
         device: device_record(segmenter.inner.gpu().adapter()),

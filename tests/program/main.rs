@@ -8,10 +8,12 @@ mod bad_input;
 mod cli;
 mod cli_commands;
 mod end_to_end;
+mod evaluate_folders;
 mod fit;
+mod known_answers;
 #[cfg(unix)]
 mod limits;
-mod known_answers;
 mod pipes;
+mod segment_many;
 #[cfg(feature = "serve")]
 mod serve;

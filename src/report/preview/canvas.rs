@@ -8,6 +8,7 @@ use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
 use embedded_graphics::text::{Alignment, Baseline, Text, TextStyleBuilder};
 
+use super::letters;
 use crate::report::ReportError;
 
 /// Red, green, blue.
@@ -19,6 +20,24 @@ pub(super) enum Align {
     Left,
     Middle,
     Right,
+}
+
+/// Pixels that a text takes.
+pub(super) fn text_width(text: &str) -> i32 {
+    width_in(text, &FONT_9X15)
+}
+
+/// Pixels that a title takes.
+pub(super) fn title_width(text: &str) -> i32 {
+    width_in(text, &FONT_10X20)
+}
+
+fn width_in(text: &str, font: &MonoFont<'_>) -> i32 {
+    let text = letters::on_one_line(text);
+    match letters::is_latin(&text) {
+        true => font.character_size.width as i32 * text.chars().count() as i32,
+        false => letters::glyphs(&text).1,
+    }
 }
 
 /// A picture in memory.
@@ -105,12 +124,42 @@ impl Canvas {
     }
 
     fn write(&mut self, at: [i32; 2], text: &str, font: &MonoFont<'_>, align: Alignment, base: Baseline, color: Color) {
-        // The fonts know Latin letters only, and a line break would leave its line.
-        let shown: String = text.chars().map(|c| if c.is_control() || c > '\u{ff}' { '?' } else { c }).collect();
+        // A line break would leave its line.
+        let shown = letters::on_one_line(text);
+        if !letters::is_latin(&shown) {
+            return self.write_any(at, &shown, font, (align, base), color);
+        }
         let style = MonoTextStyle::new(font, Rgb888::new(color[0], color[1], color[2]));
         let place = TextStyleBuilder::new().alignment(align).baseline(base).build();
         // Drawing in memory cannot fail.
         let _ = Text::with_text_style(&shown, Point::new(at[0], at[1]), style, place).draw(self);
+    }
+
+    /// Text that the fonts have no letters for, in the middle of the line that the font would take.
+    fn write_any(
+        &mut self,
+        at: [i32; 2],
+        text: &str,
+        font: &MonoFont<'_>,
+        (align, base): (Alignment, Baseline),
+        color: Color,
+    ) {
+        let (placed, width) = letters::glyphs(text);
+        let left = match align {
+            Alignment::Left => at[0],
+            Alignment::Center => at[0] - width / 2,
+            Alignment::Right => at[0] - width + 1,
+        };
+        let line = font.character_size.height as i32;
+        let top =
+            if base == Baseline::Middle { at[1] - letters::HEIGHT / 2 } else { at[1] + (line - letters::HEIGHT) / 2 };
+        for (x, glyph) in placed {
+            for row in 0..letters::HEIGHT {
+                for column in (0..glyph.get_width()).filter(|&column| glyph.get_pixel(column, row as usize)) {
+                    self.set([left + x + column as i32, top + row], color);
+                }
+            }
+        }
     }
 
     /// Leaves the upper six bits of each value, rounded: noise that nobody sees takes most of a file.

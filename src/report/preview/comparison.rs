@@ -1,8 +1,9 @@
 //! Truth and prediction side by side, cut at the same point: axial, coronal and sagittal planes, one below the other.
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, text_width, title_width};
+use super::letters::fit;
 use super::plane::{Plane, Section};
-use super::{Colors, LEAST, LINE, MARGIN, PAPER, PreviewOptions, TEXT, WARNING, Window, fit, panel};
+use super::{Colors, LEAST, LINE, MARGIN, PAPER, PreviewOptions, TEXT, WARNING, Window, panel, pixels};
 use crate::report::{NOTICE, ReportError};
 use crate::volume::{LabelMap, Volume};
 
@@ -39,7 +40,7 @@ pub fn comparison(
 
     let [x, y, z] = of_truth.extent_mm();
     let scale = LONGEST / x.max(y).max(z);
-    let [wide, deep, high] = [x, y, z].map(|mm| ((mm * scale).round() as i32).max(1));
+    let [wide, deep, high] = pixels([x, y, z], scale);
     let images = [[wide, deep], [wide, high], [deep, high]];
     let column = wide.max(deep).max(LEAST);
     // At least so wide that the line at the foot fits.
@@ -50,7 +51,7 @@ pub fn comparison(
     let bottom = top + heights.iter().sum::<i32>() + 3 * (MARGIN / 2);
     let mut canvas = Canvas::new(width, bottom + (names.len() as i32 + 1) * LINE + MARGIN, PAPER);
 
-    canvas.title([MARGIN, 10], fit(options.title, width - 2 * MARGIN, 10), TEXT);
+    canvas.title([MARGIN, 10], &fit(options.title, width - 2 * MARGIN, title_width), TEXT);
     for (i, (section, name)) in [(&of_truth, "truth"), (&of_prediction, "prediction")].into_iter().enumerate() {
         let left = MARGIN + i as i32 * (column + MARGIN);
         canvas.text([left, HEADER + 2], name, TEXT);
@@ -85,8 +86,8 @@ fn legend(labels: &[&LabelMap], options: &PreviewOptions<'_>, width: i32) -> Vec
     let mut lines: Vec<Vec<Entry>> = Vec::new();
     let (mut left, mut more) = (MARGIN, 0);
     for label in there {
-        let text = fit(&label.name, 300, 9);
-        let room = 18 + 9 * text.chars().count() as i32 + 20;
+        let text = fit(&label.name, 300, text_width);
+        let room = 18 + text_width(&text) + 20;
         let full = left > MARGIN && left + room > width;
         if more > 0 || full && lines.len() == LEGEND_LINES {
             more += 1;
@@ -97,7 +98,7 @@ fn legend(labels: &[&LabelMap], options: &PreviewOptions<'_>, width: i32) -> Vec
             left = MARGIN;
         }
         if let Some(line) = lines.last_mut() {
-            line.push((left, text.to_owned(), label.color));
+            line.push((left, text, label.color));
         }
         left += room;
     }

@@ -7,10 +7,12 @@
 
 mod canvas;
 mod comparison;
+mod letters;
 mod plane;
 mod window;
 
-use canvas::{Align, Canvas, Color};
+use canvas::{Align, Canvas, Color, text_width, title_width};
+use letters::fit;
 use plane::{Plane, Section};
 
 use super::{NOTICE, ReportError};
@@ -37,13 +39,17 @@ pub struct PreviewOptions<'a> {
 
 /// Pixels of the longest side of the scan.
 const LONGEST: f64 = 540.0;
-/// Pixels at least for a panel, so that its letters fit.
-const LEAST: i32 = 72;
+/// Pixels at least for a panel, so that its name, letters and scale bar fit.
+const LEAST: i32 = 112;
+/// Pixels at least of a scan in any direction: a single slice is a line that is seen.
+const THINNEST: i32 = 3;
 const MARGIN: i32 = 14;
 const HEADER: i32 = 42;
 const FOOTER: i32 = 58;
 const LEGEND_WIDTH: i32 = 360;
 const LINE: i32 = 21;
+
+const CONVENTION: &str = "Radiological convention: patient's right on the left of axial and coronal planes.";
 
 const PAPER: Color = [16, 18, 22];
 const PANEL: Color = [0, 0, 0];
@@ -64,12 +70,12 @@ pub fn preview(labels: &LabelMap, scan: &Volume, options: &PreviewOptions<'_>) -
     let window = options.window.unwrap_or_else(|| Window::of(scan.channel(options.channel)));
     let [x, y, z] = section.extent_mm();
     let scale = LONGEST / x.max(y).max(z);
-    let pixels = |mm: f64| ((mm * scale).round() as i32).max(1);
-    let (wide, deep, high) = (pixels(x), pixels(y), pixels(z));
+    let [wide, deep, high] = pixels([x, y, z], scale);
 
     let lines = legend(labels, options.names);
     let left = wide.max(LEAST);
-    let right = deep.max(LEGEND_WIDTH);
+    // So wide that the line at the foot fits.
+    let right = deep.max(LEGEND_WIDTH).max(text_width(CONVENTION) - left - MARGIN);
     let legend_height = 5 * LINE + (lines.len().min(16) as i32) * LINE;
     let top = deep.max(LEAST).max(legend_height);
     let bottom = high.max(LEAST);
@@ -77,7 +83,7 @@ pub fn preview(labels: &LabelMap, scan: &Volume, options: &PreviewOptions<'_>) -
     let height = HEADER + top + bottom + 2 * MARGIN + FOOTER;
     let mut canvas = Canvas::new(width, height, PAPER);
 
-    canvas.title([MARGIN, 12], fit(options.title, width - 2 * MARGIN, 10), TEXT);
+    canvas.title([MARGIN, 12], &fit(options.title, width - 2 * MARGIN, title_width), TEXT);
     let (x2, y2) = (left + 2 * MARGIN, HEADER + top + MARGIN);
     let colors = Colors { window, names: options.names };
     let panels = [
@@ -91,9 +97,14 @@ pub fn preview(labels: &LabelMap, scan: &Volume, options: &PreviewOptions<'_>) -
     let shown = [format!("{} (W {}  L {})", options.channel_name, short(window.width()), short(window.level()))];
     draw_legend(&mut canvas, [x2, HEADER], [right, top], &lines, &section, &shown[0]);
     let y = height - FOOTER + 8;
-    canvas.text([MARGIN, y], "Radiological convention: patient's right on the left of axial and coronal planes.", DIM);
+    canvas.text([MARGIN, y], CONVENTION, DIM);
     canvas.text([MARGIN, y + LINE], NOTICE, WARNING);
     canvas.to_png()
+}
+
+/// Pixels of the scan along right, front and up.
+fn pixels(extent_mm: [f64; 3], scale: f64) -> [i32; 3] {
+    extent_mm.map(|mm| ((mm * scale).round() as i32).max(THINNEST))
 }
 
 struct Colors<'a> {
@@ -119,7 +130,7 @@ fn panel(
 ) {
     canvas.fill(at, size, PANEL);
     let origin = [at[0] + (size[0] - image[0]) / 2, at[1] + (size[1] - image[1]) / 2];
-    let view = section.view(plane, image, scale);
+    let view = section.view(plane, image);
     for v in 0..image[1] {
         for u in 0..image[0] {
             let Some(sample) = view.sample(u, v) else {
@@ -153,24 +164,25 @@ fn panel(
     let (mx, my) = (at[0] + size[0] / 2, at[1] + size[1] / 2);
     canvas.letter([at[0] + 14, my], &l, Align::Left, LETTER);
     canvas.letter([at[0] + size[0] - 14, my], &r, Align::Right, LETTER);
-    canvas.letter([mx, at[1] + 18], &t, Align::Middle, LETTER);
+    // Below the name where the panel is too narrow for both.
+    let beside = size[0] / 2 > 8 + text_width(plane.name()) + 18;
+    canvas.letter([mx, at[1] + if beside { 18 } else { 32 }], &t, Align::Middle, LETTER);
     canvas.letter([mx, at[1] + size[1] - 18], &b, Align::Middle, LETTER);
     canvas.shadowed([at[0] + 8, at[1] + 6], plane.name(), TEXT);
     if plane == Plane::Axial {
-        scale_bar(canvas, [at[0] + size[0] - 12, at[1] + size[1] - 12], scale);
+        scale_bar(canvas, [at[0] + size[0] - 12, at[1] + size[1] - 12], size[0] - 24, scale);
     }
 }
 
-/// A bar of a round length, its right end at `at`.
-fn scale_bar(canvas: &mut Canvas, at: [i32; 2], scale: f64) {
-    let round = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
-    let Some(mm) = round.into_iter().find(|mm| mm * scale >= 50.0) else {
+/// A bar of a round length, its right end at `at`: the shortest of 50 pixels or more that `room` has place for, else the
+/// longest that it has.
+fn scale_bar(canvas: &mut Canvas, at: [i32; 2], room: i32, scale: f64) {
+    let round = (-3..=3).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(power)));
+    let fitting: Vec<f64> = round.filter(|mm| (mm * scale).round() as i32 <= room.min(250)).collect();
+    let Some(mm) = fitting.iter().find(|mm| **mm * scale >= 50.0).or(fitting.last()).copied() else {
         return;
     };
     let length = (mm * scale).round() as i32;
-    if length > 250 {
-        return;
-    }
     canvas.fill([at[0] - length, at[1] - 3], [length, 3], TEXT);
     canvas.fill([at[0] - length, at[1] - 8], [2, 8], TEXT);
     canvas.fill([at[0] - 2, at[1] - 8], [2, 8], TEXT);
@@ -221,7 +233,7 @@ fn draw_legend(
         let volume = if there { format!("{} ml", short(line.volume_ml)) } else { "not found".to_owned() };
         let color = if there { TEXT } else { DIM };
         let room = size[0] - 24 - 9 * (volume.len() as i32 + 1);
-        canvas.text([at[0] + 24, y], fit(&line.name, room, 9), color);
+        canvas.text([at[0] + 24, y], &fit(&line.name, room, text_width), color);
         canvas.text_right([at[0] + size[0], y], &volume, color);
         y += LINE;
     }
@@ -230,8 +242,9 @@ fn draw_legend(
     }
     let [x, yy, z] = section.center_mm().map(|v| format!("{v:.1}"));
     let foot = at[1] + size[1] - 3 * LINE;
-    canvas.text([at[0], foot], fit(shown, size[0], 9), DIM);
-    canvas.text([at[0], foot + LINE], fit(&format!("planes through {x}, {yy}, {z} mm"), size[0], 9), DIM);
+    canvas.text([at[0], foot], &fit(shown, size[0], text_width), DIM);
+    let through = format!("planes through {x}, {yy}, {z} mm");
+    canvas.text([at[0], foot + LINE], &fit(&through, size[0], text_width), DIM);
     canvas.text([at[0], foot + 2 * LINE], "(right, anterior, superior)", DIM);
 }
 
@@ -245,12 +258,6 @@ fn short(value: f64) -> String {
         _ => 3,
     };
     format!("{value:.digits$}")
-}
-
-/// As much of the text as fits in `width` pixels.
-fn fit(text: &str, width: i32, advance: i32) -> &str {
-    let most = usize::try_from(width / advance).unwrap_or(0);
-    text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

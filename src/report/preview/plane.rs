@@ -94,12 +94,16 @@ impl<'a> Section<'a> {
         [letters(&across), letters(&across.map(|v| -v)), letters(&upright), letters(&upright.map(|v| -v))]
     }
 
-    /// A picture of `size` pixels, `scale` pixels per mm.
-    pub fn view(&self, plane: Plane, size: [i32; 2], scale: f64) -> View<'_> {
+    /// A picture of `size` pixels, which cover the scan from face to face.
+    pub fn view(&self, plane: Plane, size: [i32; 2]) -> View<'_> {
         let [a, b] = plane.axes();
         let normal = 3 - a - b;
         // The centre of the first pixel: the largest position along both axes, less half a pixel.
-        let first = |axis: usize| self.range[axis][1] - 0.5 / scale;
+        let pitch = |axis: usize| {
+            let count = if axis == a { size[0] } else { size[1] };
+            (self.range[axis][1] - self.range[axis][0]) / f64::from(count.max(1))
+        };
+        let first = |axis: usize| self.range[axis][1] - 0.5 * pitch(axis);
         let depth = dot(&self.frame[normal], &self.center);
         let start: [f64; 3] = std::array::from_fn(|r| {
             self.frame[a][r] * first(a) + self.frame[b][r] * first(b) + self.frame[normal][r] * depth
@@ -107,10 +111,11 @@ impl<'a> Section<'a> {
         let origin = self.inverse.apply(start);
         let m = self.inverse.linear();
         let step = |axis: usize| {
-            let d = self.frame[axis].map(|v| -v / scale);
+            let d = self.frame[axis].map(|v| -v * pitch(axis));
             std::array::from_fn(|r| dot(&m[r], &d))
         };
-        let cut = [a, b].map(|axis| ((self.range[axis][1] - dot(&self.frame[axis], &self.center)) * scale) as i32);
+        let cut =
+            [a, b].map(|axis| ((self.range[axis][1] - dot(&self.frame[axis], &self.center)) / pitch(axis)) as i32);
         let cut = [cut[0].clamp(0, size[0] - 1), cut[1].clamp(0, size[1] - 1)];
         View { section: self, origin, du: step(a), dv: step(b), cut }
     }

@@ -48,7 +48,7 @@ fn the_patients_right_is_on_the_left_in_all_48_orientations() {
         assert_eq!(section.letters(Plane::Axial), ["R", "L", "A", "P"]);
         assert_eq!(section.letters(Plane::Coronal), ["R", "L", "S", "I"]);
         assert_eq!(section.letters(Plane::Sagittal), ["A", "P", "S", "I"]);
-        let at = |plane, size: [i32; 2], u, v| section.view(plane, size, 2.0).sample(u, v).expect("inside");
+        let at = |plane, size: [i32; 2], u, v| section.view(plane, size).sample(u, v).expect("inside");
         assert!(at(Plane::Axial, [48, 64], 5, 32).intensity > 0.9, "right half of {axis:?} {flip:?}");
         assert!(at(Plane::Axial, [48, 64], 42, 32).intensity < 0.1, "left half of {axis:?} {flip:?}");
         // The label is right, front and top, so at the upper left of every plane through it.
@@ -140,6 +140,82 @@ fn awkward_scans_make_pictures_too() {
             let options = PreviewOptions { title: "näme \u{4e00}\n", ..PreviewOptions::default() };
             assert!(preview(&labels, &scan, &options).is_ok(), "{dims:?}");
             assert!(comparison(&labels, &labels, &scan, &options).is_ok(), "{dims:?}");
+        }
+    }
+}
+
+/// The box around all pixels that are not the background of the picture.
+fn drawn(width: i32, height: i32, pixels: &[u8], is: impl Fn([u8; 3]) -> bool) -> Option<[i32; 4]> {
+    let mut found: Option<[i32; 4]> = None;
+    for y in 0..height {
+        for x in 0..width {
+            let at = 3 * (y * width + x) as usize;
+            if is([pixels[at], pixels[at + 1], pixels[at + 2]]) {
+                let [l, r, t, b] = found.unwrap_or([x, x, y, y]);
+                found = Some([l.min(x), r.max(x), t.min(y), b.max(y)]);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn thin_scans_needles_and_stacks_are_drawn_whole() {
+    // A single slice, a needle, a few sagittal slices, a tiny and a huge one.
+    for (dims, spacing) in [
+        ([64, 64, 1], [3.0, 3.0, 0.4]),
+        ([1, 300, 1], [0.3, 1.0, 0.3]),
+        ([300, 1, 1], [1.0, 0.3, 0.3]),
+        ([4, 64, 64], [4.0, 3.5, 3.5]),
+        ([8, 8, 8], [0.01, 0.01, 0.01]),
+        ([8, 8, 8], [200.0, 200.0, 200.0]),
+    ] {
+        let matrix = std::array::from_fn(|r| std::array::from_fn(|c| if r == c { spacing[r] } else { 0.0 }));
+        let affine = Affine::from_parts(matrix, [0.0; 3]);
+        let count = dims.iter().product::<usize>();
+        let scan = Volume::new((0..count).map(|v| v as f32).collect(), 1, dims, affine).expect("scan");
+        let labels = LabelMap::new(vec![1; count], dims, affine).expect("labels");
+        let names = [LabelName { value: 1, name: "all".into(), color: [40, 90, 250] }];
+        let options = PreviewOptions { title: "thin", names: &names, ..PreviewOptions::default() };
+        for (what, bytes) in [
+            ("preview", preview(&labels, &scan, &options)),
+            ("comparison", comparison(&labels, &labels, &scan, &options)),
+        ] {
+            let (width, height, pixels) = decoded(&bytes.expect("a picture"));
+            // Nothing but paper at the rim: what is clipped would reach it.
+            let edge = |x: i32, y: i32| {
+                let at = 3 * (y * width + x) as usize;
+                let paper = pixels[at..at + 3].iter().zip(PAPER).all(|(a, b)| a.abs_diff(b) <= 4);
+                assert!(paper, "{what} of {dims:?} at {x}, {y}");
+            };
+            (0..width).for_each(|x| [0, 1, height - 2, height - 1].into_iter().for_each(|y| edge(x, y)));
+            (0..height).for_each(|y| [0, 1, width - 2, width - 1].into_iter().for_each(|x| edge(x, y)));
+            // The whole line at the foot, and the labels in all three planes.
+            let text = if what == "preview" { CONVENTION } else { NOTICE };
+            let orange = |[r, g, b]: [u8; 3]| r > 200 && (150..210).contains(&g) && (60..120).contains(&b);
+            let notice = drawn(width, height, &pixels, orange).expect("the notice");
+            assert!(notice[1] - notice[0] >= text_width(NOTICE) - 12, "{what} of {dims:?}");
+            assert!(width >= text_width(text) + 2 * MARGIN, "{what} of {dims:?}");
+            let blue = pixels.chunks_exact(3).filter(|p| p[2] > 180 && p[0] < 120 && p[1] < 140).count();
+            assert!(blue > 300, "{what} of {dims:?}: {blue} pixels of the label");
+        }
+    }
+}
+
+#[test]
+fn labels_in_any_script_are_drawn() {
+    let (labels, scan) = scan([0, 1, 2], [true, false, false], 0.0);
+    let picture = |name: &str| {
+        let names = [LabelName { value: 1, name: name.into(), color: [200, 80, 60] }];
+        let options = PreviewOptions { title: name, names: &names, ..PreviewOptions::default() };
+        preview(&labels, &scan, &options).expect("a picture")
+    };
+    // Each is drawn as itself, none as another and none as question marks.
+    let names = ["肝臓", "печень", "כבד", "كبد", "यकृत", "ตับ", "\u{1f9e0}", "??", "脾臓"];
+    let pictures = names.map(picture);
+    for (i, a) in pictures.iter().enumerate() {
+        for (j, b) in pictures.iter().enumerate().skip(i + 1) {
+            assert!(a != b, "{} is drawn as {}", names[i], names[j]);
         }
     }
 }

@@ -146,10 +146,16 @@ impl<'a> Run<'a> {
             (false, Some(recipe)) => (None, recipe),
             (true, given) => {
                 let (folder, recipe) = RunFolder::open(path)?;
-                if given.is_some_and(|g| g.sha256() != recipe.sha256()) {
+                // What the result does not follow from, such as threads, may change.
+                let recipe = match given {
+                    Some(given) if given.sha256() == recipe.sha256() => Some(given),
+                    Some(_) => None,
+                    None => Some(recipe),
+                };
+                let Some(recipe) = recipe else {
                     let problem = "was begun with another recipe: resume without one, or start a new run".to_owned();
                     return Err(TrainError::Folder { path: path.to_owned(), problem });
-                }
+                };
                 (Some(folder), recipe)
             }
         };
