@@ -122,7 +122,7 @@ fn broken() -> Vec<BadCheckpoint> {
         (
             "zip-without-pickle",
             zip(&[ZipEntry::stored("readme.txt", "hello")]),
-            "0 entries of the zip are named data.pkl",
+            "it is a zip archive, not a PyTorch checkpoint",
         ),
         ("two-pickles", twice, "2 entries of the zip are named data.pkl"),
         ("torchscript", script, "TorchScript"),
