@@ -217,25 +217,8 @@ pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError
         return Err(GpuError::NoAdapter);
     }
     let reports: Vec<_> = adapters.iter().map(AdapterReport::of).collect();
-    let kind = |i: &usize| match reports[*i].class {
-        AdapterClass::Discrete => 0,
-        AdapterClass::Integrated => 1,
-        AdapterClass::Software => 2,
-    };
-    let is_software = |i: &usize| reports[*i].class == AdapterClass::Software;
-    let found = match wish {
-        None => (0..reports.len()).min_by_key(kind),
-        Some("gpu") => (0..reports.len()).filter(|i| !is_software(i)).min_by_key(kind),
-        Some("cpu") => (0..reports.len()).find(is_software),
-        Some(wish) => match wish.parse::<usize>() {
-            Ok(index) => (index < reports.len()).then_some(index),
-            Err(_) => {
-                let wish = wish.to_lowercase();
-                reports.iter().position(|r| r.name.to_lowercase().contains(&wish))
-            }
-        },
-    };
-    match found {
+    let kinds: Vec<(AdapterClass, &str)> = reports.iter().map(|r| (r.class, r.name.as_str())).collect();
+    match pick(&kinds, wish) {
         Some(index) => Ok(adapters.swap_remove(index)),
         None => Err(GpuError::AdapterNotFound {
             wanted: wish.unwrap_or_default().to_owned(),
@@ -246,6 +229,28 @@ pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError
                 .collect::<Vec<_>>()
                 .join(", "),
         }),
+    }
+}
+
+/// The index of the adapter asked for, among classes and names.
+fn pick(adapters: &[(AdapterClass, &str)], wish: Option<&str>) -> Option<usize> {
+    let rank = |i: &usize| match adapters[*i].0 {
+        AdapterClass::Discrete => 0,
+        AdapterClass::Integrated => 1,
+        AdapterClass::Software => 2,
+    };
+    let all = 0..adapters.len();
+    match wish {
+        None => all.min_by_key(rank),
+        Some("gpu") => all.filter(|i| rank(i) < 2).min_by_key(rank),
+        Some("cpu") => all.into_iter().find(|i| rank(i) == 2),
+        Some(wish) => match wish.parse::<usize>() {
+            Ok(index) => all.contains(&index).then_some(index),
+            Err(_) => {
+                let wish = wish.to_lowercase();
+                adapters.iter().position(|(_, name)| name.to_lowercase().contains(&wish))
+            }
+        },
     }
 }
 
@@ -271,5 +276,24 @@ mod tests {
         assert_eq!(kind("amd", "rdna-2", false), (Vendor::Amd, AdapterClass::Discrete));
         assert_eq!(kind("", "", false), (Vendor::Unknown, AdapterClass::Discrete));
         assert_eq!(kind("google", "swiftshader", true), (Vendor::Unknown, AdapterClass::Software));
+    }
+
+    #[test]
+    fn adapters_are_picked_by_kind_index_and_name() {
+        let software = (AdapterClass::Software, "llvmpipe (LLVM 15)");
+        let all = [software, (AdapterClass::Integrated, "Intel UHD"), (AdapterClass::Discrete, "NVIDIA RTX")];
+        for (wish, found) in [
+            (None, Some(2)),
+            (Some("gpu"), Some(2)),
+            (Some("cpu"), Some(0)),
+            (Some("1"), Some(1)),
+            (Some("intel"), Some(1)),
+            (Some("3"), None),
+            (Some("radeon"), None),
+        ] {
+            assert_eq!(pick(&all, wish), found, "{wish:?}");
+        }
+        assert_eq!((pick(&[software], None), pick(&[software], Some("gpu"))), (Some(0), None));
+        assert_eq!((pick(&all[1..], Some("cpu")), pick(&[], None)), (None, None));
     }
 }

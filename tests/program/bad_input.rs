@@ -157,6 +157,8 @@ fn wrong_command_lines() {
         let mut bytes = with(sound(), &[(42, &wide)]);
         bytes.extend([0; 12]);
         folder.write("wide.nii", &bytes);
+        std::fs::create_dir(folder.path("unpacked.nii.gz")).expect("a folder");
+        folder.write("unpacked.nii.gz/scan.nii", &sound());
         #[cfg(unix)]
         std::os::unix::fs::symlink("nowhere/at-all.nii", folder.path("dangling.nii")).expect("a link");
         folder.write("moved.nii", &with(sound(), &[(292, &(-1.0f32).to_le_bytes())]));

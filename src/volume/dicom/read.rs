@@ -192,6 +192,12 @@ fn no_image(source: &dyn Source, groups: &[Group], strangers: &[String], directo
     if let Some((file, none)) = groups.iter().flat_map(|g| &g.others).next() {
         return none.error.clone().of(&source.name(*file));
     }
+    // A folder may have the name of the file in it, as some programs unpack an archive.
+    let is_nifti = |name: &&String| [".nii", ".nii.gz"].iter().any(|end| name.to_ascii_lowercase().ends_with(end));
+    if let (None, Some(name)) = (&directory, strangers.iter().find(is_nifti)) {
+        let detail = format!(": {name} in it is named as NIfTI; give that file itself");
+        return DicomError::NoImage { files: source.len(), detail };
+    }
     let detail = match (directory, strangers.first()) {
         (Some(name), _) => {
             format!(
