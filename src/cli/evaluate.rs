@@ -179,22 +179,16 @@ impl Evaluate {
             note(format!("warning: {} prediction(s) have no truth and are left out: {}", extra.len(), some(&extra)));
         }
         let mut failures: Vec<String> = missing.iter().map(|name| format!("{name}: no prediction")).collect();
-        let mut all = Scores::default();
+        let (mut scores, names) = self.begun()?;
         for (i, (name, prediction, truth)) in pairs.iter().enumerate() {
             note(format!("case {}/{}  {name}", i + 1, pairs.len()));
-            match self.files(prediction, truth) {
-                Ok(scores) => {
-                    all.rows.extend(scores.rows);
-                    (all.relabel, all.regions) = (scores.relabel, scores.regions);
-                }
-                Err(e) => {
-                    let why = format!("{name}: {}", e.chain());
-                    note(format!("warning: {why}"));
-                    failures.push(why);
-                }
+            if let Err(e) = self.pair(name, prediction, truth, &names, &mut scores) {
+                let why = format!("{name}: {}", e.chain());
+                note(format!("warning: {why}"));
+                failures.push(why);
             }
         }
-        Ok((all, failures))
+        Ok((scores, failures))
     }
 
     /// The regions to judge; none: every label by itself.
@@ -206,19 +200,36 @@ impl Evaluate {
         let mut inputs = vec![prediction, truth];
         inputs.extend(self.model.as_deref());
         self.outputs(&inputs)?;
-        let options = StudyOptions { nifti: self.form.read_options(), ..StudyOptions::default() };
+        let (mut scores, names) = self.begun()?;
+        self.pair(&dataset::stem(prediction), prediction, truth, &names, &mut scores)?;
+        Ok(scores)
+    }
+
+    /// Scores of label files with nothing in them yet, and the names that the model has for labels.
+    fn begun(&self) -> Result<(Scores, Vec<LabelName>), CliError> {
         let model = self.model.as_deref().map(files::model).transpose()?;
-        let names = model.as_ref().map_or_else(Vec::new, |p| names_of(p.metadata()));
+        let metadata = model.as_ref().map(Package::metadata);
+        let names = metadata.map_or_else(Vec::new, names_of);
+        let (relabel, regions) = (self.relabels(metadata, Relabel::None)?, self.regions(metadata)?);
+        Ok((Scores { relabel, regions, ..Scores::default() }, names))
+    }
+
+    /// Compares two label files.
+    fn pair(
+        &self,
+        name: &str,
+        prediction: &Path,
+        truth: &Path,
+        names: &[LabelName],
+        scores: &mut Scores,
+    ) -> Result<(), CliError> {
+        let options = StudyOptions { nifti: self.form.read_options(), ..StudyOptions::default() };
         let (p, mut t) = (scans::labels(prediction, &options)?, scans::labels(truth, &options)?);
-        let relabel = self.relabels(model.as_ref().map(Package::metadata), Relabel::None)?;
-        replace(&mut t, &relabel);
+        replace(&mut t, &scores.relabel);
         let t = scans::on_grid(t, truth, &p.grid(), prediction)?;
         let mut classes: Vec<u32> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
         classes.extend(names.iter().map(|n| u32::from(n.value)));
-        let regions = self.regions(model.as_ref().map(Package::metadata))?;
-        let mut scores = Scores { relabel, regions, ..Scores::default() };
-        score(&mut scores, dataset::stem(prediction), &p, &t, classes, &names)?;
-        Ok(scores)
+        score(scores, name.to_owned(), &p, &t, classes, names)
     }
 
     /// Runs the model on every case; a case that fails is told and does not stop the others.
