@@ -202,7 +202,8 @@ pub async fn list_adapters() -> Vec<AdapterReport> {
     adapters.iter().map(AdapterReport::of).collect()
 }
 
-/// The adapter asked for: `gpu` or `cpu` for the first of that kind, an index, or part of its name; without a wish the fastest kind, in list order.
+/// The adapter asked for: `gpu` or `cpu` for the first of that kind, an index, or part of its name; without a wish the
+/// fastest kind, in list order.
 pub(super) async fn choose(wish: Option<&str>) -> Result<wgpu::Adapter, GpuError> {
     let instance = instance();
     if cfg!(target_arch = "wasm32") {
