@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::support::run::{CASE, Folder, hippocampus, labels, on_device, repository, text};
+use crate::support::run::{Folder, hippocampus, labels, on_device};
 
 fn scan() -> String {
-    text(&repository(&format!("tests/data/hippocampus/images/{CASE}.nii.gz")))
+    hippocampus().0
 }
 
 #[test]
