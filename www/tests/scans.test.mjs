@@ -69,13 +69,13 @@ test('a series in any order gives the labels of the native program', async () =>
 
 test('of several acquisitions in a series one is chosen by its number', async () => {
   const got = await tab.run(async ({ scanToNifti, bytes, fail }, { NAMES }) => {
-    const files = await Promise.all(NAMES.map(async (name) => new File([await bytes(`/repo/tests/data/dicom/hippocampus/${name}`)], name)));
+    const files = await Promise.all(NAMES.map(async (name) => new File([await bytes(`/repo/www/tests/out/hippocampus/${name}`)], name)));
     // The same slices as another kind of image, one value higher: the word and the first pixel's lowest byte are changed.
     const other = await Promise.all(files.map(async (file) => {
       const data = new Uint8Array(await file.arrayBuffer());
       const text = new TextDecoder('latin1').decode(data);
       data.set(new TextEncoder().encode('PHASE'), text.indexOf('AXIAL'));
-      data[data.length - 2 * 35 * 51] += 1;
+      data[data.length - 2 * 42 * 57] += 1;
       return new File([data], `phase ${file.name}`);
     }));
     const both = [...other, ...files];
@@ -89,7 +89,7 @@ test('of several acquisitions in a series one is chosen by its number', async ()
   assert.deepEqual(got.same, [true, false]);
   assert.match(got.told.join(), /acquisition 1 of 2 is taken/);
   assert.equal(got.refused.code, 'bad-input');
-  assert.match(got.refused.message, /2 acquisitions.*1: 32 image\(s\), Image Type .*AXIAL; 2: 32 image\(s\), Image Type .*PHASE/);
+  assert.match(got.refused.message, /2 acquisitions.*1: 52 image\(s\), Image Type .*AXIAL; 2: 52 image\(s\), Image Type .*PHASE/);
   assert.match(got.third.message, /no number 3/);
   assert.match(got.none.message, /options\.acquisition is 0/);
 });

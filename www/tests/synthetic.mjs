@@ -90,7 +90,7 @@ export function series({ uid, description, modality = 'MR', rows, columns, slice
     for (let y = 0; y < rows; y += 1) for (let x = 0; x < columns; x += 1) pixels.writeInt16LE(Math.round(value(x, y, z)), 2 * (x + columns * y));
     files[`${description.replaceAll(' ', '_')}_${z + 1}.dcm`] = Buffer.concat([
       Buffer.alloc(128), Buffer.from('DICM'), element(2, 0, 'UL', length), meta,
-      element(8, 8, 'CS', 'ORIGINAL\\PRIMARY'), element(8, 0x16, 'UI', '1.2.840.10008.5.1.4.1.1.4'), element(8, 0x18, 'UI', instance), element(8, 0x60, 'CS', modality),
+      element(8, 8, 'CS', 'ORIGINAL\\PRIMARY\\AXIAL'), element(8, 0x16, 'UI', '1.2.840.10008.5.1.4.1.1.4'), element(8, 0x18, 'UI', instance), element(8, 0x60, 'CS', modality),
       element(8, 0x103e, 'LO', description), element(0x18, 0x50, 'DS', 1), element(0x20, 0xd, 'UI', '1.2.3'), element(0x20, 0xe, 'UI', uid),
       element(0x20, 0x13, 'IS', z + 1), element(0x20, 0x32, 'DS', `0\\0\\${z}`), element(0x20, 0x37, 'DS', '1\\0\\0\\0\\1\\0'), element(0x20, 0x52, 'UI', '1.2.3.9'),
       element(0x28, 2, 'US', u16(1)), element(0x28, 4, 'CS', 'MONOCHROME2'), element(0x28, 0x10, 'US', u16(rows)), element(0x28, 0x11, 'US', u16(columns)),
