@@ -24,8 +24,8 @@ const UNUSED = {
   },
 };
 
-/** The model that the page opens first. */
-const FIRST = 'hippocampus.safetensors';
+/** The model that the page opens first: its sample is a whole head. */
+const FIRST = 'brain_regions.safetensors';
 
 // The folder itself stays, with the file that keeps it in the repository.
 for (const name of await readdir(dist)) if (name !== '.gitignore') await rm(dist + name, { recursive: true });
@@ -60,7 +60,7 @@ await serviceWorker();
 async function models() {
   const entries = [];
   const files = (await readdir(`${root}models`)).filter((name) => name.endsWith('.safetensors'));
-  for (const file of files.sort((a, b) => Number(b === FIRST) - Number(a === FIRST) || a.localeCompare(b))) {
+  for (const file of files.sort((a, b) => Number(b === FIRST) - Number(a === FIRST))) {
     const bytes = await readFile(`${root}models/${file}`);
     const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE())));
     const { name, version, licence, output } = JSON.parse(header.__metadata__.unetr);
@@ -71,16 +71,16 @@ async function models() {
   return entries;
 }
 
-/** What a model is shown on: the scan of its name in `models/samples`. */
+/** The scan that a model is shown on, and the labels that it gives for it, which are MONAI's voxel for voxel. */
 async function sample(model) {
-  const scan = `samples/${model.replace('.safetensors', '.nii.gz')}`;
-  try {
-    await cp(`${root}models/${scan}`, dist + scan);
-  } catch (error) {
-    if (error.code !== 'ENOENT') throw error;
-    return undefined;
-  }
-  return { scan };
+  const name = model.replace('.safetensors', '.nii.gz');
+  const known = await stat(`${root}models/samples/${name}`).catch(() => null);
+  if (!known) return undefined;
+  const scan = `samples/${name}`;
+  const labels = scan.replace('.nii', '_labels.nii');
+  await cp(`${root}models/samples/${name}`, dist + scan);
+  await cp(`${root}tests/golden/samples/${name}`, dist + labels);
+  return { scan, labels };
 }
 
 /**

@@ -1,6 +1,7 @@
 // The benchmark: from nothing to the first result, then windows alone, then kernel by kernel.
 import { checkSupport, createSegmenter } from 'unetr-wgpu';
 import { $, mib } from './format.js';
+import { siteModels } from './models.js';
 
 const REPEATS = 7;
 
@@ -42,9 +43,11 @@ async function run() {
     const support = await checkSupport();
     if (!support.webgpu) throw new Error(support.reason ?? '');
     const address = new URLSearchParams(location.search);
-    const [listed] = await (await fetch('models/index.json')).json();
-    const url = new URL(address.get('model') ?? `models/${listed.file}`, location.href);
-    const scan = await (await fetch(listed.sample.scan)).blob();
+    const url = new URL(address.get('model') ?? 'models/hippocampus.safetensors', location.href);
+    /** @type {import('./state.js').ModelEntry[]} */
+    const listed = (await siteModels()).filter((m) => m.sample);
+    const { sample } = listed.find((m) => String(m.model) === String(url)) ?? listed[listed.length - 1];
+    const scan = await (await fetch(/** @type {import('./state.js').Sample} */ (sample).scan)).blob();
     /** @param {import('unetr-wgpu').Progress} progress */
     const onProgress = ({ phase, done, total }) => { $('report').textContent = `${phase} ${done}${total ? ` of ${total}` : ''}`; };
     const start = performance.now();

@@ -1,5 +1,5 @@
 // Puts the page together: state, session, viewer, and what its controls do.
-import { checkSupport } from 'unetr-wgpu';
+import { checkSupport, listModels } from 'unetr-wgpu';
 import { Diagnostics } from './diagnostics.js';
 import { listenForDrops } from './drop.js';
 import { fetchFile, sameOrigin, visible } from './files.js';
@@ -62,7 +62,6 @@ function wireFiles() {
 }
 
 function wireRun() {
-  $('expert').addEventListener('click', () => session.compareWithSample());
   $('hide-reference').addEventListener('click', () => session.hideReference());
   $('sample').addEventListener('click', () => session.openSample());
   $('save-model').addEventListener('click', () => session.saveModel());
@@ -85,6 +84,7 @@ function wireRun() {
 /** The keyboard stays at this place while the button is away. */
 async function segment() {
   const { activeElement } = document;
+  if ($('segment').disabled || !(await session.needModel())) return;
   const work = session.segment();
   if (store.state.job?.kind !== 'run') return;
   const lost = activeElement === $('segment') || activeElement === document.body;
@@ -190,10 +190,16 @@ async function openFirst(viewer) {
   }
   const listed = asked && models.find((m) => String(m.model) === String(asked));
   const first = asked ? listed || { model: asked, name: asked.pathname.split('/').pop() ?? '' } : models[0];
-  await viewer;
   const scans = address.getAll('scan');
-  if (support?.webgpu && first) model = session.openModel(first);
-  if (!(await model) && asked && support?.webgpu) {
+  if (support?.webgpu && first) {
+    // The first page shows what there is without it; whoever uses it waits for it then. What is kept costs nothing.
+    const kept = (await listModels()).some((m) => m.complete && m.url === String(first.model));
+    if (asked || scans.length > 0 || kept || !first.sample?.labels) model = session.openModel(first);
+    else store.set({ pending: first });
+  }
+  await viewer;
+  // What was cancelled is not wanted; what failed is told, with something else in its place.
+  if (!(await model) && asked && store.state.message) {
     told();
     if (models[0]) await session.openModel(models[0]);
   }
@@ -239,7 +245,7 @@ async function start() {
   });
   await openFirst(viewer);
   await queue.restore();
-  keepOffline();
+  if (await keepOffline()) store.set({ offline: true });
 }
 
 await start();

@@ -1,8 +1,8 @@
 import { $ } from './format.js';
 
-/** Keeps the page for visits without a network, and offers a newer one when there is. */
+/** Keeps the page for visits without a network, and offers a newer one when there is. Gives whether it is kept. */
 export async function keepOffline() {
-  if (!navigator.serviceWorker) return;
+  if (!navigator.serviceWorker) return false;
   try {
     const registration = await navigator.serviceWorker.register('sw.js');
     // An earlier visit may have fetched it and not taken it.
@@ -12,9 +12,10 @@ export async function keepOffline() {
       coming?.addEventListener('statechange', () => { if (coming.state === 'installed') offer(coming); });
     });
     await navigator.serviceWorker.ready;
-    $('offline').hidden = false;
+    return true;
   } catch {
     // Without it the page needs the network at the next visit; nothing else is lost.
+    return false;
   }
 }
 

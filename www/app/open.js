@@ -30,7 +30,10 @@ export class Opener {
         // A scan is not to be segmented with another model than the one that came with it.
         if (!(await session.openModel(await entryOf(model, fields)))) return;
       }
-      if (scans.length > 0) await this.#scans(scans);
+      if (scans.length > 0) {
+        await session.needModel();
+        await this.#scans(scans);
+      }
     } catch (error) {
       session.complain(error, given);
     }

@@ -18,12 +18,13 @@ const BUSY = new Set(['opening', 'compiling', 'running']);
 export function render(state, before, actions) {
   /** @param {(keyof State)[]} keys */
   const changed = (...keys) => before === null || keys.some((key) => state[key] !== before[key]);
-  if (changed('support', 'job', 'result', 'plan')) renderPhase(state);
+  if (changed('support', 'job', 'result', 'plan', 'pending', 'scan')) renderPhase(state);
   if (changed('support')) renderAdapter(state);
   if (changed('scan', 'job', 'kept')) renderScan(state);
-  if (changed('models', 'model', 'job', 'windowMs')) renderModels(state);
+  if (changed('models', 'model', 'pending', 'job', 'windowMs')) renderModels(state);
+  if (changed('offline', 'model')) $('offline').hidden = !state.offline || !state.model;
   if (changed('model')) renderModel(state);
-  if (changed('plan', 'result', 'windowMs', 'scan')) renderPlan(state);
+  if (changed('plan', 'pending', 'result', 'windowMs', 'scan')) renderPlan(state);
   if (changed('job')) renderJob(state);
   if (changed('message')) renderMessage(state);
   if (changed('result', 'comparison', 'alone')) renderLegend(state, actions);
@@ -42,10 +43,10 @@ function renderPhase(state) {
   $('stage').ariaBusy = String(busy);
   const run = state.job?.kind === 'run';
   $('segment').hidden = busy;
-  $('segment').disabled = !state.plan || busy;
+  $('segment').disabled = busy || !(state.plan || (state.pending && state.scan));
   $('segment').textContent = state.result?.run || state.result?.corrected ? 'Segment again' : 'Segment';
   $('running').hidden = !busy;
-  for (const id of ['models', 'open-model', 'sample', 'compare', 'expert', 'save-model', 'overlap', 'save-menu-button', 'go-back']) $(id).disabled = busy;
+  for (const id of ['models', 'open-model', 'sample', 'compare', 'save-model', 'overlap', 'save-menu-button', 'go-back']) $(id).disabled = busy;
   // Opening another scan is always possible: during a run it is asked for.
   $('veil').hidden = !busy || run;
 }
@@ -80,17 +81,17 @@ function renderScan({ scan, job, kept }) {
 }
 
 /** @param {State} state */
-function renderModels({ models, model, windowMs }) {
+function renderModels({ models, model, pending, windowMs }) {
   const select = $('models');
   // A choice on the way to the one that is meant stays.
   if (document.activeElement === select && select.dataset.walking) return;
   const none = make('option', { value: '', textContent: 'Choose a model…', disabled: true, selected: true });
   const options = models.map((entry, i) => {
-    const own = model !== null && entry === model.entry;
+    const own = entry === (model?.entry ?? pending);
     const facts = [entry.bytes && mib(entry.bytes), entry.licence, own && windowMs && `${duration(windowMs)} a window`].filter(Boolean);
     return make('option', { value: String(i), textContent: [words(entry.name), ...facts].join(' · '), selected: own });
   });
-  select.replaceChildren(...(model ? [] : [none]), ...options);
+  select.replaceChildren(...(model || pending ? [] : [none]), ...options);
 }
 
 /** @param {State} state */
@@ -133,9 +134,9 @@ function renderCard({ facts, labels }) {
 }
 
 /** @param {State} state */
-function renderPlan({ plan, result, windowMs }) {
+function renderPlan({ plan, pending, result, windowMs }) {
   const time = plan && windowMs ? `, about ${duration(windowMs * plan.windows)}` : '';
-  $('plan').textContent = plan ? `${plural(plan.windows, 'window')} of ${times(plan.roi, 0)}, ${mib(plan.memory.total)} on the GPU${time}.` : '';
+  $('plan').textContent = plan ? `${plural(plan.windows, 'window')} of ${times(plan.roi, 0)}, ${mib(plan.memory.total)} on the GPU${time}.` : pending ? `The model, ${mib(pending.bytes ?? 0)}, is loaded when you press Segment or open a scan.` : '';
   const { warnings, doubts } = result?.run ?? plan ?? { warnings: /** @type {string[]} */ ([]), doubts: /** @type {string[]} */ ([]) };
   const list = (/** @type {string[]} */ texts) => [...new Set(texts)].map((text) => make('li', { textContent: text }));
   $('doubts-list').replaceChildren(...list(doubts));
@@ -182,13 +183,10 @@ function renderMessage({ message }) {
 }
 
 /** @param {State} state */
-function renderResult({ result, model, scan, comparison, reference }) {
+function renderResult({ result, model, comparison, reference }) {
   $('result').hidden = result === null;
-  const sample = scan?.sample ?? null;
   const own = result !== null && model !== null && result.sha256 === model.facts.sha256;
   $('compare').hidden = !own;
-  $('expert').hidden = !own || !sample?.reference;
-  $('expert').textContent = `Compare with ${sample?.by ?? 'an expert'}`;
   $('hide-reference').hidden = !reference && !comparison;
   if (!result) {
     $('spoken').textContent = '';

@@ -116,6 +116,13 @@ export class Session {
     return true;
   }
 
+  /** Loads the model that was put off until it is used. Gives whether there is one now. */
+  async needModel() {
+    const { pending } = this.state;
+    if (pending) await this.openModel(pending);
+    return this.segmenter !== null;
+  }
+
   /** @param {ModelEntry} entry */
   async #openModel(entry) {
     if (!this.state.support?.webgpu) return false;
@@ -132,7 +139,7 @@ export class Session {
     const models = at < 0 ? [...this.state.models, known] : this.state.models.with(at, known);
     const same = this.state.result?.sha256 === facts.sha256;
     if (!same) this.#putAside();
-    this.store.set({ models, model: { entry: known, facts, labels: made.labelTable }, plan: null, windowMs: this.#paces.of(facts.sha256, this.state.support) });
+    this.store.set({ models, model: { entry: known, facts, labels: made.labelTable }, pending: null, plan: null, windowMs: this.#paces.of(facts.sha256, this.state.support) });
     return true;
   }
 
@@ -269,7 +276,7 @@ export class Session {
 
   /** Opens what the model is shown on, with its labels where they were made beforehand. */
   async openSample() {
-    const sample = this.state.model?.entry.sample ?? this.state.models[0]?.sample;
+    const sample = (this.state.model?.entry ?? this.state.pending ?? this.state.models[0])?.sample;
     if (!sample) return false;
     const opened = await this.openScan(async () => ({ files: [await fetchFile(sample.scan)], sample }), 'the example');
     if (opened && sample.labels) await this.#showExample(sample);
@@ -278,21 +285,21 @@ export class Session {
 
   /** The labels that this model gave for the sample, made beforehand. @param {Sample} sample */
   async #showExample(sample) {
-    const { scan, models, model } = this.state;
-    const entry = /** @type {any} */ (models.find((m) => m.sample?.scan === sample.scan));
-    const table = model?.entry.sample?.scan === sample.scan ? model.labels : entry?.labels;
+    const { scan, models } = this.state;
+    const entry = models.find((m) => m.sample?.scan === sample.scan);
+    const table = entry?.labels;
     if (!scan || !table || !sample.labels) return;
     const file = await fetchFile(sample.labels).catch(() => null);
     if (!file || this.state.scan?.sample !== sample) return;
     const { labels, dims, affine } = await readLabels(file);
     const all = counts(labels);
     const ml = voxelVolume(affine) / 1000;
-    const statistics = table.map((/** @type {import('unetr-wgpu').Label} */ { value, name }) => ({
+    const statistics = table.map(({ value, name }) => ({
       name, value, voxels: all[value], volume_ml: all[value] * ml, centroid_mm: null, bounding_box: null, touches_border: false, intensity: [],
     }));
     /** @type {Result} */
     const result = {
-      scan: this.state.scan, model: entry?.name ?? '', sha256: entry?.sha256 ?? '', table, labels, dims, affine, statistics, run: null,
+      scan: this.state.scan, model: entry.name, sha256: entry.sha256 ?? '', table, labels, dims, affine, statistics, run: null,
       nifti: new Uint8Array(await file.arrayBuffer()), warnings: [], corrected: false, saved: true,
     };
     await this.show(result);
@@ -453,11 +460,6 @@ export class Session {
   hideReference() {
     this.viewer?.setReference(null, []);
     this.store.set({ reference: null, comparison: null });
-  }
-
-  async compareWithSample() {
-    const sample = this.state.scan?.sample;
-    if (sample?.reference) await this.compare(await fetchFile(sample.reference));
   }
 
   /**

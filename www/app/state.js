@@ -19,8 +19,6 @@
  *
  * @typedef {object} Sample A scan that this site brings.
  * @property {string} scan its address
- * @property {string} [reference] labels by others, on the same grid
- * @property {string} [by] whose labels these are
  * @property {string} [labels] this model's own result, made beforehand
  *
  * @typedef {object} Scan
@@ -44,6 +42,7 @@
  * @property {string} [fileSha256] the hash that the file must have
  * @property {string} [version]
  * @property {Sample} [sample]
+ * @property {Label[]} [labels]
  * @property {Record<string, unknown>} [fields] what a checkpoint does not tell
  *
  * @typedef {object} Model The model that is loaded.
@@ -94,6 +93,8 @@
  * @property {Support | null} support
  * @property {ModelEntry[]} models
  * @property {Model | null} model
+ * @property {ModelEntry | null} pending the model that is loaded as soon as it is used
+ * @property {boolean} offline whether the page is kept for visits without a network
  * @property {Scan | null} scan
  * @property {Plan | null} plan
  * @property {number | null} windowMs the time of a window of this model on this device, from earlier runs
@@ -114,7 +115,7 @@
 
 /** @type {State} */
 export const INITIAL = {
-  support: null, models: [], model: null, scan: null, plan: null, windowMs: null, job: null, result: null, kept: null, comparison: null,
+  support: null, models: [], model: null, pending: null, offline: false, scan: null, plan: null, windowMs: null, job: null, result: null, kept: null, comparison: null,
   reference: null, alone: null, opacities: {}, message: null, place: null, dropping: false, overlap: '', viewerFault: null,
   view: {
     layout: 'all', large: 'axial', radiological: true, crosshair: true, outline: false, scanOpacity: 1, labelOpacity: 0.6, labels: true,

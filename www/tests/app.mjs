@@ -10,10 +10,12 @@ export const LONG = { timeout: 240_000 };
 /** How many models the page offers. */
 export const LISTED = readdirSync(`${root}models`).filter((name) => name.endsWith('.safetensors')).length;
 export const LABELS = SHIPPED.package.output.labels;
+/** The page with the smaller model, which it does not open by itself. */
+export const HIPPOCAMPUS = '/?model=models/hippocampus.safetensors';
 export const words = (name) => name.replaceAll('_', ' ');
 
 /** The app with model and scan open and everything kept for offline use; every phase and every gap between frames is noted. */
-export async function ready({ browser, server }, options, address = '/') {
+export async function ready({ browser, server }, options, address = HIPPOCAMPUS) {
   const opened = await open(browser, 'about:blank', { viewport: { width: 1280, height: 800 }, ...options });
   await opened.page.addInitScript(watch);
   await opened.page.goto(server.url + address);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { before, test } from 'node:test';
 
-import { saved } from './app.mjs';
+import { HIPPOCAMPUS, saved } from './app.mjs';
 import { open } from './browser.mjs';
 import { labels, zContiguous } from './nifti.mjs';
 import { native, out, pages } from './page.mjs';
@@ -113,7 +113,7 @@ test('pairs of header and image are channels in the order they are given', async
 });
 
 test('the app shows and segments the files of a series', LONG, async () => {
-  const { page, problems, context } = await open(tab.browser, `${tab.server.url}/`, { viewport: { width: 1280, height: 800 } });
+  const { page, problems, context } = await open(tab.browser, `${tab.server.url}${HIPPOCAMPUS}`, { viewport: { width: 1280, height: 800 } });
   await page.locator('#segment:enabled').waitFor(LONG);
   await page.waitForFunction(() => document.querySelector('#scan-name').textContent !== '…');
   await page.setInputFiles('#folder-input', SERIES);
