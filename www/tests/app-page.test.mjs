@@ -60,12 +60,12 @@ test('desktop: by keys alone, in every state clean, light and dark', async () =>
   }
   await page.focus('#save-menu-button');
   await page.keyboard.press('Enter');
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'save-labels', 'the menu takes the focus');
+  await page.waitForFunction(() => document.activeElement.id === 'save-labels');
   await page.keyboard.press('ArrowDown');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'save-image');
   await accessible(page, 'menu');
   await page.keyboard.press('Escape');
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'save-menu-button');
+  await page.waitForFunction(() => document.activeElement.id === 'save-menu-button');
   await page.focus('#view');
   const place = () => page.textContent('#location');
   // The first step goes to the middle of a voxel too.
