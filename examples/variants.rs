@@ -4,18 +4,18 @@
 //! keeping as JSON. The adapter should do nothing else meanwhile.
 
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
-use unetr_wgpu::graph::{Graph, TunedOp, choices, tune};
-use unetr_wgpu::model::{UnetrConfig, unetr};
+use unetr_wgpu::graph::{TunedOp, choices, tune};
+use unetr_wgpu::nets::{Architecture, Build, UnetrConfig};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = GpuOptions { adapter: std::env::args().nth(1), ..GpuOptions::default() };
     let gpu = pollster::block_on(Gpu::open(&options))?;
     for half in [false, true] {
-        let mut graph = Graph::new().with_half_weights(half);
-        let network = unetr(&mut graph, &UnetrConfig::default(), 1)?;
-        let logits = graph.head("out", &network.end, network.out.0, network.out.1)?;
-        graph.output(logits);
-        let measured = pollster::block_on(tune(&gpu, &graph, &mut |_, _| ()))?;
+        let network = Architecture::new(UnetrConfig::default())?;
+        let mut built = network.build(&Build { half_weights: half, ..Build::of(&*network) })?;
+        let logits = built.logits()?;
+        built.graph.output(logits);
+        let measured = pollster::block_on(tune(&gpu, &built.graph, &mut |_, _| ()))?;
         println!("{}, weights in {} bits; ms as chosen | in each variant", gpu.adapter(), if half { 16 } else { 32 });
         for op in &measured {
             let variants: Vec<String> = op.variants_ms.iter().map(|ms| format!("{ms:.3}")).collect();

@@ -22,7 +22,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`volume`], [`metrics`] | NIfTI, geometry, preprocessing and its inverse; Dice and surface distances |
-//! | [`weights`], [`model`] | model packages, PyTorch import and export; the network |
+//! | [`weights`], [`nets`] | model packages, PyTorch import and export; the network |
 //! | [`infer`] | windows, stitching, the way back to the scan |
 //! | [`kernels`], [`graph`], [`gpu`] | ops with their WGSL and f64 twins; plans; the device |
 //! | [`report`] | statistics, preview, provenance |
@@ -47,7 +47,7 @@ pub mod graph;
 pub mod infer;
 pub mod kernels;
 pub mod metrics;
-pub mod model;
+pub mod nets;
 pub mod report;
 pub mod tensor;
 #[cfg(feature = "train")]

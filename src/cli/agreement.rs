@@ -47,7 +47,7 @@ pub(super) fn label_values(
         // Regions are made of values, which their names do not tell.
         return Ok(BTreeMap::new());
     }
-    let names = label_names(&model.output, model.network.out_channels);
+    let names = label_names(&model.output, model.network.out_channels());
     let mut moved = BTreeMap::new();
     for (value, name) in &dataset.labels {
         let Some(label) = names.iter().find(|label| plain(&label.name) == plain(name)) else { continue };

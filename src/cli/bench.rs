@@ -10,19 +10,25 @@ use serde_json::json;
 use super::console::{bytes, fact, print, print_json, sizes};
 use super::error::CliError;
 use super::files;
-use super::options::{DeviceArgs, Precision};
+use super::options::{DeviceArgs, Precision, network_type, three_sizes};
 use super::table::Table;
 use crate::gpu::AdapterClass;
 use crate::infer::{BenchReport, NodeTime, bench};
-use crate::model::UnetrConfig;
+use crate::nets::{NETWORKS, NetworkType};
 
-/// Time a window of a model (without one, the paper's standard network), or a step of its training, on this adapter. Nothing
+/// Time a window of a model (without one, of a network as it was published), or a step of its training, on this adapter. Nothing
 /// else should run meanwhile.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
     /// Model package; only its network matters.
     #[arg(short, long)]
     model: Option<PathBuf>,
+    /// Without a model: the type of the network.
+    #[arg(long, value_name = "TYPE", value_parser = network_type, default_value = NETWORKS[0].name, conflicts_with = "model")]
+    network: &'static NetworkType,
+    /// Size of the windows; the model's where it is not given.
+    #[arg(long, value_name = "X,Y,Z", value_parser = three_sizes)]
+    roi: Option<[usize; 3]>,
     /// Windows or steps to time.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     repeats: u16,
@@ -49,10 +55,19 @@ pub(super) struct Bench {
 
 impl Bench {
     pub fn run(&self) -> Result<(), CliError> {
-        let network = match &self.model {
-            Some(path) => files::model(path)?.metadata().network.clone(),
-            None => UnetrConfig::default(),
+        let (network, roi) = match &self.model {
+            Some(path) => {
+                let model = files::model(path)?;
+                let metadata = model.metadata();
+                (metadata.network.clone(), metadata.inference.roi_size)
+            }
+            None => {
+                let network = self.network.published()?;
+                let roi = network.window().default_size();
+                (network, roi)
+            }
         };
+        let roi = self.roi.unwrap_or(roi);
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
         if !gpu.choices().is_empty() {
@@ -66,19 +81,20 @@ impl Bench {
                 nodes: self.nodes,
                 json: self.json,
             };
-            return super::bench_train::run(&gpu, &network, &options);
+            return super::bench_train::run(&gpu, &network, roi, &options);
         }
         let half = self.precision == Precision::F16;
-        fact("window", format!("{}, weights as {}", sizes(network.img_size), self.precision.name()));
+        fact("window", format!("{}, weights as {}", sizes(roi), self.precision.name()));
         let clock = Instant::now();
         let now = || clock.elapsed().as_secs_f64() * 1e3;
         let tick = &mut || ControlFlow::Continue(());
-        let report = pollster::block_on(bench(&gpu, &network, half, usize::from(self.repeats), &now, tick))?;
+        let report = pollster::block_on(bench(&gpu, &network, roi, half, usize::from(self.repeats), &now, tick))?;
         if self.json {
             let adapter = gpu.adapter();
             return print_json(&json!({
                 "adapter": adapter.to_string(), "software": adapter.class == AdapterClass::Software,
-                "tuned": **gpu.choices(), "network": network, "precision": self.precision.name(),
+                "tuned": **gpu.choices(), "network": network.to_json(), "roi_size": roi,
+                "precision": self.precision.name(),
                 "window_ms": report.window_ms, "repeats_ms": report.repeats_ms,
                 "gflops": gflop(&report.nodes) / report.window_ms * 1e3, "gbs": gigabytes(&report.nodes) / report.window_ms * 1e3,
                 "peak_bytes": report.memory.total(), "copy_gbs": report.copy_gbs, "fma_gflops": report.fma_gflops,

@@ -8,8 +8,8 @@ use super::error::CliError;
 use crate::gpu::{AdapterClass, Gpu};
 use crate::infer::NodeTime;
 use crate::kernels::dice_ce::DiceCe;
-use crate::model::UnetrConfig;
-use crate::train::{Objective, OptimizerOptions, TrainingBench, bench_training};
+use crate::nets::Architecture;
+use crate::train::{StepSpec, TrainingBench, bench_training};
 
 pub(super) struct Options {
     pub batch: usize,
@@ -18,19 +18,18 @@ pub(super) struct Options {
     pub json: bool,
 }
 
-pub(super) fn run(gpu: &Gpu, network: &UnetrConfig, options: &Options) -> Result<(), CliError> {
+pub(super) fn run(gpu: &Gpu, network: &Architecture, roi: [usize; 3], options: &Options) -> Result<(), CliError> {
     let batch = options.batch;
-    fact("step", format!("batch of {batch} x {}, Dice + cross entropy, AdamW", sizes(network.img_size)));
-    let objective = Objective { batch, loss: DiceCe::default(), dropout: None };
-    let report =
-        pollster::block_on(bench_training(gpu, network, &objective, &OptimizerOptions::default(), options.repeats))?;
+    fact("step", format!("batch of {batch} x {}, Dice + cross entropy, AdamW", sizes(roi)));
+    let spec = StepSpec::new(roi, batch, DiceCe::default());
+    let report = pollster::block_on(bench_training(gpu, network, &spec, options.repeats))?;
     let phases = [("forward", &report.forward), ("backward", &report.backward), ("update", &report.update)];
     if options.json {
         let phase = |(name, nodes): (&str, &Vec<NodeTime>)| json!({"name": name, "ms": milliseconds(nodes), "gflop": gflop(nodes), "ops": to_json(&by_op(nodes)), "nodes": to_json(nodes)});
         let adapter = gpu.adapter();
         return print_json(&json!({
             "adapter": adapter.to_string(), "software": adapter.class == AdapterClass::Software,
-            "network": network, "batch": batch, "loss": report.loss,
+            "network": network.to_json(), "roi_size": roi, "batch": batch, "loss": report.loss,
             "step_ms": report.step_ms, "repeats_ms": report.steps_ms,
             "forward_ms": report.forward_ms, "forward_repeats_ms": report.forwards_ms, "forward_passes": report.ratio(),
             "peak_bytes": report.memory.total(), "copy_gbs": report.copy_gbs, "fma_gflops": report.fma_gflops,

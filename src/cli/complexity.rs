@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::error::CliError;
 use crate::gpu::{AdapterClass, Limits};
-use crate::graph::{Graph, Layouted, NodeReport, Target};
-use crate::model::{UnetrConfig, parameter_count, parameters, unetr};
+use crate::graph::{Layouted, NodeReport, Target};
+use crate::nets::{Architecture, Build, Kind, Parameter};
 
 /// A module's or node's share of a window.
 #[derive(Serialize)]
@@ -28,15 +28,21 @@ pub(super) struct Complexity {
     pub multiply_adds_of_such_counters: f64,
 }
 
+/// One window of a network, placed in memory.
+pub(super) struct OneWindow {
+    pub layouted: Layouted,
+    /// Multiply-adds of the output convolution, which is one node with the end of the block before it.
+    pub head_products: f64,
+}
+
 /// The graph of one window, placed in memory without a device and whatever an adapter's limits.
-pub(super) fn lay_out(network: &UnetrConfig, half: bool) -> Result<Layouted, CliError> {
-    network.validate()?;
-    let mut graph = Graph::new().with_half_weights(half);
-    let built = unetr(&mut graph, network, 1)?;
-    let logits = graph.head("out", &built.end, built.out.0, built.out.1)?;
-    graph.output(logits);
+pub(super) fn lay_out(network: &Architecture, roi: [usize; 3], half_weights: bool) -> Result<OneWindow, CliError> {
+    let mut built = network.build(&Build { half_weights, ..Build::window(roi) })?;
+    let logits = built.logits()?;
+    built.graph.output(logits);
     let limits = Limits { max_storage_buffer_binding_size: u64::MAX, max_buffer_size: u64::MAX, ..Limits::default() };
-    Ok(Layouted::new(&graph, &Target::new(AdapterClass::Discrete), &limits, false)?)
+    let layouted = Layouted::new(&built.graph, &Target::new(AdapterClass::Discrete), &limits, false)?;
+    Ok(OneWindow { layouted, head_products: built.head_products() })
 }
 
 pub(super) fn node(n: &NodeReport) -> Layer {
@@ -44,15 +50,10 @@ pub(super) fn node(n: &NodeReport) -> Layer {
 }
 
 /// Nodes summed by module: `vit.blocks.3`, `encoder2`, ...
-pub(super) fn modules(nodes: &[NodeReport]) -> Vec<Layer> {
+pub(super) fn modules(network: &Architecture, nodes: &[NodeReport]) -> Vec<Layer> {
     let mut all: Vec<Layer> = Vec::new();
     for n in nodes {
-        let depth = match n.name.split('.').collect::<Vec<_>>()[..] {
-            ["vit", "blocks", ..] => 3,
-            ["vit", ..] => 2,
-            _ => 1,
-        };
-        let name = n.name.split('.').take(depth).collect::<Vec<_>>().join(".");
+        let name = network.module(&n.name).to_owned();
         match all.iter_mut().find(|l| l.name == name) {
             Some(layer) => {
                 layer.gflop += n.cost.flops * 1e-9;
@@ -68,18 +69,15 @@ pub(super) fn modules(nodes: &[NodeReport]) -> Vec<Layer> {
     all
 }
 
-pub(super) fn complexity(network: &UnetrConfig, nodes: &[NodeReport]) -> Complexity {
+pub(super) fn complexity(network: &Architecture, nodes: &[NodeReport], head_products: f64) -> Complexity {
     let of = |op: &str| -> f64 { nodes.iter().filter(|n| n.op == op).map(|n| n.cost.flops / 2.0).sum() };
-    let voxels: usize = network.img_size.iter().product();
-    let out = (voxels * network.feature_size * network.out_channels) as f64;
-    let dense = of("linear") + of("conv3d") + out;
-    let specs = parameters(network);
-    let is_seen = |name: &str| !name.contains("norm") && !name.ends_with("position_embeddings");
+    let dense = of("linear") + of("conv3d") + head_products;
+    let is_seen = |p: &&Parameter| matches!(p.kind, Kind::Matrix | Kind::Bias);
     Complexity {
-        parameters: parameter_count(network),
+        parameters: network.parameter_count(),
         flops: nodes.iter().map(|n| n.cost.flops).sum(),
         multiply_adds: dense + of("conv_transpose3d") + of("attention"),
-        parameters_of_convolutions_and_linears: specs.iter().filter(|s| is_seen(&s.name)).map(|s| s.len()).sum(),
+        parameters_of_convolutions_and_linears: network.parameters().iter().filter(is_seen).map(Parameter::len).sum(),
         multiply_adds_of_such_counters: dense + 8.0 * of("conv_transpose3d"),
     }
 }
@@ -87,12 +85,18 @@ pub(super) fn complexity(network: &UnetrConfig, nodes: &[NodeReport]) -> Complex
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nets::UnetrConfig;
+
+    fn published() -> (Architecture, OneWindow) {
+        let network = Architecture::new(UnetrConfig::default()).expect("a network");
+        let window = lay_out(&network, [96; 3], false).expect("placed");
+        (network, window)
+    }
 
     #[test]
     fn the_papers_row_is_reproduced() {
-        let network = UnetrConfig::default();
-        let window = lay_out(&network, false).expect("placed");
-        let c = complexity(&network, window.nodes());
+        let (network, window) = published();
+        let c = complexity(&network, window.layouted.nodes(), window.head_products);
         assert_eq!(c.parameters, 92_784_046);
         assert_eq!(c.parameters_of_convolutions_and_linears, 92_579_758);
         assert!((c.multiply_adds * 1e-9 - 73.22).abs() < 0.01, "{}", c.multiply_adds);
@@ -106,9 +110,9 @@ mod tests {
 
     #[test]
     fn modules_keep_every_operation() {
-        let window = lay_out(&UnetrConfig::default(), false).expect("placed");
+        let (network, OneWindow { layouted: window, .. }) = published();
         let all: f64 = window.nodes().iter().map(|n| n.cost.flops * 1e-9).sum();
-        let sum: f64 = modules(window.nodes()).iter().map(|l| l.gflop).sum();
+        let sum: f64 = modules(&network, window.nodes()).iter().map(|l| l.gflop).sum();
         assert!((all - sum).abs() < 1e-6 * all, "{all} and {sum}");
     }
 }

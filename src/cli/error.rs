@@ -3,6 +3,12 @@
 use std::error::Error;
 use std::path::Path;
 
+use crate::gpu::GpuError;
+use crate::graph::PlanError;
+use crate::infer::InferError;
+#[cfg(feature = "train")]
+use crate::train::TrainError;
+
 /// Why a command stopped.
 #[derive(Debug)]
 pub(super) enum CliError {
@@ -62,10 +68,48 @@ impl CliError {
                     }
                     next = error.source();
                 }
-                text
+                match remedy(cause.as_ref()) {
+                    Some(option) => format!("{text} ({option})"),
+                    None => text,
+                }
             }
         }
     }
+}
+
+/// The option that does what an error advises.
+fn remedy(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(cause);
+    while let Some(error) = next {
+        // Wrappers that are transparent do not show what they wrap as their source.
+        let plan = match error.downcast_ref() {
+            Some(InferError::Plan(plan)) => Some(plan),
+            _ => error.downcast_ref::<PlanError>(),
+        };
+        #[cfg(feature = "train")]
+        let plan = match error.downcast_ref() {
+            Some(TrainError::Plan(plan) | TrainError::Infer(InferError::Plan(plan))) => Some(plan),
+            _ => plan,
+        };
+        let memory = |e: &GpuError| matches!(e, GpuError::OutOfMemory { .. });
+        let too_large = plan.is_some_and(|e| match e {
+            PlanError::Gpu(e) => memory(e),
+            other => matches!(other, PlanError::TooLarge { .. }),
+        });
+        if too_large || error.downcast_ref().is_some_and(memory) {
+            return Some("--device chooses another adapter");
+        }
+        #[cfg(feature = "train")]
+        match error.downcast_ref() {
+            Some(TrainError::RunExists { .. }) => return Some("--resume goes on with it"),
+            Some(TrainError::NoRun { .. }) => return Some("leave out --resume"),
+            Some(TrainError::NothingFits { .. } | TrainError::OtherMeaning { .. }) => return Some("leave out --init"),
+            Some(TrainError::NotFinite { .. }) => return Some("--init starts from a model"),
+            _ => {}
+        }
+        next = error.source();
+    }
+    None
 }
 
 impl<E: Error + 'static> From<E> for CliError {
@@ -112,6 +156,8 @@ mod tests {
         let text = error.map_err(|e| e.chain());
         assert_eq!(text, Err("writing the result: a/b.nii: disk full".to_owned()));
         assert_eq!(CliError::failed("no").chain(), "no");
+        let memory = CliError::from(PlanError::from(GpuError::OutOfMemory { what: "weights".into() }));
+        assert!(memory.chain().ends_with("(--device chooses another adapter)"), "{}", memory.chain());
         assert_eq!([CliError::usage("").code(), CliError::failed("").code(), CliError::BrokenPipe.code()], [2, 1, 0]);
     }
 }

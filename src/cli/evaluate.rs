@@ -376,7 +376,7 @@ fn some(names: &[String]) -> String {
 }
 
 fn names_of(metadata: &Metadata) -> Vec<LabelName> {
-    label_names(&metadata.output, metadata.network.out_channels)
+    label_names(&metadata.output, metadata.network.out_channels())
 }
 
 fn score(

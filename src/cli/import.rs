@@ -11,7 +11,6 @@ use super::files;
 use super::info::facts_text;
 use super::options::Precision;
 use super::output::{Outputs, ends_in};
-use crate::model::parameter_count;
 use crate::weights::{ImportOptions, import};
 
 /// Make a model package of a PyTorch or safetensors checkpoint of MONAI's UNETR. No code in a pickle ever runs.
@@ -63,7 +62,7 @@ impl Import {
         outputs.stage_bytes(&self.output, package.file_bytes())?;
         outputs.commit()?;
         let m = package.metadata();
-        let parameters = parameter_count(&m.network);
+        let parameters = m.network.parameter_count();
         let size = package.file_bytes().len();
         if self.json {
             return print_json(&json!({

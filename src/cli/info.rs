@@ -5,26 +5,32 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::complexity::{Complexity, Layer, complexity, lay_out, modules, node};
+use super::complexity::{Complexity, Layer, OneWindow, complexity, lay_out, modules, node};
 use super::console::{bytes, grouped, print, print_json, sizes};
 use super::error::CliError;
 use super::files;
-use super::options::{Precision, three_sizes};
+use super::options::{Precision, network_type, three_sizes};
 use super::table::Table;
 use crate::gpu::{AdapterClass, Limits};
 use crate::graph::{Layouted, MemoryReport};
 use crate::infer::{InferError, Memory, plan_memory};
-use crate::model::{UnetrConfig, parameter_count};
+use crate::nets::{Architecture, NETWORKS, Network, NetworkType, UnetrConfig};
 #[cfg(feature = "train")]
 use crate::weights::package::Activation;
 use crate::weights::package::Lengths;
 use crate::weights::{Metadata, Package};
 
-/// Show what a model expects, means and costs; without a model, the paper's standard network.
+/// Show what a model expects, means and costs; without a model, a network as it was published.
 #[derive(Debug, Args)]
 pub(super) struct Info {
     /// Model package.
     model: Option<PathBuf>,
+    /// Without a model: the type of the network.
+    #[arg(long, value_name = "TYPE", value_parser = network_type, default_value = NETWORKS[0].name, conflicts_with = "model")]
+    network: &'static NetworkType,
+    /// Size of the windows; the model's where it is not given.
+    #[arg(long, value_name = "X,Y,Z", value_parser = three_sizes)]
+    roi: Option<[usize; 3]>,
     /// Size of a volume on the model's grid for the memory plan.
     #[arg(long, value_name = "X,Y,Z", value_parser = three_sizes, default_value = "256,256,256")]
     size: [usize; 3],
@@ -55,26 +61,30 @@ impl Info {
             return print(&(super::console::printable(card) + "\n"));
         }
         let metadata = package.as_ref().map(Package::metadata);
-        let network = metadata.map_or_else(UnetrConfig::default, |m| m.network.clone());
+        let network = match metadata {
+            Some(m) => m.network.clone(),
+            None => self.network.published()?,
+        };
+        let roi = self.roi.or(metadata.map(|m| m.inference.roi_size)).unwrap_or(network.window().default_size());
         let half = self.precision == Precision::F16;
-        let window = lay_out(&network, half)?;
-        let complexity = complexity(&network, window.nodes());
+        let OneWindow { layouted: window, head_products } = lay_out(&network, roi, half)?;
+        let complexity = complexity(&network, window.nodes(), head_products);
         let layers = match self.nodes {
             true => window.nodes().iter().map(node).collect(),
-            false => modules(window.nodes()),
+            false => modules(&network, window.nodes()),
         };
         let limits = Limits::default();
-        let memory = plan_memory(&network, self.size, half, AdapterClass::Discrete, &limits);
+        let memory = plan_memory(&network, roi, self.size, half, AdapterClass::Discrete, &limits);
         #[cfg(feature = "train")]
         let training = self.training.train.then(|| {
             let sigmoid = metadata.is_some_and(|m| m.output.activation == Activation::Sigmoid);
-            self.training.memory(&network, sigmoid)
+            self.training.memory(&network, roi, sigmoid)
         });
         if self.json {
             let package = package.as_ref().map(|p| json!({"sha256": p.sha256(), "metadata": p.metadata().to_object()}));
             #[cfg_attr(not(feature = "train"), expect(unused_mut, reason = "nothing is added then"))]
             let mut all = json!({
-                "model": package, "network": network, "complexity": complexity, "layers": layers,
+                "model": package, "network": network.to_json(), "roi_size": roi, "complexity": complexity, "layers": layers,
                 "window_memory": memory_json(window.memory()),
                 "volume_memory": volume_json(self.size, &memory),
             });
@@ -88,9 +98,9 @@ impl Info {
         if let (Some(p), Some(m)) = (&package, metadata) {
             text.push_str(&describe(p, m));
         } else {
-            text.push_str("The paper's standard network (no model given).\n\n");
+            text.push_str("A network as it was published (no model given).\n\n");
         }
-        text.push_str(&network_text(&network));
+        text.push_str(&network_text(&network, roi));
         text.push_str(&layer_table(&layers));
         text.push_str(&complexity_text(&network, &complexity));
         text.push_str(&memory_text(self, &window, &memory));
@@ -147,19 +157,11 @@ pub(super) fn facts_text(m: &Metadata, sha256: &str) -> String {
     super::console::printable(&text) + &format!("SHA-256      {sha256}\n")
 }
 
-fn network_text(n: &UnetrConfig) -> String {
+fn network_text(network: &Architecture, roi: [usize; 3]) -> String {
     format!(
-        "network      UNETR, {} to {} channels, window {}, features {}, hidden {}, MLP {}, {} heads, {} blocks\n\
-         parameters   {}\n\n",
-        n.in_channels,
-        n.out_channels,
-        sizes(n.img_size),
-        n.feature_size,
-        n.hidden_size,
-        n.mlp_dim,
-        n.num_heads,
-        n.num_layers,
-        grouped(parameter_count(n)),
+        "network      {network}\nwindow       {}\nparameters   {}\n\n",
+        sizes(roi),
+        grouped(network.parameter_count())
     )
 }
 
@@ -178,7 +180,7 @@ fn layer_table(layers: &[Layer]) -> String {
     table.render()
 }
 
-fn complexity_text(network: &UnetrConfig, c: &Complexity) -> String {
+fn complexity_text(network: &Architecture, c: &Complexity) -> String {
     let giga = |v: f64| format!("{:.2} G", v * 1e-9);
     let million = |v: usize| format!("{:.2} M", v as f64 * 1e-6);
     let mut table = Table::new(&["complexity of one window", "parameters", "multiply-adds"]);
@@ -190,8 +192,7 @@ fn complexity_text(network: &UnetrConfig, c: &Complexity) -> String {
     ]);
     table.row(["half of that".into(), String::new(), giga(c.multiply_adds_of_such_counters / 2.0)]);
     let mut text = format!("\n{}", table.render());
-    let standard = UnetrConfig { in_channels: 1, ..UnetrConfig::default() };
-    if *network == (UnetrConfig { out_channels: network.out_channels, proj_type: network.proj_type, ..standard }) {
+    if is_the_papers(network) {
         text.push_str(&format!(
             "The paper's table says 92.58 M and 41.19 GFLOPs for this network. Its parameters are those of convolutions and\n\
              linear layers: {} of {}, without position table and norms. Its GFLOPs are half of what counters give that\n\
@@ -203,6 +204,18 @@ fn complexity_text(network: &UnetrConfig, c: &Complexity) -> String {
         ));
     }
     text
+}
+
+/// Whether the table of UNETR's paper counts this network.
+fn is_the_papers(network: &Architecture) -> bool {
+    let mut published = UnetrConfig::default().arguments();
+    let arguments = network.arguments();
+    for free in ["out_channels", "proj_type"] {
+        if let Some(value) = arguments.get(free) {
+            published.insert(free.to_owned(), value.clone());
+        }
+    }
+    network.kind() == UnetrConfig::default().kind() && arguments == published
 }
 
 fn memory_text(info: &Info, window: &Layouted, volume: &Result<Memory, InferError>) -> String {

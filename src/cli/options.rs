@@ -8,6 +8,7 @@ use super::error::CliError;
 use super::tuning;
 use crate::gpu::{Choices, Gpu, GpuOptions};
 use crate::infer::{Resample, SegmentOptions};
+use crate::nets::{NetworkType, registry};
 use crate::volume::nifti;
 use crate::weights::FloatType;
 use crate::weights::package;
@@ -114,7 +115,7 @@ pub(super) struct InferenceArgs {
     /// Weighting of overlapping windows [default: the model's].
     #[arg(long)]
     pub blend: Option<BlendArg>,
-    /// Window size in voxels; only the model's own image size is possible.
+    /// Window size in voxels [default: the model's]; networks with a position table take their own alone.
     #[arg(long, value_name = "X,Y,Z", value_parser = three_sizes)]
     pub roi: Option<[usize; 3]>,
     /// The way back to the scan's grid: interpolate class probabilities and decide there, or take the nearest label.
@@ -142,6 +143,11 @@ impl InferenceArgs {
             ..SegmentOptions::default()
         }
     }
+}
+
+/// A network by its type.
+pub(super) fn network_type(text: &str) -> Result<&'static NetworkType, String> {
+    NetworkType::named(text).ok_or_else(|| format!("there is no such network; use one of {}", registry::names()))
 }
 
 fn overlap(text: &str) -> Result<f64, String> {

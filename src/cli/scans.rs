@@ -48,12 +48,12 @@ fn worded(error: VolumeError) -> CliError {
 /// # Errors
 /// Another number of channels than the model's.
 pub(super) fn check_channels(study: &Study, model: &Metadata) -> Result<(), CliError> {
-    if study.volume.channels == model.network.in_channels {
+    if study.volume.channels == model.network.in_channels() {
         return Ok(());
     }
     let error = InferError::Channels {
         got: study.volume.channels,
-        want: model.network.in_channels,
+        want: model.network.in_channels(),
         names: model.input.channels.join(", "),
     };
     Err(error.into())

@@ -280,7 +280,7 @@ impl Segment {
             },
             preprocessing: json!(metadata.input),
             inference: InferenceRecord {
-                roi_size: metadata.network.img_size,
+                roi_size: prepared.grid().roi,
                 windows: prepared.windows(),
                 overlap: plan.overlap,
                 blend: plan.blend.to_owned(),

@@ -4,7 +4,6 @@ use super::console::{bytes, fact, grouped, sizes, warn_all};
 use super::table::Table;
 use crate::gpu::AdapterReport;
 use crate::infer::Prepared;
-use crate::model::parameter_count;
 use crate::report::Statistics;
 use crate::volume::{Study, Volume};
 use crate::weights::Metadata;
@@ -29,7 +28,7 @@ impl SegmentPlan<'_> {
     pub fn show(&self) {
         let m = self.metadata;
         fact("adapter", self.adapter.to_string());
-        let parameters = grouped(parameter_count(&m.network));
+        let parameters = grouped(m.network.parameter_count());
         let short = self.hash.get(..16).unwrap_or_default();
         let model = format!("{} {}, {parameters} parameters, SHA-256 {short}...", m.name, m.version);
         fact("model", model);
@@ -40,7 +39,7 @@ impl SegmentPlan<'_> {
         let windows = format!(
             "{} of {}, overlap {}, {}",
             self.prepared.windows(),
-            sizes(m.network.img_size),
+            sizes(self.prepared.grid().roi),
             self.overlap,
             self.blend
         );

@@ -34,7 +34,7 @@ impl TrainProgress {
             Told::Recipe(recipe) => {
                 self.total = recipe.run.steps;
                 let m = &recipe.metadata;
-                let [x, y, z] = m.network.img_size;
+                let [x, y, z] = m.inference.roi_size;
                 self.line(&format!("recipe     {}: window {x} x {y} x {z}, {} steps", m.name, recipe.run.steps));
             }
             Told::Preparing(done, of) => self.count("cases", *done, *of),

@@ -7,8 +7,8 @@ use super::console::bytes;
 use super::table::Table;
 use crate::gpu::{AdapterClass, Limits};
 use crate::kernels::dice_ce::DiceCe;
-use crate::model::UnetrConfig;
-use crate::train::{Objective, OptimizerOptions, TrainError, TrainingMemory, TrainingOptions, training_memory};
+use crate::nets::Architecture;
+use crate::train::{OptimizerOptions, StepSpec, TrainError, TrainingMemory, training_memory};
 
 /// Options of the plan.
 #[derive(Debug, Args)]
@@ -26,12 +26,11 @@ pub(super) struct TrainingPlanArgs {
 
 impl TrainingPlanArgs {
     /// The plan within WebGPU's default limits: with AdamW, clipping and a moving average.
-    pub fn memory(&self, network: &UnetrConfig, sigmoid: bool) -> Result<TrainingMemory, TrainError> {
+    pub fn memory(&self, network: &Architecture, roi: [usize; 3], sigmoid: bool) -> Result<TrainingMemory, TrainError> {
         let loss = DiceCe { sigmoid, cross_entropy: if sigmoid { 0.0 } else { 1.0 }, ..DiceCe::default() };
         let optimizer = OptimizerOptions { clip: Some(1.0), average: true, ..OptimizerOptions::default() };
-        let objective = Objective { batch: self.batch.max(1), loss, dropout: None };
-        let options = TrainingOptions { recompute: self.recompute, ..TrainingOptions::new(objective, optimizer) };
-        training_memory(network, &options, AdapterClass::Discrete, &Limits::default())
+        let spec = StepSpec { recompute: self.recompute, optimizer, ..StepSpec::new(roi, self.batch.max(1), loss) };
+        training_memory(network, &spec, AdapterClass::Discrete, &Limits::default())
     }
 
     pub fn text(&self, memory: &Result<TrainingMemory, TrainError>) -> String {

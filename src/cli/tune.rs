@@ -8,20 +8,26 @@ use serde_json::json;
 
 use super::console::{fact, print, print_json, sizes};
 use super::error::CliError;
-use super::options::{DeviceArgs, Precision};
+use super::options::{DeviceArgs, Precision, network_type, three_sizes};
 use super::table::Table;
 use super::{files, tuning};
 use crate::gpu::Choices;
-use crate::graph::{Graph, TunedOp, choices, tune};
-use crate::model::{UnetrConfig, unetr};
+use crate::graph::{TunedOp, choices, tune};
+use crate::nets::{Build, NETWORKS, NetworkType};
 
-/// Time every variant of each kernel that a model's window runs (without a model, the paper's standard network), and keep the
+/// Time every variant of each kernel that a model's window runs (without a model, of a network as it was published), and keep the
 /// fastest for this adapter, driver and version: later commands take them. Nothing else should run meanwhile.
 #[derive(Debug, Args)]
 pub(super) struct Tune {
     /// Model package; only its network matters.
     #[arg(short, long)]
     model: Option<PathBuf>,
+    /// Without a model: the type of the network.
+    #[arg(long, value_name = "TYPE", value_parser = network_type, default_value = NETWORKS[0].name, conflicts_with = "model")]
+    network: &'static NetworkType,
+    /// Size of the windows; the model's where it is not given.
+    #[arg(long, value_name = "X,Y,Z", value_parser = three_sizes)]
+    roi: Option<[usize; 3]>,
     /// Storage of the weights on the device; arithmetic is f32.
     #[arg(long, default_value = "f32")]
     precision: Precision,
@@ -37,10 +43,18 @@ pub(super) struct Tune {
 
 impl Tune {
     pub fn run(&self) -> Result<(), CliError> {
-        let network = match &self.model {
-            Some(path) => files::model(path)?.metadata().network.clone(),
-            None => UnetrConfig::default(),
+        let (network, roi) = match &self.model {
+            Some(path) => {
+                let model = files::model(path)?;
+                (model.metadata().network.clone(), model.metadata().inference.roi_size)
+            }
+            None => {
+                let network = self.network.published()?;
+                let roi = network.window().default_size();
+                (network, roi)
+            }
         };
+        let roi = self.roi.unwrap_or(roi);
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
         if self.reset {
@@ -48,15 +62,15 @@ impl Tune {
             fact("tuning", format!("nothing is kept in {}", file.display()));
             return Ok(());
         }
-        fact("window", format!("{}, weights as {}", sizes(network.img_size), self.precision.name()));
-        let mut graph = Graph::new().with_half_weights(self.precision == Precision::F16);
-        let built = unetr(&mut graph, &network, 1)?;
-        let logits = graph.head("out", &built.end, built.out.0, built.out.1)?;
-        graph.output(logits);
+        fact("window", format!("{}, weights as {}", sizes(roi), self.precision.name()));
+        let half_weights = self.precision == Precision::F16;
+        let mut built = network.build(&Build { half_weights, ..Build::window(roi) })?;
+        let logits = built.logits()?;
+        built.graph.output(logits);
         let bar = ProgressBar::new(0);
         let style = ProgressStyle::with_template("kernels    {bar:32} {pos}/{len}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let measured = pollster::block_on(tune(&gpu, &graph, &mut |done, all| {
+        let measured = pollster::block_on(tune(&gpu, &built.graph, &mut |done, all| {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
         }))?;
@@ -69,7 +83,7 @@ impl Tune {
         if self.json {
             let ops: Vec<_> = measured.iter().map(row).collect();
             return print_json(&json!({
-                "adapter": gpu.adapter().to_string(), "driver": gpu.adapter().driver, "network": network,
+                "adapter": gpu.adapter().to_string(), "driver": gpu.adapter().driver, "network": network.to_json(),
                 "precision": self.precision.name(), "file": file,
                 "default_ms": total(&measured, |op| op.default_ms), "tuned_ms": total(&measured, TunedOp::best_ms), "ops": ops,
             }));

@@ -29,6 +29,11 @@ impl<'a> Section<'a> {
         Self { path: path.to_owned(), map, asked: RefCell::default() }
     }
 
+    /// The object itself.
+    pub fn map(&self) -> &'a Map<String, Value> {
+        self.map
+    }
+
     /// The path of `key` in this object.
     pub fn path(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }

@@ -27,7 +27,7 @@ pub enum GpuError {
     /// The device could not give the memory.
     #[error(
         "the GPU is out of memory while allocating {what}. Close other programs that use the GPU, choose a model with a \
-         smaller window, or --device another adapter"
+         smaller window, or use another adapter"
     )]
     OutOfMemory {
         /// What was being allocated.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::check::check_webgpu;
 use super::kernel::{Cost, Dispatch, Io, Operand, Target};
 use super::memory::{Lifetime, assign_slots};
-use super::{DType, Graph, Layout, PlanError, Role, TensorId};
+use super::{DType, Graph, Layout, PlanError, Role, TensorId, TensorInfo};
 use crate::gpu::PipelineKey;
 use crate::tensor::Shape;
 
@@ -67,7 +67,8 @@ pub struct Layouted {
     pub(super) places: HashMap<TensorId, Place>,
     pub(super) report: MemoryReport,
     pub(super) nodes: Vec<NodeReport>,
-    pub(super) kinds: Vec<(String, Shape, DType, Layout, Role)>,
+    /// In the order of their ids.
+    pub(super) tensors: Vec<TensorInfo>,
     pub(super) ios: Vec<Io>,
     pub(super) target: Target,
 }
@@ -83,17 +84,12 @@ impl Layouted {
     /// # Errors
     /// [`PlanError::TooLarge`] or [`PlanError::Check`].
     pub fn new(graph: &Graph, target: &Target, limits: &wgpu::Limits, keep_all: bool) -> Result<Self, PlanError> {
-        let kinds: Vec<_> =
-            graph.tensors().map(|(_, t)| (t.name.clone(), t.shape.clone(), t.dtype, t.layout, t.role)).collect();
-        let bytes: Vec<u64> = kinds.iter().map(|k| stored_bytes(&k.1, k.2, k.3)).collect();
+        let tensors: Vec<TensorInfo> = graph.tensors().map(|(_, t)| t.clone()).collect();
+        let bytes: Vec<u64> = tensors.iter().map(TensorInfo::bytes).collect();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        if let Some(i) = bytes.iter().position(|&b| b > limit) {
-            return Err(PlanError::TooLarge {
-                tensor: kinds[i].0.clone(),
-                shape: kinds[i].1.clone(),
-                bytes: bytes[i],
-                limit,
-            });
+        if let Some((large, &bytes)) = tensors.iter().zip(&bytes).find(|(_, bytes)| **bytes > limit) {
+            let (tensor, shape) = (large.name.clone(), large.shape.clone());
+            return Err(PlanError::TooLarge { tensor, shape, bytes, limit });
         }
         let ios: Vec<Io> = graph.nodes().iter().map(|node| graph.io(node)).collect();
         let scratch: Vec<Vec<u64>> = graph
@@ -113,7 +109,7 @@ impl Layouted {
                 .zip(&ios)
                 .map(|(n, io)| NodeReport { name: n.name.clone(), op: n.kernel.name(), cost: n.kernel.cost(io) })
                 .collect(),
-            kinds,
+            tensors,
             ios,
             target: target.clone(),
         };

@@ -18,6 +18,7 @@ mod parameter;
 mod plan;
 #[cfg(feature = "train")]
 mod recompute;
+mod residents;
 mod tune;
 
 use crate::tensor::Shape;
@@ -35,7 +36,8 @@ pub use memory::{Assignment, Lifetime, assign_slots};
 pub use op::Applied;
 pub use op::{Op, Work};
 pub use parameter::{DType, Layout};
-pub use plan::{Plan, PlanError, PlanOptions, Residents};
+pub use plan::{Plan, PlanError, PlanOptions};
+pub use residents::Residents;
 pub use tune::{TunedOp, choice_key, choices, tune};
 
 /// A tensor of a [`Graph`].
@@ -68,7 +70,7 @@ pub enum Role {
 /// What the graph knows of a tensor.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
-    /// For parameters MONAI's `state_dict` key, else the path of the node that makes it.
+    /// For parameters the reference program's `state_dict` key, else the path of the node that makes it.
     pub name: String,
     /// Logical shape.
     pub shape: Shape,
@@ -118,7 +120,7 @@ impl GraphError {
 }
 
 /// Nodes in the order they run, and their tensors.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Graph {
     tensors: Vec<TensorInfo>,
     nodes: Vec<Node>,
@@ -168,10 +170,20 @@ impl Graph {
         name: &str,
         build: impl FnOnce(&mut Self) -> Result<T, GraphError>,
     ) -> Result<T, GraphError> {
-        self.scope.push(name.to_owned());
+        self.enter(name);
         let result = build(self);
-        self.scope.pop();
+        self.leave();
         result
+    }
+
+    /// Appends `name` to the path of every node from now on; whoever builds on top of a graph scopes by this.
+    pub(crate) fn enter(&mut self, name: &str) {
+        self.scope.push(name.to_owned());
+    }
+
+    /// Ends what [`Graph::enter`] began.
+    pub(crate) fn leave(&mut self) {
+        self.scope.pop();
     }
 
     /// Runs `build`; in a graph that is [`Graph::recomputing`], what its nodes leave behind is not kept for the gradients
@@ -180,15 +192,20 @@ impl Graph {
     /// # Errors
     /// What `build` returns.
     pub fn segment<T>(&mut self, build: impl FnOnce(&mut Self) -> Result<T, GraphError>) -> Result<T, GraphError> {
-        #[cfg(feature = "train")]
         let first = self.nodes.len();
         let result = build(self);
+        self.close_segment(first);
+        result
+    }
+
+    /// The nodes from `first` on are a segment: see [`Graph::segment`].
+    #[cfg_attr(not(feature = "train"), expect(unused_variables, reason = "nothing is computed again"))]
+    pub(crate) fn close_segment(&mut self, first: usize) {
         #[cfg(feature = "train")]
         if self.recompute {
             self.segments.retain(|s| s.start < first);
             self.segments.push(first..self.nodes.len());
         }
-        result
     }
 
     /// `name` within the current scopes.
@@ -293,6 +310,20 @@ impl Graph {
     pub fn add_one(&mut self, name: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<TensorId, GraphError> {
         let outputs = self.add(name, kernel, inputs)?;
         self.only(name, &outputs)
+    }
+
+    /// Adds work with one output, and says which node it is.
+    ///
+    /// # Errors
+    /// As [`Graph::add`].
+    pub fn add_node(
+        &mut self,
+        name: &str,
+        kernel: impl Kernel,
+        inputs: &[TensorId],
+    ) -> Result<(NodeId, TensorId), GraphError> {
+        let node = NodeId(self.nodes.len() as u32);
+        Ok((node, self.add_one(name, kernel, inputs)?))
     }
 
     /// Adds an op with one output.

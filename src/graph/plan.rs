@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use super::check::CheckError;
 use super::kernel::{Dispatch, Kernel, Target};
-use super::layouted::{
-    Layouted, MemoryReport, NodeReport, Place, Work, parameter_bytes, pipeline_key, stored_bytes, uniform_bytes,
-};
-use super::{DType, Graph, GraphError, Layout, NodeId, Role, TensorId, TensorInfo};
+use super::layouted::{Layouted, MemoryReport, NodeReport, Place, Work, parameter_bytes, pipeline_key, uniform_bytes};
+use super::residents::{self, Residents};
+use super::{DType, Graph, GraphError, NodeId, Role, TensorId, TensorInfo};
 use crate::gpu::{AdapterClass, Buffer, Gpu, GpuError, Profiler};
 use crate::tensor::Shape;
 
@@ -26,8 +25,8 @@ pub enum PlanError {
     Check(#[from] CheckError),
     /// One tensor is larger than a binding of this adapter.
     #[error(
-        "{tensor} {shape} needs {bytes} bytes in one buffer; this adapter binds at most {limit}. Choose a smaller window \
-         (roi_size), a smaller feature_size, or --device another adapter"
+        "{tensor} {shape} needs {bytes} bytes in one buffer; this adapter binds at most {limit}. Choose a smaller window, a \
+         network with fewer channels, or another adapter"
     )]
     TooLarge {
         /// Its name.
@@ -38,6 +37,24 @@ pub enum PlanError {
         bytes: u64,
         /// What there is.
         limit: u64,
+    },
+    /// A weight was not loaded before the plan was made.
+    #[error("{tensor} {shape} is not among the weights that were loaded")]
+    MissingWeight {
+        /// Its name.
+        tensor: String,
+        /// Its shape.
+        shape: Shape,
+    },
+    /// A weight or state of this name is there, for another network.
+    #[error("{tensor} was loaded as {found}, the network needs {shape}")]
+    OtherShape {
+        /// Its name.
+        tensor: String,
+        /// The shape it has.
+        found: Shape,
+        /// The shape it must have.
+        shape: Shape,
     },
     /// Values of another count than the tensor's.
     #[error("{tensor}: {got} values given, shape {shape} has {}", shape.elements())]
@@ -60,47 +77,6 @@ pub struct PlanOptions {
     pub class: Option<AdapterClass>,
     /// Keeps every intermediate readable: no two share memory.
     pub keep_all: bool,
-}
-
-/// Buffers that outlive a plan and that several plans share, by tensor name: weights and states.
-#[derive(Clone, Default)]
-pub struct Residents(HashMap<String, Buffer>);
-
-impl Residents {
-    /// Uploads a weight and waits for it: the host never holds more than one of them twice.
-    ///
-    /// # Errors
-    /// [`PlanError::Count`], or what the device says.
-    pub async fn load(&mut self, gpu: &Gpu, info: &TensorInfo, values: &[f32]) -> Result<(), PlanError> {
-        let bytes = encode(&info.name, &info.shape, info.dtype, info.layout, values)?;
-        let what = format!("weight {}", info.name);
-        let buffer = gpu
-            .scoped(&what, || {
-                let buffer = gpu.buffer(&info.name, bytes.len() as u64);
-                gpu.queue.write_buffer(&buffer, 0, &bytes);
-                Ok::<_, PlanError>(buffer)
-            })
-            .await?;
-        gpu.queue.submit([]);
-        gpu.finish().await?;
-        self.0.insert(info.name.clone(), buffer);
-        Ok(())
-    }
-}
-
-/// Values in natural order as they are stored, in whole words.
-fn encode(name: &str, shape: &Shape, dtype: DType, layout: Layout, values: &[f32]) -> Result<Vec<u8>, PlanError> {
-    if values.len() != shape.elements() {
-        return Err(PlanError::Count { tensor: name.to_owned(), shape: shape.clone(), got: values.len() });
-    }
-    let stored = layout.pack(shape, values);
-    Ok(match dtype {
-        DType::F32 => bytemuck::cast_slice(&stored).to_vec(),
-        DType::F16 => {
-            let halves: Vec<half::f16> = stored.into_iter().map(half::f16::from_f32).collect();
-            bytemuck::cast_slice(&halves).to_vec()
-        }
-    })
 }
 
 struct Step {
@@ -144,18 +120,11 @@ impl Plan {
 
     fn bind(gpu: &Gpu, layouted: Layouted, residents: &mut Residents) -> Result<Self, PlanError> {
         let mut own = HashMap::new();
-        for (i, (name, shape, dtype, layout, role)) in layouted.kinds.iter().enumerate() {
-            let bytes = stored_bytes(shape, *dtype, *layout);
-            let id = TensorId(i as u32);
-            match role {
+        for (id, tensor) in (0u32..).map(TensorId).zip(&layouted.tensors) {
+            match tensor.role {
                 Role::Intermediate => continue,
-                Role::Input => own.insert(id, gpu.buffer(name, bytes)),
-                Role::Parameter | Role::State => {
-                    let kept = residents.0.get(name).filter(|b| b.size() == bytes).cloned();
-                    let buffer = kept.unwrap_or_else(|| gpu.buffer(name, bytes));
-                    residents.0.insert(name.clone(), buffer.clone());
-                    own.insert(id, buffer)
-                }
+                Role::Input => own.insert(id, gpu.buffer(&tensor.name, tensor.bytes())),
+                Role::Parameter | Role::State => own.insert(id, residents.bind(gpu, tensor)?),
             };
         }
         let slots: Vec<Buffer> = layouted.slots.iter().map(|&bytes| gpu.buffer("activations", bytes)).collect();
@@ -243,8 +212,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Count`].
     pub fn write(&self, tensor: TensorId, values: &[f32]) -> Result<(), PlanError> {
-        let (name, shape, dtype, layout, _) = &self.layouted.kinds[tensor.index()];
-        let bytes = encode(name, shape, *dtype, *layout, values)?;
+        let bytes = residents::encode(&self.layouted.tensors[tensor.index()], values)?;
         self.gpu.queue.write_buffer(self.buffer(tensor), 0, &bytes);
         Ok(())
     }
@@ -261,9 +229,9 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Gpu`].
     pub async fn read(&self, tensor: TensorId) -> Result<Vec<f32>, PlanError> {
-        let (name, shape, dtype, layout, _) = &self.layouted.kinds[tensor.index()];
-        let bytes = stored_bytes(shape, *dtype, *layout);
-        let raw = self.gpu.read(self.buffer(tensor), 0, bytes, name).await?;
+        let info = &self.layouted.tensors[tensor.index()];
+        let TensorInfo { name, shape, dtype, layout, .. } = info;
+        let raw = self.gpu.read(self.buffer(tensor), 0, info.bytes(), name).await?;
         let stored: Vec<f32> = match dtype {
             DType::F32 => bytemuck::pod_collect_to_vec(&raw),
             DType::F16 => {
@@ -278,7 +246,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Gpu`].
     pub async fn read_raw(&self, tensor: TensorId, bytes: u64) -> Result<Vec<u8>, PlanError> {
-        let name = &self.layouted.kinds[tensor.index()].0;
+        let name = &self.layouted.tensors[tensor.index()].name;
         Ok(self.gpu.read(self.buffer(tensor), 0, bytes, name).await?)
     }
 

@@ -6,7 +6,8 @@
 use std::fmt::Write;
 
 use super::kernel::{Dispatch, Io};
-use super::plan::{Plan, PlanError, PlanOptions, Residents};
+use super::plan::{Plan, PlanError, PlanOptions};
+use super::residents::Residents;
 use super::{DType, Graph, Node, Role, TensorId};
 use crate::gpu::{Choices, Gpu};
 

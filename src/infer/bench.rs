@@ -6,7 +6,7 @@ use super::InferError;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, MemoryReport, Plan, PlanError, PlanOptions, Residents};
 use crate::kernels::ceiling::Ceiling;
-use crate::model::{UnetrConfig, unetr};
+use crate::nets::{Architecture, Build};
 use crate::tensor::HostTensor;
 
 /// One node's time.
@@ -41,7 +41,7 @@ pub struct BenchReport {
     pub fma_gflops: f64,
 }
 
-/// Times windows of this network with noise as weights and input; the device should do nothing else meanwhile. `now` is
+/// Times windows `roi` of this network with noise as weights and input; the device should do nothing else meanwhile. `now` is
 /// the host's clock in milliseconds: a browser's is not the standard library's. `tick` is called after each window and
 /// may stop.
 ///
@@ -49,20 +49,19 @@ pub struct BenchReport {
 /// [`InferError`] if the network cannot run; [`InferError::Cancelled`].
 pub async fn bench(
     gpu: &Gpu,
-    config: &UnetrConfig,
+    network: &Architecture,
+    roi: [usize; 3],
     half_weights: bool,
     repeats: usize,
     now: &dyn Fn() -> f64,
     tick: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<BenchReport, InferError> {
-    config.validate()?;
-    let mut graph = Graph::new().with_half_weights(half_weights);
-    let network = unetr(&mut graph, config, 1)?;
-    let logits = graph.head("out", &network.end, network.out.0, network.out.1)?;
-    graph.output(logits);
-    let mut residents = noise_weights(gpu, &graph).await?;
-    let plan = Plan::new(gpu, &graph, &PlanOptions::default(), &mut residents).await?;
-    plan.write(network.input, &HostTensor::noise(graph.shape(network.input).clone(), 1).to_f32())?;
+    let mut built = network.build(&Build { half_weights, ..Build::window(roi) })?;
+    let logits = built.logits()?;
+    built.graph.output(logits);
+    let mut residents = noise_weights(gpu, &built.graph).await?;
+    let plan = Plan::new(gpu, &built.graph, &PlanOptions::default(), &mut residents).await?;
+    plan.write(built.input, &HostTensor::noise(built.graph.shape(built.input).clone(), 1).to_f32())?;
     // Also the runs at whose first pipelines and buffers are made.
     let nodes = timed_nodes(&plan).await?;
     let total = repeats.max(1);

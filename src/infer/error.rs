@@ -1,6 +1,6 @@
 use crate::gpu::GpuError;
 use crate::graph::{GraphError, PlanError};
-use crate::model::ConfigError;
+use crate::nets::ConfigError;
 use crate::volume::VolumeError;
 use crate::weights::WeightsError;
 
@@ -40,6 +40,28 @@ pub enum InferError {
         want: usize,
         /// Their names.
         names: String,
+    },
+    /// The scan has more voxels than this adapter can bind.
+    #[error(
+        "the scan has {}x{}x{} voxels on the model's grid: one class of {planes} planes needs {bytes} bytes in one buffer, \
+         this adapter binds {limit}",
+        dims[0], dims[1], dims[2]
+    )]
+    VolumeTooLarge {
+        /// Voxels along X, Y, Z on the model's grid.
+        dims: [usize; 3],
+        /// Planes of the ring of sums.
+        planes: usize,
+        /// Bytes of one class of them.
+        bytes: u64,
+        /// Bytes that can be bound.
+        limit: u64,
+    },
+    /// The model has no tensor of this name.
+    #[error("the model has no tensor '{name}'")]
+    MissingTensor {
+        /// The parameter.
+        name: String,
     },
     /// An option out of its range.
     #[error("{option} {value}: {rule}")]

@@ -5,6 +5,7 @@
 //! as the binding limit asks for.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::InferError;
 use super::windows::WindowGrid;
@@ -15,7 +16,7 @@ use crate::kernels::decide::{Decide, PackLabels};
 use crate::kernels::head::Placement;
 use crate::kernels::head::taken;
 use crate::kernels::lazy::Form;
-use crate::model::{UnetrConfig, unetr};
+use crate::nets::{Built, Tail};
 
 /// Scan voxels decided at once, at most: bounds the memory of the decision.
 const BOX_VOXELS: usize = 4 << 20;
@@ -37,16 +38,23 @@ impl Memory {
 }
 
 /// A window's network with its sums.
+#[derive(Clone)]
 pub(super) struct WindowGraph {
     pub graph: Graph,
     pub input: TensorId,
     pub axes: TensorId,
     pub heads: Vec<NodeId>,
-    pub end: Form,
+    /// What the head takes of the last block, where the network ends with one.
+    pub end: Option<Form>,
     pub weights: NodeId,
+    /// Rings of weighted logits, part by part.
+    pub sums: Vec<TensorId>,
+    /// Ring of weights.
+    pub count: TensorId,
 }
 
 /// What is done with planes that no later window reaches.
+#[derive(Clone)]
 pub(super) struct FinishGraph {
     pub graph: Graph,
     pub denominator: Vec<NodeId>,
@@ -54,6 +62,7 @@ pub(super) struct FinishGraph {
 }
 
 /// The decision in a box of the scan.
+#[derive(Clone)]
 pub(super) struct DecideGraph {
     pub graph: Graph,
     pub channels: Vec<TensorId>,
@@ -63,17 +72,42 @@ pub(super) struct DecideGraph {
 }
 
 /// Planes made ready for later windows.
+#[derive(Clone)]
 pub(super) struct ClearGraph {
     pub graph: Graph,
     pub nodes: Vec<NodeId>,
 }
 
+/// The graphs of one scan.
+#[derive(Clone)]
+pub(super) struct Graphs {
+    pub window: WindowGraph,
+    pub finish: FinishGraph,
+    pub clear: ClearGraph,
+    pub decide: Option<DecideGraph>,
+}
+
+impl Graphs {
+    /// Pipelines of the whole run on this target.
+    pub fn pipelines(&self, target: &Target, limits: &Limits) -> Result<Vec<PipelineKey>, InferError> {
+        let mut graphs = vec![&self.window.graph, &self.finish.graph, &self.clear.graph];
+        graphs.extend(self.decide.as_ref().map(|d| &d.graph));
+        let mut keys = Vec::new();
+        for graph in graphs {
+            keys.extend(Layouted::new(graph, target, limits, false)?.pipelines());
+        }
+        Ok(keys)
+    }
+}
+
 /// Sizes of one scan's run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Job {
-    pub config: UnetrConfig,
+    /// The network for one window.
+    pub network: Arc<Built>,
+    /// Channels of the logits.
+    pub classes: usize,
     pub grid: WindowGrid,
-    pub half_weights: bool,
     pub activation: Activation,
     /// Classes of each buffer.
     pub parts: Vec<Range<usize>>,
@@ -85,32 +119,25 @@ pub(super) struct Job {
 
 impl Job {
     pub fn new(
-        config: &UnetrConfig,
+        network: Arc<Built>,
+        classes: usize,
         grid: WindowGrid,
-        half_weights: bool,
         activation: Activation,
         largest_slice: usize,
         limit: u64,
     ) -> Result<Self, InferError> {
         let ring = grid.padded[0].min(grid.roi[0] + 1);
         let class_bytes = 4 * (ring * grid.padded[1] * grid.padded[2]) as u64;
-        let classes = (limit / class_bytes.max(1)).min(config.out_channels as u64) as usize;
-        if classes == 0 {
-            return Err(InferError::Option {
-                option: "scan",
-                value: format!("{}x{}x{} on the model's grid", grid.image[0], grid.image[1], grid.image[2]),
-                rule: format!(
-                    "one class of {ring} planes needs {class_bytes} bytes in one buffer, this adapter binds {limit}"
-                ),
-            });
+        let most = (limit / class_bytes.max(1)).min(classes as u64) as usize;
+        if most == 0 {
+            return Err(InferError::VolumeTooLarge { dims: grid.image, planes: ring, bytes: class_bytes, limit });
         }
-        let starts = (0..config.out_channels).step_by(classes);
         Ok(Self {
-            config: config.clone(),
-            parts: starts.map(|s| s..(s + classes).min(config.out_channels)).collect(),
+            network,
+            classes,
+            parts: (0..classes).step_by(most).map(|s| s..(s + most).min(classes)).collect(),
             box_voxels: BOX_VOXELS.min((limit / 8) as usize).max(largest_slice),
             grid,
-            half_weights,
             activation,
             ring,
         })
@@ -130,24 +157,42 @@ impl Job {
         Placement { start, floor, first_class: self.parts[part].start }
     }
 
-    pub fn window_graph(&self) -> Result<WindowGraph, InferError> {
-        let mut g = Graph::new().with_half_weights(self.half_weights);
-        let network = unetr(&mut g, &self.config, 1)?;
+    /// The graphs of the run; `op` is the decision, if it is made on the GPU.
+    pub fn graphs(&self, op: Option<&Decide>) -> Result<Graphs, InferError> {
+        Ok(Graphs {
+            window: self.window_graph()?,
+            finish: self.finish_graph()?,
+            clear: self.clear_graph()?,
+            decide: op.map(|op| self.decide_graph(op)).transpose()?,
+        })
+    }
+
+    fn window_graph(&self) -> Result<WindowGraph, InferError> {
+        let Built { graph, input, output, .. } = &*self.network;
+        let mut g = graph.clone();
         let axes = g.input("importance", [self.grid.roi.iter().sum()]);
-        let mut heads = Vec::new();
+        let (mut heads, mut sums) = (Vec::new(), Vec::new());
         for part in 0..self.parts.len() {
             let acc = self.acc(&mut g, part);
             let at = self.placement(part, [0; 3], 0.0);
             let name = format!("out.{part}");
-            heads.push(g.head_accumulate(&name, &network.end, network.out.0, network.out.1, axes, acc, at)?);
+            heads.push(match &output.tail {
+                Tail::Head { end, weight, bias } => g.head_accumulate(&name, end, *weight, *bias, axes, acc, at)?,
+                Tail::Logits(logits) => g.stitch(&name, *logits, axes, acc, at)?,
+            });
+            sums.push(acc);
         }
         let count = self.count(&mut g);
         let op = BlendWeights { size: self.grid.roi, at: Placement::default() };
         let weights = g.update("weights", op, &[axes, count])?;
-        Ok(WindowGraph { graph: g, input: network.input, axes, heads, end: taken(&network.end), weights })
+        let end = match &output.tail {
+            Tail::Head { end, .. } => Some(taken(end)),
+            Tail::Logits(_) => None,
+        };
+        Ok(WindowGraph { graph: g, input: *input, axes, heads, end, weights, sums, count })
     }
 
-    pub fn finish_graph(&self) -> Result<FinishGraph, InferError> {
+    fn finish_graph(&self) -> Result<FinishGraph, InferError> {
         let mut g = Graph::new();
         let [_, y, z] = self.grid.padded;
         let count = self.count(&mut g);
@@ -171,7 +216,7 @@ impl Job {
         Ok(made)
     }
 
-    pub fn decide_graph(&self, op: &Decide) -> Result<DecideGraph, InferError> {
+    fn decide_graph(&self, op: &Decide) -> Result<DecideGraph, InferError> {
         let mut g = Graph::new();
         let best = g.state("best", [self.box_voxels, 2]);
         let mut channels = Vec::new();
@@ -183,13 +228,12 @@ impl Job {
             decide.push(g.update(&format!("decide.{i}"), op, &[acc, channel, best])?);
             channels.push(channel);
         }
-        let pack = NodeId(g.nodes().len() as u32);
-        let labels = g.add_one("labels", PackLabels { voxels: 1 }, &[best])?;
+        let (pack, labels) = g.add_node("labels", PackLabels { voxels: 1 }, &[best])?;
         g.output(labels);
         Ok(DecideGraph { graph: g, channels, decide, pack, labels })
     }
 
-    pub fn clear_graph(&self) -> Result<ClearGraph, InferError> {
+    fn clear_graph(&self) -> Result<ClearGraph, InferError> {
         let mut g = Graph::new();
         let count = self.count(&mut g);
         let mut states: Vec<TensorId> = (0..self.parts.len()).map(|p| self.acc(&mut g, p)).collect();
@@ -203,36 +247,18 @@ impl Job {
         Ok(ClearGraph { graph: g, nodes })
     }
 
-    /// Pipelines of the whole run on this target.
-    pub fn pipelines(
-        &self,
-        op: Option<&Decide>,
-        target: &Target,
-        limits: &Limits,
-    ) -> Result<Vec<PipelineKey>, InferError> {
-        let mut graphs = vec![self.window_graph()?.graph, self.finish_graph()?.graph, self.clear_graph()?.graph];
-        if let Some(op) = op {
-            graphs.push(self.decide_graph(op)?.graph);
-        }
-        let mut keys = Vec::new();
-        for graph in &graphs {
-            keys.extend(Layouted::new(graph, target, limits, false)?.pipelines());
-        }
-        Ok(keys)
-    }
-
     /// GPU memory of the whole run on this target, planned without a device.
-    pub fn memory(&self, op: Option<&Decide>, target: &Target, limits: &Limits) -> Result<Memory, InferError> {
+    pub fn memory(&self, graphs: &Graphs, target: &Target, limits: &Limits) -> Result<Memory, InferError> {
         let place = |g: &Graph| Layouted::new(g, target, limits, false);
-        let network = place(&self.window_graph()?.graph)?.memory().clone();
-        let finish = place(&self.finish_graph()?.graph)?.memory().clone();
+        let network = place(&graphs.window.graph)?.memory().clone();
+        let finish = place(&graphs.finish.graph)?.memory().clone();
         let lse = match self.activation {
             Activation::Softmax => 4 * (self.ring * self.grid.padded[1] * self.grid.padded[2]) as u64,
             Activation::None | Activation::Sigmoid => 0,
         };
         let mut stitching = network.states + lse + finish.uniforms;
-        if let Some(op) = op {
-            let decide = place(&self.decide_graph(op)?.graph)?.memory().clone();
+        if let Some(decide) = &graphs.decide {
+            let decide = place(&decide.graph)?.memory().clone();
             stitching += 8 * self.box_voxels as u64 + decide.activations + decide.inputs + decide.uniforms;
         }
         Ok(Memory { network: MemoryReport { states: 0, ..network }, stitching })

@@ -16,6 +16,6 @@ pub(crate) use bench::{ceilings, lower_median, noise_weights, timed_nodes, timed
 pub use error::InferError;
 pub use job::Memory;
 pub use observer::{LabelBox, Observer, RunState};
-pub use reference::{ReferenceReport, StageError, verify_reference};
+pub use reference::{Distance, ReferenceFile, ReferenceReport, StageError, verify_reference};
 pub use segmenter::{Prepared, Progress, Resample, SegmentOptions, Segmentation, Segmenter, plan_memory};
 pub use windows::{Importance, WindowGrid, importance};

@@ -9,23 +9,43 @@ use super::observer::{Finished, LabelBox, Observer, RunState, Saved};
 use super::segmenter::{Prepared, Progress};
 use super::windows::Importance;
 use crate::gpu::Gpu;
-use crate::graph::{Plan, PlanOptions, Residents, TensorId};
+use crate::graph::{Graph, Plan, PlanOptions, Residents};
 use crate::kernels::blend::{BlendDenominator, BlendNormalise, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, NOT_FINITE, PackLabels};
 use crate::kernels::head::HeadAccumulate;
+use crate::kernels::stitch::Stitch;
 use crate::volume::Volume;
+
+/// What is kept on the model's grid besides the labels.
+#[derive(Clone, Copy)]
+pub(super) struct Keep {
+    pub logits: bool,
+    pub probabilities: bool,
+}
+
+/// A graph on the device, and the nodes of it that change from run to run.
+struct Stage<T> {
+    plan: Plan,
+    nodes: T,
+}
+
+impl<T: Clone> Stage<T> {
+    async fn new(gpu: &Gpu, graph: &Graph, nodes: &T, residents: &mut Residents) -> Result<Self, InferError> {
+        let plan = Plan::new(gpu, graph, &PlanOptions::default(), residents).await?;
+        Ok(Self { plan, nodes: nodes.clone() })
+    }
+}
 
 /// The plans of one scan on one device.
 pub(super) struct Run {
     job: Job,
     importance: Importance,
-    window: (Plan, WindowGraph),
-    finish: (Plan, FinishGraph),
-    clear: (Plan, ClearGraph),
-    decide: Option<(Plan, DecideGraph, Decision)>,
-    sums: Vec<TensorId>,
-    count: TensorId,
-    keep: (bool, bool),
+    window: Stage<WindowGraph>,
+    finish: Stage<FinishGraph>,
+    clear: Stage<ClearGraph>,
+    decide: Option<Stage<DecideGraph>>,
+    decision: Option<Decision>,
+    keep: Keep,
 }
 
 impl Run {
@@ -35,43 +55,27 @@ impl Run {
         weights: &Residents,
         table: &[[f32; 2]],
         importance: Importance,
-        keep: (bool, bool),
+        keep: Keep,
     ) -> Result<Self, InferError> {
         let job = prepared.job.clone();
         // The sums are this run's own; only the weights are shared.
         let mut residents = weights.clone();
-        let options = PlanOptions::default();
-        let w = job.window_graph()?;
-        let f = job.finish_graph()?;
-        let c = job.clear_graph()?;
-        let window = Plan::new(gpu, &w.graph, &options, &mut residents).await?;
-        let finish = Plan::new(gpu, &f.graph, &options, &mut residents).await?;
-        let clear = Plan::new(gpu, &c.graph, &options, &mut residents).await?;
-        let decide = match prepared.decision {
-            Some(decision) => {
-                let d = job.decide_graph(&decision.op)?;
-                let plan = Plan::new(gpu, &d.graph, &options, &mut residents).await?;
-                for (&id, part) in d.channels.iter().zip(&job.parts) {
-                    plan.write(id, table[part.clone()].as_flattened())?;
+        let graphs = &prepared.graphs;
+        let window = Stage::new(gpu, &graphs.window.graph, &graphs.window, &mut residents).await?;
+        let finish = Stage::new(gpu, &graphs.finish.graph, &graphs.finish, &mut residents).await?;
+        let clear = Stage::new(gpu, &graphs.clear.graph, &graphs.clear, &mut residents).await?;
+        let decide = match &graphs.decide {
+            Some(graph) => {
+                let stage = Stage::new(gpu, &graph.graph, graph, &mut residents).await?;
+                for (&id, part) in graph.channels.iter().zip(&job.parts) {
+                    stage.plan.write(id, table[part.clone()].as_flattened())?;
                 }
-                Some((plan, d, decision))
+                Some(stage)
             }
             None => None,
         };
-        window.write(w.axes, &importance.axes)?;
-        let sums = (0..job.parts.len()).filter_map(|p| w.graph.named(&format!("sums.{p}"))).collect();
-        let count = w.graph.named("weights").ok_or_else(|| InferError::Reference("no window weights".to_owned()))?;
-        Ok(Self {
-            importance,
-            window: (window, w),
-            finish: (finish, f),
-            clear: (clear, c),
-            decide,
-            sums,
-            count,
-            keep,
-            job,
-        })
+        window.plan.write(window.nodes.axes, &importance.axes)?;
+        Ok(Self { importance, window, finish, clear, decide, decision: prepared.decision, keep, job })
     }
 
     /// All windows that `state` does not have yet, in MONAI's order.
@@ -123,31 +127,32 @@ impl Run {
     }
 
     fn make_room(&self, result: &mut Finished) {
-        let voxels = self.job.grid.image.iter().product::<usize>() * self.job.config.out_channels;
+        let voxels = self.job.grid.image.iter().product::<usize>() * self.job.classes;
         let room = |keep: bool| if keep { voxels } else { 0 };
-        result.logits.resize(room(self.keep.0), 0.0);
-        result.probabilities.resize(room(self.keep.1), 0.0);
-        let labels = self.decide.as_ref().map_or(0, |(.., d)| d.dims.iter().product());
+        result.logits.resize(room(self.keep.logits), 0.0);
+        result.probabilities.resize(room(self.keep.probabilities), 0.0);
+        let labels = self.decision.as_ref().map_or(0, |d| d.dims.iter().product());
         result.labels.resize(labels, 0);
     }
 
     async fn save(&self, done: usize, planes: usize) -> Result<Saved, InferError> {
-        let mut sums = Vec::with_capacity(self.sums.len());
-        for &part in &self.sums {
-            sums.push(self.window.0.read(part).await?);
+        let Stage { plan, nodes } = &self.window;
+        let mut sums = Vec::with_capacity(nodes.sums.len());
+        for &part in &nodes.sums {
+            sums.push(plan.read(part).await?);
         }
-        let weights = self.window.0.read(self.count).await?;
-        let decision = self.decide.as_ref().map(|(.., decision)| *decision);
-        Ok(Saved { done, planes, decision, sums, weights })
+        let weights = plan.read(nodes.count).await?;
+        Ok(Saved { done, planes, decision: self.decision, sums, weights })
     }
 
     /// Takes up what another device has reached; gives the number of finished planes.
     fn restore(&mut self, saved: &Saved) -> Result<usize, InferError> {
-        for (&id, values) in self.sums.iter().zip(&saved.sums) {
-            self.window.0.write(id, values)?;
+        let Stage { plan, nodes } = &self.window;
+        for (&id, values) in nodes.sums.iter().zip(&saved.sums) {
+            plan.write(id, values)?;
         }
-        self.window.0.write(self.count, &saved.weights)?;
-        if let (Some((.., decision)), Some(reached)) = (&mut self.decide, saved.decision) {
+        plan.write(nodes.count, &saved.weights)?;
+        if let (Some(decision), Some(reached)) = (&mut self.decision, saved.decision) {
             *decision = reached;
         }
         Ok(saved.planes)
@@ -156,15 +161,18 @@ impl Run {
     async fn window(&mut self, prepared: &Prepared, start: [usize; 3]) -> Result<(), InferError> {
         let input = gather(&prepared.volume, &self.job, start);
         self.submit(&input, start)?;
-        Ok(self.window.0.finish().await?)
+        Ok(self.window.plan.finish().await?)
     }
 
     fn submit(&mut self, input: &[f32], start: [usize; 3]) -> Result<(), InferError> {
-        let (plan, graph) = &mut self.window;
+        let Stage { plan, nodes: graph } = &mut self.window;
         plan.write(graph.input, input)?;
         for (part, &node) in graph.heads.iter().enumerate() {
             let at = self.job.placement(part, start, self.importance.floor);
-            plan.set_kernel(node, &HeadAccumulate { form: graph.end, at })?;
+            match graph.end {
+                Some(form) => plan.set_kernel(node, &HeadAccumulate { form, at })?,
+                None => plan.set_kernel(node, &Stitch { at })?,
+            }
         }
         let at = self.job.placement(0, start, self.importance.floor);
         plan.set_kernel(graph.weights, &BlendWeights { size: self.job.grid.roi, at })?;
@@ -181,11 +189,11 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<(), InferError> {
         let planes = Planes { start: from, count: to - from };
-        if self.keep.0 {
+        if self.keep.logits {
             let means = self.read(planes, true).await?;
             scatter(&self.job, planes, &means, &mut result.logits);
         }
-        let (plan, graph) = &mut self.finish;
+        let Stage { plan, nodes: graph } = &mut self.finish;
         for (i, &node) in graph.denominator.iter().enumerate() {
             plan.set_kernel(node, &BlendDenominator { first: i == 0, planes })?;
         }
@@ -193,13 +201,13 @@ impl Run {
             plan.set_kernel(node, &BlendNormalise { activation: self.job.activation, planes })?;
         }
         plan.run()?;
-        if self.keep.1 {
+        if self.keep.probabilities {
             let probabilities = self.read(planes, false).await?;
             scatter(&self.job, planes, &probabilities, &mut result.probabilities);
         }
         self.decide(to, &mut result.labels, observer).await?;
         let old = Planes { start: from.saturating_sub(1), count: to - 1 - from.saturating_sub(1) };
-        let (plan, graph) = &mut self.clear;
+        let Stage { plan, nodes: graph } = &mut self.clear;
         for &node in &graph.nodes {
             plan.set_kernel(node, &ClearPlanes { planes: old })?;
         }
@@ -207,7 +215,7 @@ impl Run {
     }
 
     async fn decide(&mut self, planes: usize, out: &mut [u16], observer: &mut dyn Observer) -> Result<(), InferError> {
-        let Some((plan, graph, decision)) = &mut self.decide else {
+        let (Some(Stage { plan, nodes: graph }), Some(decision)) = (&mut self.decide, &mut self.decision) else {
             return Ok(());
         };
         for (begin, extent) in decision.boxes(planes, self.job.box_voxels) {
@@ -239,10 +247,10 @@ impl Run {
     async fn read(&self, planes: Planes, divide: bool) -> Result<Vec<f32>, InferError> {
         let [_, y, z] = self.job.grid.padded;
         let (ring, plane) = (self.job.ring, y * z);
-        let weights = if divide { self.window.0.read(self.count).await? } else { Vec::new() };
-        let mut values = Vec::with_capacity(self.job.config.out_channels * planes.count * plane);
-        for &sums in &self.sums {
-            let part = self.window.0.read(sums).await?;
+        let weights = if divide { self.window.plan.read(self.window.nodes.count).await? } else { Vec::new() };
+        let mut values = Vec::with_capacity(self.job.classes * planes.count * plane);
+        for &sums in &self.window.nodes.sums {
+            let part = self.window.plan.read(sums).await?;
             for class in part.chunks_exact(ring * plane) {
                 for p in planes.start..planes.start + planes.count {
                     let at = p % ring * plane;

@@ -1,17 +1,18 @@
 //! A model on a device, ready for scans.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::InferError;
 use super::decision::{Decision, channel_table, label};
-use super::job::{Job, Memory};
+use super::job::{Graphs, Job, Memory};
 use super::observer::{Finished, Observer, RunState, Windows};
-use super::run::Run;
+use super::run::{Keep, Run};
 use super::windows::{WindowGrid, importance};
 use crate::gpu::{AdapterClass, Gpu, Limits, PipelineSource};
-use crate::graph::{Graph, Residents, Target};
+use crate::graph::{Residents, Target};
 use crate::kernels::blend::Activation;
-use crate::model::{UnetrConfig, unetr};
+use crate::nets::{Architecture, Build, Built};
 use crate::volume::{Geometry, LabelMap, Volume};
 use crate::weights::package::{self, Blend, Metadata, Package};
 
@@ -28,7 +29,7 @@ pub enum Resample {
 /// What a run is asked to do; `None` takes the package's value.
 #[derive(Clone, Debug, Default)]
 pub struct SegmentOptions {
-    /// Window size; must be the model's image size, because its position table is fixed.
+    /// Window size; the network says which it takes.
     pub roi_size: Option<[usize; 3]>,
     /// Fraction of a window shared with its neighbour, `0 <= overlap < 1`.
     pub overlap: Option<f64>,
@@ -73,6 +74,7 @@ pub struct Prepared {
     /// What the user should know about how the scan was treated.
     pub warnings: Vec<String>,
     pub(super) job: Job,
+    pub(super) graphs: Graphs,
     pub(super) decision: Option<Decision>,
     memory: Memory,
 }
@@ -99,6 +101,8 @@ pub struct Segmenter {
     gpu: Gpu,
     metadata: Metadata,
     options: SegmentOptions,
+    /// The network for one window.
+    network: Arc<Built>,
     weights: Residents,
 }
 
@@ -109,29 +113,24 @@ impl Segmenter {
     /// [`InferError`] if an option is out of range, a weight is missing, or the device has not the memory.
     pub async fn new(gpu: &Gpu, package: &Package, options: SegmentOptions) -> Result<Self, InferError> {
         let metadata = package.metadata().clone();
-        let size = metadata.network.img_size;
-        if let Some(roi) = options.roi_size.filter(|&roi| roi != size) {
-            return Err(InferError::Option {
-                option: "roi",
-                value: format!("{},{},{}", roi[0], roi[1], roi[2]),
-                rule: format!(
-                    "this model was trained on windows of {},{},{} and its position table fits no other size",
-                    size[0], size[1], size[2]
-                ),
-            });
+        let roi = options.roi_size.unwrap_or(metadata.inference.roi_size);
+        if let Err(rule) = metadata.network.window().check(roi) {
+            return Err(InferError::Option { option: "roi", value: format!("{},{},{}", roi[0], roi[1], roi[2]), rule });
         }
-        WindowGrid::new(size, size, options.overlap.unwrap_or(metadata.inference.overlap))?;
-        let mut graph = Graph::new().with_half_weights(options.half_weights);
-        unetr(&mut graph, &metadata.network, 1)?;
+        WindowGrid::new(roi, roi, options.overlap.unwrap_or(metadata.inference.overlap))?;
+        let network = metadata.network.build(&Build { half_weights: options.half_weights, ..Build::window(roi) })?;
         let mut weights = Residents::default();
-        for (_, info) in graph.parameters() {
-            let values = package
-                .tensors()
-                .to_f32(&info.name)
-                .ok_or_else(|| InferError::Reference(format!("the model has no tensor '{}'", info.name)))?;
+        for (_, info) in network.graph.parameters() {
+            let values = package.tensors().to_f32(&info.name);
+            let values = values.ok_or_else(|| InferError::MissingTensor { name: info.name.clone() })?;
             weights.load(gpu, info, &values).await?;
         }
-        Ok(Self { gpu: gpu.clone(), metadata, options, weights })
+        Ok(Self { gpu: gpu.clone(), metadata, options, network: Arc::new(network), weights })
+    }
+
+    /// Voxels of a window.
+    pub fn roi_size(&self) -> [usize; 3] {
+        self.options.roi_size.unwrap_or(self.metadata.inference.roi_size)
     }
 
     /// What the package says of itself.
@@ -149,7 +148,7 @@ impl Segmenter {
     /// # Errors
     /// [`InferError::Option`] unless `0 <= overlap < 1`.
     pub fn set_overlap(&mut self, overlap: Option<f64>) -> Result<(), InferError> {
-        let size = self.metadata.network.img_size;
+        let size = self.roi_size();
         WindowGrid::new(size, size, overlap.unwrap_or(self.metadata.inference.overlap))?;
         self.options.overlap = overlap;
         Ok(())
@@ -161,25 +160,23 @@ impl Segmenter {
     /// [`InferError`] if the channels do not fit, preprocessing fails, or a buffer would be too large.
     pub fn prepare(&self, scan: &Volume) -> Result<Prepared, InferError> {
         let input = &self.metadata.input;
-        if scan.channels != self.metadata.network.in_channels {
-            return Err(InferError::Channels {
-                got: scan.channels,
-                want: self.metadata.network.in_channels,
-                names: input.channels.join(", "),
-            });
+        let channels = self.metadata.network.in_channels();
+        if scan.channels != channels {
+            return Err(InferError::Channels { got: scan.channels, want: channels, names: input.channels.join(", ") });
         }
         let made = input.preprocess().apply(scan)?;
-        let roi = self.metadata.network.img_size;
         let overlap = self.options.overlap.unwrap_or(self.metadata.inference.overlap);
-        let grid = WindowGrid::new(made.volume.dims, roi, overlap)?;
+        let grid = WindowGrid::new(made.volume.dims, self.roi_size(), overlap)?;
         let regions = self.regions();
         let decision = match self.options.resample {
             Resample::Labels => Some(Decision::on_model_grid(made.volume.dims, grid.before, regions)),
             Resample::Probabilities => Decision::on_scan(&made.geometry.scan_to_grid(), grid.before, regions),
         };
         let job = self.job(grid, decision.as_ref())?;
-        let memory = job.memory(decision.as_ref().map(|d| &d.op), &self.target(), self.gpu.limits())?;
-        Ok(Prepared { volume: made.volume, geometry: made.geometry, warnings: made.warnings, job, decision, memory })
+        let graphs = job.graphs(decision.as_ref().map(|d| &d.op))?;
+        let memory = job.memory(&graphs, &self.target(), self.gpu.limits())?;
+        let (volume, geometry, warnings) = (made.volume, made.geometry, made.warnings);
+        Ok(Prepared { volume, geometry, warnings, job, graphs, decision, memory })
     }
 
     /// Pipelines that a run of this scan needs and the device has not made yet; without a scan, those of any scan that fits
@@ -190,12 +187,12 @@ impl Segmenter {
     pub fn missing_pipelines(&self, prepared: Option<&Prepared>) -> Result<Vec<PipelineSource>, InferError> {
         let (target, limits) = (self.target(), self.gpu.limits());
         let keys = match prepared {
-            Some(p) => p.job.pipelines(p.decision.as_ref().map(|d| &d.op), &target, limits)?,
+            Some(p) => p.graphs.pipelines(&target, limits)?,
             None => {
-                let roi = self.metadata.network.img_size;
+                let roi = self.roi_size();
                 let grid = WindowGrid::new(roi, roi, 0.0)?;
                 let decision = Decision::on_model_grid(roi, grid.before, self.regions());
-                self.job(grid, Some(&decision))?.pipelines(Some(&decision.op), &target, limits)?
+                self.job(grid, Some(&decision))?.graphs(Some(&decision.op))?.pipelines(&target, limits)?
             }
         };
         Ok(self.gpu.missing(keys)?)
@@ -214,7 +211,8 @@ impl Segmenter {
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let activation = if self.regions() { Activation::Sigmoid } else { Activation::Softmax };
         let slice = decision.map_or(1, Decision::slice_voxels);
-        Job::new(&self.metadata.network, grid, self.options.half_weights, activation, slice, limit)
+        let classes = self.metadata.network.out_channels();
+        Job::new(self.network.clone(), classes, grid, activation, slice, limit)
     }
 
     /// Runs a prepared scan; `progress` is called after each window and may stop the run.
@@ -261,15 +259,15 @@ impl Segmenter {
     async fn plans(&self, prepared: &Prepared) -> Result<Run, InferError> {
         let blend = self.options.blend.unwrap_or(self.metadata.inference.blend);
         let importance = importance(prepared.job.grid.roi, blend, self.metadata.inference.sigma_scale);
-        let table = channel_table(&self.metadata.output, self.metadata.network.out_channels);
+        let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let on_host = prepared.decision.is_none();
-        let keep = (self.options.keep_logits, self.options.keep_probabilities || on_host);
+        let keep = Keep { logits: self.options.keep_logits, probabilities: self.options.keep_probabilities || on_host };
         Run::new(&self.gpu, prepared, &self.weights, &table, importance, keep).await
     }
 
     /// What lies on the model's grid, on the scan's.
     fn bring_back(&self, prepared: &Prepared, result: Finished) -> Result<Segmentation, InferError> {
-        let table = channel_table(&self.metadata.output, self.metadata.network.out_channels);
+        let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let geometry = &prepared.geometry;
         let regions = prepared.job.activation == Activation::Sigmoid;
         let labels = match (prepared.decision, self.options.resample) {
@@ -295,25 +293,26 @@ impl Segmenter {
     }
 }
 
-/// GPU memory of segmenting a volume of `dims` voxels on the model's grid, planned without a device.
+/// GPU memory of segmenting a volume of `dims` voxels on the model's grid in windows of `roi`, planned without a device.
 ///
 /// # Errors
-/// [`InferError`] if a buffer would exceed `limits`.
+/// [`InferError`] if the window does not fit the network, or a buffer would exceed `limits`.
 pub fn plan_memory(
-    network: &UnetrConfig,
+    network: &Architecture,
+    roi: [usize; 3],
     dims: [usize; 3],
     half_weights: bool,
     class: AdapterClass,
     limits: &Limits,
 ) -> Result<Memory, InferError> {
-    network.validate()?;
-    let grid = WindowGrid::new(dims, network.img_size, 0.5)?;
+    let built = Arc::new(network.build(&Build { half_weights, ..Build::window(roi) })?);
+    let grid = WindowGrid::new(dims, roi, 0.5)?;
     let decision = Decision::on_model_grid(dims, grid.before, false);
     let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let slice = decision.slice_voxels();
-    let job = Job::new(network, grid, half_weights, Activation::Softmax, slice, limit)?;
+    let job = Job::new(built, network.out_channels(), grid, Activation::Softmax, slice, limit)?;
     let target = Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(class) };
-    job.memory(Some(&decision.op), &target, limits)
+    job.memory(&job.graphs(Some(&decision.op))?, &target, limits)
 }
 
 /// Logits and probabilities that are kept must be finite; labels were checked as they were decided.

@@ -17,6 +17,9 @@ pub mod ceiling;
 pub mod channel_sums;
 #[cfg(feature = "train")]
 pub mod clip;
+pub mod concat;
+#[cfg(feature = "train")]
+pub mod concat_backward;
 pub mod conv3d;
 #[cfg(feature = "train")]
 pub mod conv3d_backward;
@@ -68,6 +71,7 @@ pub mod running_norm;
 pub mod selftest;
 #[cfg(feature = "train")]
 pub mod square_sum;
+pub mod stitch;
 #[cfg(feature = "train")]
 pub mod sum_parts;
 pub mod transpose;
@@ -83,6 +87,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("attention", attention::cases()),
         ("blend", blend::cases()),
         ("ceiling", ceiling::cases()),
+        ("concat", concat::cases()),
         ("conv3d", conv3d::cases()),
         ("conv_transpose3d", conv_transpose3d::cases()),
         ("decide", decide::cases()),
@@ -97,6 +102,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("resample", resample::cases()),
         ("residual", residual::cases()),
         ("running_norm", running_norm::cases()),
+        ("stitch", stitch::cases()),
         ("transpose", transpose::cases()),
     ];
     #[cfg(feature = "train")]
@@ -105,6 +111,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("add", add::cases()),
         ("attention_backward", attention_backward::cases()),
         ("channel_sums", channel_sums::cases()),
+        ("concat_backward", concat_backward::cases()),
         ("conv3d_backward", conv3d_backward::cases()),
         ("conv_transpose3d_backward", conv_transpose3d_backward::cases()),
         ("adamw", adamw::cases()),

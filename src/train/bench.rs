@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::{Objective, Optimizer, OptimizerOptions, Rates, StepOptions, TrainError, TrainingGraph};
+use super::{Optimizer, Rates, StepSpec, TrainError, TrainingGraph};
 use crate::gpu::Gpu;
-use crate::graph::{Graph, MemoryReport, Plan, PlanOptions};
+use crate::graph::{MemoryReport, Plan, PlanOptions};
 use crate::infer::{NodeTime, ceilings, lower_median, noise_weights, timed_nodes, timed_run};
-use crate::model::{UnetrConfig, unetr};
+use crate::nets::{Architecture, Build};
 use crate::tensor::HostTensor;
 
 /// A measured training step.
@@ -50,33 +50,31 @@ impl TrainingBench {
 /// [`TrainError`] if the network cannot run.
 pub async fn bench_training(
     gpu: &Gpu,
-    config: &UnetrConfig,
-    objective: &Objective,
-    options: &OptimizerOptions,
+    network: &Architecture,
+    spec: &StepSpec<'_>,
     repeats: usize,
 ) -> Result<TrainingBench, TrainError> {
-    config.validate()?;
     let clock = Instant::now();
     let now = || clock.elapsed().as_secs_f64() * 1e3;
-    let mut graph = Graph::new();
-    let network = unetr(&mut graph, config, objective.batch)?;
-    let logits = graph.head("out", &network.end, network.out.0, network.out.1)?;
+    let mut built = network.build(&Build { batch: spec.batch, ..Build::window(spec.window) })?;
+    let logits = built.logits()?;
+    let graph = &mut built.graph;
     graph.output(logits);
-    let mut residents = noise_weights(gpu, &graph).await?;
-    let forward = Plan::new(gpu, &graph, &PlanOptions::default(), &mut residents).await?;
-    let windows = HostTensor::noise(graph.shape(network.input).clone(), 1).to_f32();
-    forward.write(network.input, &windows)?;
+    let mut residents = noise_weights(gpu, graph).await?;
+    let forward = Plan::new(gpu, graph, &PlanOptions::default(), &mut residents).await?;
+    let windows = HostTensor::noise(graph.shape(built.input).clone(), 1).to_f32();
+    forward.write(built.input, &windows)?;
 
-    let mut step = TrainingGraph::new(config, objective, &StepOptions::default())?;
+    let mut step = TrainingGraph::new(network, spec)?;
     let differentiated = step.graph.nodes().len();
-    let optimizer = Optimizer::new(&mut step.graph, &step.gradients, options)?;
+    let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &spec.optimizer)?;
     let plan = Plan::new(gpu, &step.graph, &PlanOptions::default(), &mut residents).await?;
     plan.write(step.input, &windows)?;
-    let classes = if objective.loss.sigmoid { 2 } else { config.out_channels };
+    let classes = if spec.loss.sigmoid { 2 } else { network.out_channels() };
     let label = HostTensor::noise(step.graph.shape(step.label).clone(), 2);
     plan.write(step.label, &label.map(|v| ((v + 1.0) / 2.0 * classes as f64).floor()).to_f32())?;
     if let Some(weights) = step.class_weights {
-        plan.write(weights, &vec![1.0; config.out_channels])?;
+        plan.write(weights, &vec![1.0; network.out_channels()])?;
     }
     plan.write(optimizer.rates, &Rates::default().at(1))?;
 

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::Part;
 use crate::graph::{GraphError, PlanError};
 use crate::infer::InferError;
-use crate::model::ConfigError;
+use crate::nets::ConfigError;
 use crate::weights::WeightsError;
 
 /// Why a network could not be trained.
@@ -71,6 +71,20 @@ pub enum TrainError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A new run was to begin where one is.
+    #[error("{path}: holds a run already; resume it, or give another folder")]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run was to be gone on with where none is.
+    #[error("{path}: there is no run to resume: it has no {file}; start a new one")]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What every run has.
+        file: &'static str,
+    },
     /// The plan has no such tensor.
     #[error("the network has no tensor '{name}' ({part:?})")]
     NoTensor {
@@ -81,23 +95,27 @@ pub enum TrainError {
     },
     /// Hardly a weight could be taken from the model to start from.
     #[error(
-        "hardly any tensor of '{model}' fits this network: give the recipe the model's hidden_size (here {hidden}), \
-         mlp_dim and feature_size, or leave --init out"
+        "hardly any tensor of '{model}' fits this network: the model is {theirs}, the recipe's network {ours}. Give the \
+         recipe the model's network, or start without it"
     )]
     NothingFits {
         /// The model's name.
         model: String,
-        /// The recipe's width.
-        hidden: usize,
+        /// The model's network.
+        theirs: String,
+        /// The recipe's.
+        ours: String,
     },
-    /// A model of the same shapes whose attention is cut into other heads.
+    /// A model of the same shapes whose weights mean something else: attention cut into other heads.
     #[error(
-        "'{model}' has {theirs} attention heads, the recipe {ours}: set network.num_heads = {theirs}, or leave --init out"
+        "'{model}' has network.{field} = {theirs}, the recipe {ours}: set network.{field} = {theirs}, or start without it"
     )]
-    OtherHeads {
+    OtherMeaning {
         /// The model's name.
         model: String,
-        /// Its heads.
+        /// The argument.
+        field: &'static str,
+        /// The model's value.
         theirs: usize,
         /// The recipe's.
         ours: usize,
@@ -105,7 +123,7 @@ pub enum TrainError {
     /// A gradient or the loss is NaN or infinite.
     #[error(
         "step {step}: {what}. Nothing was changed by this step and no file was overwritten; the last checkpoint is of \
-         step {saved}. Start a new run, perhaps with --init from this one's model: a smaller optimizer.learning_rate or an \
+         step {saved}. Start a new run, perhaps from this one's model: a smaller optimizer.learning_rate or an \
          optimizer.clip of 1 usually helps"
     )]
     NotFinite {

@@ -1,10 +1,9 @@
 //! The graphs of a training step before they are placed on a device: one that does everything, or one for each of several
 //! batches and one for the update.
 
-use super::step::StepOptions;
-use super::{Optimizer, TrainingGraph, TrainingOptions, UpdateGraph};
+use super::{Optimizer, StepSpec, TrainingGraph, UpdateGraph};
 use crate::graph::{Graph, GraphError};
-use crate::model::UnetrConfig;
+use crate::nets::Architecture;
 
 /// See the module.
 pub(super) struct Graphs {
@@ -21,15 +20,13 @@ impl Graphs {
     ///
     /// # Errors
     /// [`GraphError`] if the configuration or the options ask for what is not possible.
-    pub fn new(config: &UnetrConfig, options: &TrainingOptions<'_>) -> Result<Self, GraphError> {
-        let TrainingOptions { objective, frozen, recompute, accumulate, .. } = *options;
-        let gradients = StepOptions { frozen, recompute, accumulate, input: false };
-        let mut step = TrainingGraph::new(config, &objective, &gradients)?;
-        if accumulate > 1 {
-            let UpdateGraph { graph, optimizer } = UpdateGraph::new(&step, &options.optimizer)?;
+    pub fn new(network: &Architecture, spec: &StepSpec<'_>) -> Result<Self, GraphError> {
+        let mut step = TrainingGraph::new(network, spec)?;
+        if spec.accumulate > 1 {
+            let UpdateGraph { graph, optimizer } = UpdateGraph::new(&step, &spec.optimizer)?;
             return Ok(Self { step, update: Some(graph), optimizer });
         }
-        let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &options.optimizer)?;
+        let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &spec.optimizer)?;
         Ok(Self { step, update: None, optimizer })
     }
 

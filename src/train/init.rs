@@ -1,78 +1,36 @@
-//! First weights of a network trained from scratch, as MONAI and PyTorch draw them.
-//!
-//! | weights | distribution |
-//! | --- | --- |
-//! | position table; patch embedding as `perceptron` | normal, standard deviation 0.02; its bias 0 |
-//! | layer, instance and group norms | 1; bias 0 |
-//! | linear, convolution | uniform in ±1/√fan_in, bias too |
-//! | transposed convolution (in, out, 2, 2, 2) | the same with fan_in = 8 out |
+//! First weights of a network trained from scratch, drawn as each layer says ([`Init`]).
 //!
 //! Every tensor has a random stream of its own, so that a layer made anew does not change the others.
-//! Source: MONAI `PatchEmbeddingBlock`, `UNETR`; PyTorch `reset_parameters` of `Linear`, `_ConvNd`.
 
 use rand::distr::{Distribution, Uniform};
 use rand_distr::Normal;
 
 use super::data::random::keyed;
-use crate::model::{ParameterSpec, UnetrConfig, parameters};
+use crate::nets::{Init, Parameter};
 
-/// A tensor's first values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Draw {
-    Constant(f32),
-    Normal(f64),
-    Uniform(f64),
-}
-
-/// The first values of one of the network's tensors under a seed.
-pub fn initial(config: &UnetrConfig, spec: &ParameterSpec, seed: u64) -> Vec<f32> {
-    let mut rng = keyed(&spec.name, &[seed]);
-    let n = spec.len();
-    match draw(config, spec) {
-        Draw::Constant(value) => vec![value; n],
+/// The first values of a parameter under a seed.
+pub fn initial(parameter: &Parameter, seed: u64) -> Vec<f32> {
+    let mut rng = keyed(&parameter.name, &[seed]);
+    let n = parameter.len();
+    match parameter.init {
+        Init::Constant(value) => vec![value; n],
         // Neither constructor fails for a finite, positive width.
-        Draw::Normal(deviation) => Normal::new(0.0, deviation)
+        Init::Normal(deviation) => Normal::new(0.0, deviation)
             .map(|normal| normal.sample_iter(&mut rng).take(n).map(|v: f64| v.clamp(-2.0, 2.0) as f32).collect())
             .unwrap_or_else(|_| vec![0.0; n]),
-        Draw::Uniform(bound) => Uniform::new(-bound, bound)
-            .map(|uniform| uniform.sample_iter(&mut rng).take(n).map(|v: f64| v as f32).collect())
-            .unwrap_or_else(|_| vec![0.0; n]),
+        Init::Uniform { fan_in } => {
+            let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+            Uniform::new(-bound, bound)
+                .map(|uniform| uniform.sample_iter(&mut rng).take(n).map(|v: f64| v as f32).collect())
+                .unwrap_or_else(|_| vec![0.0; n])
+        }
     }
-}
-
-fn draw(config: &UnetrConfig, spec: &ParameterSpec) -> Draw {
-    let name = spec.name.as_str();
-    let bias = name.ends_with(".bias");
-    if name.ends_with("position_embeddings") {
-        return Draw::Normal(0.02);
-    }
-    if name.contains("patch_embeddings.1.") {
-        return if bias { Draw::Constant(0.0) } else { Draw::Normal(0.02) };
-    }
-    if name.rsplit('.').nth(1).is_some_and(|module| module.starts_with("norm")) {
-        return Draw::Constant(if bias { 0.0 } else { 1.0 });
-    }
-    let fan_in = match bias {
-        true => weight_of(config, name).map_or(1, |weight| fan_in(&weight)),
-        false => fan_in(spec),
-    };
-    Draw::Uniform(1.0 / (fan_in.max(1) as f64).sqrt())
-}
-
-/// The weight that a bias belongs to.
-fn weight_of(config: &UnetrConfig, bias: &str) -> Option<ParameterSpec> {
-    let weight = format!("{}.weight", bias.strip_suffix(".bias")?);
-    parameters(config).into_iter().find(|spec| spec.name == weight)
-}
-
-/// Values that one output sums over, as PyTorch counts them: all but the first axis, for a transposed convolution too.
-fn fan_in(spec: &ParameterSpec) -> usize {
-    spec.shape.iter().skip(1).product()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nets::{Architecture, UnetrConfig};
 
     fn deviation(values: &[f32]) -> f64 {
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
@@ -82,11 +40,8 @@ mod tests {
     #[test]
     fn weights_are_spread_as_pytorch_spreads_them() {
         let config = UnetrConfig { hidden_size: 96, mlp_dim: 192, num_heads: 4, ..UnetrConfig::default() };
-        let specs = parameters(&config);
-        let of = |name: &str| {
-            let spec = specs.iter().find(|s| s.name == name).expect(name);
-            initial(&config, spec, 7)
-        };
+        let network = Architecture::new(config).expect("a network");
+        let of = |name: &str| initial(network.parameter(name).expect(name), 7);
         let near = |name: &str, want: f64| {
             let values = of(name);
             let got = deviation(&values);
@@ -112,13 +67,14 @@ mod tests {
         let wider = UnetrConfig { out_channels: 3, ..config.clone() };
         let both = |name: &str| {
             [&config, &wider].map(|c| {
-                let spec = parameters(c).into_iter().find(|s| s.name == name).expect(name);
-                initial(c, &spec, 1)
+                let network = Architecture::new(c.clone()).expect("a network");
+                initial(network.parameter(name).expect(name), 1)
             })
         };
         let [a, b] = both("encoder1.layer.conv1.conv.weight");
         assert_eq!(a, b, "another head leaves the rest as it was");
-        let spec = parameters(&config).swap_remove(0);
-        assert_ne!(initial(&config, &spec, 1), initial(&config, &spec, 2));
+        let network = Architecture::new(config).expect("a network");
+        let table = &network.parameters()[0];
+        assert_ne!(initial(table, 1), initial(table, 2));
     }
 }

@@ -1,10 +1,10 @@
 //! What training takes of a GPU's memory, without one.
 
 use super::graphs::Graphs;
-use super::{TrainError, TrainingOptions};
+use super::{StepSpec, TrainError};
 use crate::gpu::{AdapterClass, Limits};
 use crate::graph::{Graph, Layouted, Role, Target};
-use crate::model::UnetrConfig;
+use crate::nets::Architecture;
 
 /// GPU memory by purpose, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,12 +44,12 @@ impl TrainingMemory {
 /// # Errors
 /// [`TrainError`] if the options ask for what is not possible, a tensor exceeds a binding, or a kernel breaks a rule.
 pub fn training_memory(
-    config: &UnetrConfig,
-    options: &TrainingOptions<'_>,
+    network: &Architecture,
+    spec: &StepSpec<'_>,
     class: AdapterClass,
     limits: &Limits,
 ) -> Result<TrainingMemory, TrainError> {
-    let graphs = Graphs::new(config, options)?;
+    let graphs = Graphs::new(network, spec)?;
     let mut memory = TrainingMemory { own_gradients: graphs.update.is_some(), ..TrainingMemory::default() };
     for graph in [Some(&graphs.step.graph), graphs.update.as_ref()].into_iter().flatten() {
         let plan = Layouted::new(graph, &Target::new(class), limits, false)?;

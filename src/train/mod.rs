@@ -41,9 +41,9 @@ pub use error::TrainError;
 #[cfg(not(target_arch = "wasm32"))]
 pub use init::initial;
 pub use memory::{TrainingMemory, training_memory};
-pub use optimizer::{Optimizer, OptimizerOptions, Rates, Updated, decays_matrices};
-pub use plan::{Part, Stepped, TrainingOptions, TrainingPlan, Windows};
+pub use optimizer::{Optimizer, OptimizerOptions, Rates, Updated};
+pub use plan::{Part, Stepped, TrainingPlan, Windows};
 #[cfg(not(target_arch = "wasm32"))]
 pub use recipe::{Recipe, RecipeError};
 pub use reference::{GradientError, verify_gradients};
-pub use step::{Objective, StepOptions, TrainingGraph, UpdateGraph};
+pub use step::{StepSpec, TrainingGraph, UpdateGraph};

@@ -9,26 +9,20 @@ use crate::kernels::square_sum::{GRADIENTS, SquareSum, places};
 pub use crate::kernels::adamw::Rates;
 
 /// What stays the same over a training run.
-#[derive(Clone, Copy, Debug)]
-pub struct OptimizerOptions {
+#[derive(Clone, Copy)]
+pub struct OptimizerOptions<'a> {
     /// Gradients longer than this, all together, are shortened to it.
     pub clip: Option<f32>,
     /// Whether a parameter of this name decays.
-    pub decays: fn(&str) -> bool,
+    pub decays: &'a dyn Fn(&str) -> bool,
     /// Keep a moving average of the weights.
     pub average: bool,
 }
 
-/// Matrices and convolutions decay; norms, biases and the position table do not.
-pub fn decays_matrices(name: &str) -> bool {
-    let norm = name.rsplit('.').nth(1).is_some_and(|module| module.starts_with("norm"));
-    !(norm || name.ends_with(".bias") || name.ends_with("position_embeddings"))
-}
-
-impl Default for OptimizerOptions {
+impl Default for OptimizerOptions<'_> {
     /// As the research code: everything decays, nothing is clipped or averaged.
     fn default() -> Self {
-        Self { clip: None, decays: |_| true, average: false }
+        Self { clip: None, decays: &|_| true, average: false }
     }
 }
 
@@ -63,7 +57,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`GraphError`] if a gradient does not fit its parameter.
-    pub fn new(graph: &mut Graph, gradients: &Gradients, options: &OptimizerOptions) -> Result<Self, GraphError> {
+    pub fn new(graph: &mut Graph, gradients: &Gradients, options: &OptimizerOptions<'_>) -> Result<Self, GraphError> {
         let mut pairs = gradients.pairs();
         pairs.retain(|(p, _)| graph.tensor(*p).role == Role::Parameter);
         let rates = graph.input("optimizer.rates", [8]);

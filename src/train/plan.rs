@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::graphs::Graphs;
-use super::{Objective, Optimizer, OptimizerOptions, Rates, TrainError, TrainingGraph, Updated};
+use super::{Optimizer, Rates, StepSpec, TrainError, TrainingGraph, Updated};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, MemoryReport, Plan, PlanOptions, Residents, TensorId};
-use crate::model::UnetrConfig;
+use crate::nets::Architecture;
 use crate::tensor::Shape;
 
 /// The tensors that belong to one parameter.
@@ -49,30 +49,6 @@ pub struct Windows<'a> {
     pub label: &'a [f32],
 }
 
-/// How a network is trained, besides what changes from step to step.
-#[derive(Clone, Copy)]
-pub struct TrainingOptions<'a> {
-    /// What is minimised, on how many windows at once.
-    pub objective: Objective,
-    /// The optimiser.
-    pub optimizer: OptimizerOptions,
-    /// Weights of the classes where the loss has them, else empty.
-    pub class_weights: &'a [f32],
-    /// Batches whose gradients are averaged for a step.
-    pub accumulate: usize,
-    /// Which parameters stay as they are.
-    pub frozen: &'a dyn Fn(&str) -> bool,
-    /// Compute activations again instead of keeping them: see [`super::StepOptions::recompute`].
-    pub recompute: bool,
-}
-
-impl TrainingOptions<'_> {
-    /// One batch per step, nothing frozen, activations kept.
-    pub fn new(objective: Objective, optimizer: OptimizerOptions) -> Self {
-        Self { objective, optimizer, class_weights: &[], accumulate: 1, frozen: &|_| false, recompute: false }
-    }
-}
-
 /// The second plan, where a step has several batches.
 struct Update {
     graph: Graph,
@@ -95,20 +71,20 @@ impl TrainingPlan {
     ///
     /// # Errors
     /// [`TrainError`] if the network cannot be built or has no place on the device.
-    pub async fn new(gpu: &Gpu, config: &UnetrConfig, options: &TrainingOptions<'_>) -> Result<Self, TrainError> {
-        let Graphs { step: graph, update, optimizer } = Graphs::new(config, options)?;
+    pub async fn new(gpu: &Gpu, network: &Architecture, spec: &StepSpec<'_>) -> Result<Self, TrainError> {
+        let Graphs { step: graph, update, optimizer } = Graphs::new(network, spec)?;
         let mut shared = Residents::default();
         let plan_options = PlanOptions::default();
         let plan = Plan::new(gpu, &graph.graph, &plan_options, &mut shared).await?;
         let update = match update {
             Some(second) => {
                 let plan = Plan::new(gpu, &second, &plan_options, &mut shared).await?;
-                Some(Update { graph: second, plan, batches: options.accumulate })
+                Some(Update { graph: second, plan, batches: spec.accumulate })
             }
             None => None,
         };
         if let Some(tensor) = graph.class_weights {
-            plan.write(tensor, options.class_weights)?;
+            plan.write(tensor, spec.class_weights)?;
         }
         let updating = update.as_ref().map_or(&graph.graph, |u| &u.graph);
         let name = |u: &Updated| updating.tensor(u.parameter).name.clone();
@@ -133,7 +109,7 @@ impl TrainingPlan {
         all
     }
 
-    /// Name and shape of every parameter, in MONAI's order.
+    /// Name and shape of every parameter, in the order the layers run.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &Shape)> {
         self.graph.graph.parameters().map(|(_, info)| (info.name.as_str(), &info.shape))
     }
@@ -183,7 +159,7 @@ impl TrainingPlan {
         Ok(plan.read(id).await?)
     }
 
-    /// Step `t`, counted from 1, on as many batches as [`TrainingOptions::accumulate`] says.
+    /// Step `t`, counted from 1, on as many batches as [`StepSpec::accumulate`] says.
     ///
     /// # Errors
     /// [`TrainError`] if sizes do not fit or the device failed.

@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::data::{AugmentRecipe, DataError, DataRecipe};
+use super::data::{AugmentRecipe, DataError, DataRecipe, Task};
 use super::schedule::{Decay, Schedule};
 use crate::fields::{FieldError, from_toml};
 use crate::kernels::dice_ce::DiceCe;
-use crate::model::DropoutOptions;
+use crate::nets::DropoutOptions;
 use crate::weights::package::{Activation, Metadata};
 use crate::weights::{FloatType, WeightsError};
 
@@ -290,7 +290,7 @@ impl Recipe {
         let positive = |v: f64| (v as f32).is_normal() && v > 0.0;
         let finite = |v: f64| v >= 0.0 && (v as f32).is_finite();
         let share = |v: f64| (0.0..1.0).contains(&v);
-        let classes = self.metadata.network.out_channels;
+        let classes = self.metadata.network.out_channels();
         let weights_fit = l.class_weights.is_empty() || l.class_weights.len() == classes;
         let rules: [(&'static str, String, bool, &'static str); 20] = [
             ("run.steps", r.steps.to_string(), r.steps > 0 && r.steps < 1 << 24, "1 to 16,777,215 steps are possible"),
@@ -350,9 +350,15 @@ impl Recipe {
             return Err(RecipeError::Value { field: "loss.class_weights", value, rule });
         }
         let m = &self.metadata;
-        self.data.validate(&m.network, &m.input, &m.output)?;
-        self.augment.validate(&self.data, &m.network, &m.input, &m.output)?;
+        self.data.validate(&self.task(), &m.input, &m.output)?;
+        self.augment.validate(&self.data, &self.task(), &m.input, &m.output)?;
         Ok(())
+    }
+
+    /// What data has to fit.
+    pub fn task(&self) -> Task {
+        let Metadata { network, inference, .. } = &self.metadata;
+        Task { window: inference.roi_size, channels: network.in_channels(), classes: network.out_channels() }
     }
 
     /// The loss as its kernel takes it.

@@ -4,36 +4,49 @@ use super::{Optimizer, OptimizerOptions};
 use crate::graph::{Gradients, Graph, GraphError, TensorId};
 use crate::kernels::accumulate::Accumulate;
 use crate::kernels::dice_ce::DiceCe;
-use crate::model::{DropoutOptions, UnetrConfig, unetr_with_dropout};
+use crate::nets::{Architecture, Build, Built, DropoutOptions};
 
-/// What is minimised, and on how many windows at once.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Objective {
+/// What a training step follows from, besides the network and what changes from step to step.
+#[derive(Clone, Copy)]
+pub struct StepSpec<'a> {
+    /// Voxels of a window.
+    pub window: [usize; 3],
     /// Windows in a batch.
     pub batch: usize,
-    /// The loss.
+    /// Batches whose gradients are averaged for a step.
+    pub accumulate: usize,
+    /// What is minimised.
     pub loss: DiceCe,
-    /// Values dropped in the transformer.
+    /// Weights of the classes where the loss has them, else empty.
+    pub class_weights: &'a [f32],
+    /// Values dropped in the network.
     pub dropout: Option<DropoutOptions>,
-}
-
-/// How gradients are made.
-#[derive(Clone, Copy)]
-pub struct StepOptions<'a> {
-    /// Parameters that get none: what would only serve theirs is not computed.
+    /// Parameters that get no gradient: what would only serve theirs is not computed.
     pub frozen: &'a dyn Fn(&str) -> bool,
     /// Compute activations again where the backward pass needs them, block by block, instead of keeping them: slower, in
     /// less memory, with the same bits.
     pub recompute: bool,
-    /// Batches whose gradients are averaged for [`UpdateGraph`]; 1 leaves them as they are.
-    pub accumulate: usize,
     /// A gradient of the windows, too.
-    pub input: bool,
+    pub input_gradient: bool,
+    /// The optimiser.
+    pub optimizer: OptimizerOptions<'a>,
 }
 
-impl Default for StepOptions<'_> {
-    fn default() -> Self {
-        Self { frozen: &|_| false, recompute: false, accumulate: 1, input: false }
+impl StepSpec<'_> {
+    /// One batch per step, nothing frozen or dropped, activations kept.
+    pub fn new(window: [usize; 3], batch: usize, loss: DiceCe) -> Self {
+        Self {
+            window,
+            batch,
+            accumulate: 1,
+            loss,
+            class_weights: &[],
+            dropout: None,
+            frozen: &|_| false,
+            recompute: false,
+            input_gradient: false,
+            optimizer: OptimizerOptions::default(),
+        }
     }
 }
 
@@ -66,38 +79,35 @@ impl TrainingGraph {
     ///
     /// # Errors
     /// [`GraphError`] if the configuration asks for what is not built.
-    pub fn new(config: &UnetrConfig, objective: &Objective, options: &StepOptions<'_>) -> Result<Self, GraphError> {
-        let mut graph = Graph::new().for_training().recomputing(options.recompute);
-        let network = unetr_with_dropout(&mut graph, config, objective.batch, objective.dropout)?;
-        graph.freeze(options.frozen);
-        let logits = graph.head("out", &network.end, network.out.0, network.out.1)?;
-        let channels = if objective.loss.sigmoid { config.out_channels } else { 1 };
-        let [x, y, z] = config.img_size;
-        let label = graph.input("label", [objective.batch, channels, x, y, z]);
-        let class_weights = objective.loss.weighted.then(|| graph.input("class_weights", [config.out_channels]));
-        let (loss, loss_parts) = graph.dice_ce("loss", logits, label, class_weights, objective.loss)?;
+    pub fn new(network: &Architecture, spec: &StepSpec<'_>) -> Result<Self, GraphError> {
+        let build = Build {
+            batch: spec.batch,
+            training: true,
+            recompute: spec.recompute,
+            dropout: spec.dropout,
+            ..Build::window(spec.window)
+        };
+        let mut built = network.build(&build)?;
+        built.graph.freeze(spec.frozen);
+        let logits = built.logits()?;
+        let Built { mut graph, input, dropout_step, .. } = built;
+        let classes = network.out_channels();
+        let channels = if spec.loss.sigmoid { classes } else { 1 };
+        let [x, y, z] = spec.window;
+        let label = graph.input("label", [spec.batch, channels, x, y, z]);
+        let class_weights = spec.loss.weighted.then(|| graph.input("class_weights", [classes]));
+        let (loss, loss_parts) = graph.dice_ce("loss", logits, label, class_weights, spec.loss)?;
         graph.output(loss);
         graph.output(loss_parts);
         let seed = graph.seed(loss, 1.0)?;
-        let inputs = [network.input];
-        let also: &[TensorId] = if options.input { &inputs } else { &[] };
-        let first = (options.accumulate > 1).then(|| graph.input("accumulate.first", [1]));
+        let inputs = [input];
+        let also: &[TensorId] = if spec.input_gradient { &inputs } else { &[] };
+        let first = (spec.accumulate > 1).then(|| graph.input("accumulate.first", [1]));
         let gradients = graph.backward_each(&[(loss, seed)], also, &mut |graph, parameter, gradient| match first {
-            Some(first) => accumulate(graph, parameter, gradient, first, options.accumulate),
+            Some(first) => accumulate(graph, parameter, gradient, first, spec.accumulate),
             None => Ok(()),
         })?;
-        Ok(Self {
-            graph,
-            input: network.input,
-            label,
-            logits,
-            class_weights,
-            dropout_step: network.dropout_step,
-            loss,
-            loss_parts,
-            gradients,
-            first,
-        })
+        Ok(Self { graph, input, label, logits, class_weights, dropout_step, loss, loss_parts, gradients, first })
     }
 }
 
@@ -131,7 +141,7 @@ impl UpdateGraph {
     ///
     /// # Errors
     /// As [`Optimizer::new`].
-    pub fn new(step: &TrainingGraph, options: &OptimizerOptions) -> Result<Self, GraphError> {
+    pub fn new(step: &TrainingGraph, options: &OptimizerOptions<'_>) -> Result<Self, GraphError> {
         let mut graph = Graph::new();
         let mut pairs = Vec::new();
         for (parameter, _) in step.gradients.pairs() {

@@ -36,10 +36,10 @@ impl WebSegmenter {
     /// Times `repeats` windows of this model's network with noise as weights and input; `tick()` is called after each and
     /// may return true to stop.
     pub async fn bench(&self, repeats: usize, tick: &Function) -> Result<JsValue, JsValue> {
-        let network = &self.inner.metadata().network;
+        let (network, roi) = (&self.inner.metadata().network, self.inner.roi_size());
         let mut ticks = Ticks::new(tick);
         let report =
-            bench(self.inner.gpu(), network, self.options.half_weights, repeats, &now, &mut || ticks.call()).await;
+            bench(self.inner.gpu(), network, roi, self.options.half_weights, repeats, &now, &mut || ticks.call()).await;
         ticks.check()?;
         let report = report.map_err(WebError::from)?;
         let node = |n: NodeTime| Node { name: n.name, op: n.op, ms: n.milliseconds, gflop: n.gflop, gb: n.gigabytes };

@@ -119,7 +119,9 @@ impl From<InferError> for WebError {
             InferError::Plan(e) => e.into(),
             InferError::Weights(e) => e.into(),
             InferError::Volume(e) => e.into(),
-            InferError::Config(_) | InferError::Reference(_) => Self::new("bad-model", text),
+            InferError::Config(_) | InferError::MissingTensor { .. } | InferError::Reference(_) => {
+                Self::new("bad-model", text)
+            }
             InferError::Cancelled { .. } => Self::new("aborted", text),
             InferError::Channels { got, want, names } => Self::new(
                 "bad-input",
@@ -127,7 +129,7 @@ impl From<InferError> for WebError {
                     "the scan has {got} channel(s), the model needs {want}: {names}. Give one file per channel in this order, or one 4-D file"
                 ),
             ),
-            InferError::Option { option: "scan", .. } => Self::new("out-of-memory", text),
+            InferError::VolumeTooLarge { .. } => Self::new("out-of-memory", text),
             InferError::Option { .. } | InferError::NotFinite { .. } => Self::new("bad-input", text),
             _ => Self::new("internal", text),
         }

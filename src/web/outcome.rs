@@ -124,7 +124,7 @@ fn provenance(segmenter: &WebSegmenter, plan: &Plan) -> Provenance {
         },
         preprocessing: json!(metadata.input),
         inference: InferenceRecord {
-            roi_size: metadata.network.img_size,
+            roi_size: plan.prepared.grid().roi,
             windows: plan.prepared.windows(),
             overlap: plan.overlap,
             blend: match metadata.inference.blend {

@@ -13,7 +13,6 @@ use super::object;
 use super::plan::Plan;
 use super::scan::Scan;
 use crate::infer::{Resample, SegmentOptions, Segmenter};
-use crate::model::parameter_count;
 use crate::report::label_names;
 use crate::volume::nifti::LabelName;
 
@@ -59,7 +58,7 @@ impl WebSegmenter {
     pub fn model(&self) -> Result<JsValue, JsValue> {
         let metadata = self.inner.metadata();
         let package = metadata.to_object();
-        let parameters = parameter_count(&metadata.network);
+        let parameters = metadata.network.parameter_count();
         object(&json!({
             "package": package, "sha256": self.sha256, "parameters": parameters, "facts": metadata.facts(),
         }))
@@ -99,14 +98,14 @@ impl WebSegmenter {
     async fn load(gpu: &crate::gpu::Gpu, model: ModelFile, wanted: &Options) -> Result<Self, WebError> {
         let (package, sha256) = model.into_package()?;
         let metadata = package.metadata();
-        if metadata.network.out_channels > MAX_CLASSES {
-            let classes = metadata.network.out_channels;
+        if metadata.network.out_channels() > MAX_CLASSES {
+            let classes = metadata.network.out_channels();
             return Err(WebError::new(
                 "bad-model",
                 format!("{classes} classes: labels are bytes here, at most {MAX_CLASSES}"),
             ));
         }
-        let names = label_names(&metadata.output, metadata.network.out_channels);
+        let names = label_names(&metadata.output, metadata.network.out_channels());
         let options = SegmentOptions {
             half_weights: wanted.half_weights,
             resample: if wanted.resample_labels { Resample::Labels } else { Resample::Probabilities },

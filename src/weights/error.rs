@@ -1,7 +1,8 @@
 //! What can be wrong with a model file, each with the name of the part that is wrong.
 
 use crate::fields::{FieldError, Problem};
-use crate::model::config::ConfigError;
+use crate::nets::registry;
+use crate::nets::{ConfigError, DialectError, Undetermined};
 
 /// Everything that reading, importing or writing a model can report.
 #[derive(Debug, thiserror::Error)]
@@ -85,16 +86,18 @@ pub enum WeightsError {
     },
     /// The network section describes no network that can be built.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(ConfigError),
     /// The checkpoint cannot be read.
     #[error("cannot read the checkpoint: {problem}")]
     Checkpoint {
         /// What is wrong with it.
         problem: String,
     },
-    /// The checkpoint is readable but holds no UNETR.
-    #[error("the checkpoint holds no UNETR: {problem}")]
-    NotUnetr {
+    /// The checkpoint is readable but holds no network that this program has.
+    #[error("the checkpoint holds no {network}: {problem}")]
+    OtherNetwork {
+        /// What was looked for.
+        network: String,
         /// What it holds instead.
         problem: String,
     },
@@ -107,15 +110,6 @@ pub enum WeightsError {
     /// Writing failed.
     #[error("cannot write the model: {0}")]
     Write(#[from] std::io::Error),
-}
-
-/// A field that a state dict cannot tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undetermined {
-    /// Its path (`network.num_heads`).
-    pub field: String,
-    /// What the shapes allow; never taken without being told to.
-    pub hint: String,
 }
 
 fn list(fields: &[Undetermined]) -> String {
@@ -132,7 +126,38 @@ impl From<FieldError> for WeightsError {
     }
 }
 
+impl From<ConfigError> for WeightsError {
+    fn from(e: ConfigError) -> Self {
+        match e {
+            ConfigError::Field(e) => e.into(),
+            other => Self::Config(other),
+        }
+    }
+}
+
 impl WeightsError {
+    /// Why the checkpoint is not of this network.
+    pub(super) fn dialect(network: &str, e: DialectError) -> Self {
+        match e {
+            DialectError::Other { problem } => Self::other_network(network, problem),
+            DialectError::Tensor { name, problem } => Self::tensor(&name, problem),
+            DialectError::Undetermined(fields) => Self::Undetermined { fields },
+            DialectError::Contradiction { field, problem } => Self::field(format!("network.{field}"), problem),
+            DialectError::Config(e) => e.into(),
+        }
+    }
+
+    /// The checkpoint holds no such network.
+    pub(super) fn other_network(network: &str, problem: impl AsRef<str>) -> Self {
+        let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
+        Self::OtherNetwork { network: network.to_owned(), problem }
+    }
+
+    /// The checkpoint holds no network at all.
+    pub(super) fn no_network(problem: impl AsRef<str>) -> Self {
+        Self::other_network(&format!("network that this program has ({})", registry::names()), problem)
+    }
+
     pub(super) fn header(problem: impl AsRef<str>) -> Self {
         let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
         Self::Header { problem }

@@ -18,9 +18,10 @@ pub mod import;
 pub mod package;
 pub mod safetensors;
 
+pub use crate::nets::{MonaiVersion, Undetermined};
 pub use dtype::{Dtype, FloatType};
-pub use error::{Undetermined, WeightsError};
-pub use export::{MonaiVersion, export};
+pub use error::WeightsError;
+pub use export::export;
 pub use import::{ImportOptions, Imported, import, needs_import};
 pub use package::{Metadata, Package};
 pub use safetensors::{TensorView, Tensors, TensorsBuilder};

@@ -13,15 +13,15 @@ const RULES: &[(&str, &[&str])] = &[
     ("kernels", &["tensor", "gpu", "graph"]),
     ("volume", &["tensor", "filetype"]),
     ("metrics", &["tensor", "volume"]),
-    ("model", &["tensor", "graph", "kernels"]),
-    ("weights", &["tensor", "fields", "filetype", "volume", "model"]),
+    ("nets", &["tensor", "fields", "graph", "kernels"]),
+    ("weights", &["tensor", "fields", "filetype", "volume", "nets"]),
     ("report", &["tensor", "volume", "metrics", "weights"]),
-    ("infer", &["tensor", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights"]),
+    ("infer", &["tensor", "gpu", "graph", "kernels", "volume", "metrics", "nets", "weights"]),
     (
         "train",
         &[
-            "tensor", "fields", "dataset", "gpu", "graph", "kernels", "volume", "metrics", "model", "weights",
-            "report", "infer",
+            "tensor", "fields", "dataset", "gpu", "graph", "kernels", "volume", "metrics", "nets", "weights", "report",
+            "infer",
         ],
     ),
     ("cli", &["*"]),
@@ -90,6 +90,15 @@ fn imports_only_point_left() {
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// What data must fit is a `Task`; a network is none of its business.
+#[test]
+fn training_data_knows_no_networks() {
+    for (_, path, code) in sources().into_iter().filter(|(_, path, _)| path.starts_with("train/data/")) {
+        let bad: Vec<_> = code.iter().filter(|line| line.contains("crate::nets") || line.contains("nets::")).collect();
+        assert!(bad.is_empty(), "{path}: {bad:?}");
+    }
 }
 
 #[test]

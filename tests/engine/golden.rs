@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions};
-use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents};
+use unetr_wgpu::graph::{Plan, PlanOptions, Residents, TensorId};
 use unetr_wgpu::infer::{SegmentOptions, Segmenter, verify_reference};
-use unetr_wgpu::model::unetr;
+use unetr_wgpu::nets::Build;
 use unetr_wgpu::volume::{Affine, Volume};
 use unetr_wgpu::weights::package::{Blend, Metadata, Package, network_from_json};
 use unetr_wgpu::weights::{FloatType, Tensors, TensorsBuilder};
@@ -38,18 +38,18 @@ fn stages_and_logits_equal_monai() {
         let file = Tensors::read(bytes.clone()).expect("safetensors");
         let config = network_from_json(&file.metadata()["config"]).expect("a configuration");
         let input = file.get("input").expect("an input");
-        let mut graph = Graph::new();
-        let network = unetr(&mut graph, &config, input.shape[0]).expect("a graph");
-        let last = graph.store("decoder2", &network.end).expect("its end");
-        let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
-        let mut stages = network.stages.clone();
-        stages.extend([("decoder2".to_owned(), last), ("out".to_owned(), logits)]);
-        stages.iter_mut().for_each(|(stage, _)| stage.insert_str(0, "stage."));
+        let build = Build { batch: input.shape[0], ..Build::of(&*config) };
+        let mut network = config.build(&build).expect("a graph");
+        let logits = network.logits().expect("a head");
+        let stages = network.stages(logits, |_| true).expect("its stages");
+        let mut stages: Vec<(String, TensorId)> =
+            stages.into_iter().map(|(stage, ids)| (format!("stage.{stage}"), ids[0])).collect();
+        let graph = &mut network.graph;
         stages.push(("logits".to_owned(), logits));
         stages.retain(|(stage, _)| file.get(stage).is_some());
         assert_eq!(stages.len(), 15, "{name}: {stages:?}");
         stages.iter().for_each(|(_, id)| graph.output(*id));
-        let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut Residents::default()))
+        let plan = pollster::block_on(Plan::new(&gpu, graph, &PlanOptions::default(), &mut Residents::default()))
             .expect("a plan");
         for (id, info) in graph.parameters() {
             plan.write(id, &file.to_f32(&format!("weight.{}", info.name)).expect("a weight")).expect("written");
@@ -100,9 +100,9 @@ fn full_size(class: Option<AdapterClass>) {
     let config = network_from_json(&file.metadata()["config"]).expect("a configuration");
     let ranges: serde_json::Value = serde_json::from_str(&file.metadata()["parameters"]).expect("JSON");
     let seed: u64 = file.metadata()["seed"].parse().expect("a number");
-    let mut graph = Graph::new();
-    let network = unetr(&mut graph, &config, 1).expect("a graph");
-    let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
+    let mut network = config.build(&Build::of(&*config)).expect("a graph");
+    let logits = network.logits().expect("a head");
+    let graph = &mut network.graph;
     graph.output(logits);
     let mut weights = Residents::default();
     for (_, info) in graph.parameters() {
@@ -111,28 +111,28 @@ fn full_size(class: Option<AdapterClass>) {
         let values = drawn(&info.name, info.shape.elements(), seed, lo, hi);
         pollster::block_on(weights.load(&gpu, info, &values)).expect("uploaded");
     }
-    let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions { class, ..Default::default() }, &mut weights))
+    let plan = pollster::block_on(Plan::new(&gpu, graph, &PlanOptions { class, ..Default::default() }, &mut weights))
         .expect("a plan");
     let input = drawn("input", graph.shape(network.input).elements(), seed, -1.0, 1.0);
     plan.write(network.input, &input).expect("written");
     plan.run().expect("runs");
     let got = pollster::block_on(plan.read(logits)).expect("read");
 
-    let voxels = got.len() / config.out_channels;
+    let voxels = got.len() / config.out_channels();
     let names: Vec<&str> = file.iter().map(|t| t.name).collect();
     let sampled = file.get("voxel").or_else(|| file.get("index")).unwrap_or_else(|| panic!("{names:?}")).to_f64();
     let want = file.to_f32("logits").unwrap_or_else(|| panic!("{names:?}"));
     let most = want.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     let mut worst = 0.0f32;
     for (i, &v) in sampled.iter().enumerate() {
-        for k in 0..config.out_channels {
+        for k in 0..config.out_channels() {
             worst = worst.max((got[k * voxels + v as usize] - want[k * sampled.len() + i]).abs());
         }
     }
     println!(
         "{} voxels x {} logits: largest error {worst:.2e}, largest logit {most:.2}",
         sampled.len(),
-        config.out_channels
+        config.out_channels()
     );
     assert!(worst <= 1e-4 * most.max(1.0), "largest error {worst}");
     for (k, mean) in file.to_f32("mean").unwrap_or_else(|| panic!("{names:?}")).iter().enumerate() {
@@ -185,7 +185,7 @@ fn stitching_equals_monai() {
 /// A package around the file's weights, without preprocessing.
 fn plain_package(file: &Tensors) -> Package {
     let network = network_from_json(&file.metadata()["config"]).expect("a configuration");
-    let labels = (1..network.out_channels)
+    let labels = (1..network.out_channels())
         .map(|i| serde_json::json!({"value": i, "name": format!("class_{i}"), "color": "#808080"}));
     let metadata = serde_json::json!({
         "format": "unetr/1", "name": "windows", "version": "1.0.0", "licence": "CC0-1.0", "network": network,
@@ -194,7 +194,7 @@ fn plain_package(file: &Tensors) -> Package {
     });
     let metadata = Metadata::from_json(&metadata.to_string()).expect("a good description");
     let mut tensors = TensorsBuilder::new();
-    for spec in unetr_wgpu::model::parameters(&metadata.network) {
+    for spec in metadata.network.parameters() {
         let values = file.to_f32(&format!("weight.{}", spec.name)).expect("a weight");
         tensors.push_f32(&spec.name, &spec.shape, &values, FloatType::F32).expect("pushed");
     }

@@ -64,6 +64,14 @@ fn volume(g: &mut Graph, name: &str, c: usize) -> TensorId {
 }
 
 #[test]
+fn concat() {
+    check("concat", |g| {
+        let parts = [volume(g, "a", 2), volume(g, "b", 1), volume(g, "c", 3)];
+        g.concat("concat", &parts)
+    });
+}
+
+#[test]
 fn linear() {
     for (gelu, repeats) in [(false, 1), (true, 1), (true, 2)] {
         check("linear", |g| {

@@ -8,6 +8,7 @@ mod golden;
 #[cfg(feature = "train")]
 mod gradients;
 mod kernels;
+mod networks;
 #[cfg(feature = "train")]
 mod not_finite;
 mod plan;

@@ -7,7 +7,7 @@ use unetr_wgpu::gpu::{Gpu, GpuOptions};
 use unetr_wgpu::graph::{Graph, NotFinite, Plan, PlanOptions, Residents, TensorId};
 use unetr_wgpu::kernels::dice_ce::DiceCe;
 use unetr_wgpu::tensor::HostTensor;
-use unetr_wgpu::train::{Objective, Optimizer, OptimizerOptions, Rates, StepOptions, TrainingGraph};
+use unetr_wgpu::train::{Optimizer, OptimizerOptions, Rates, StepSpec, TrainingGraph};
 use unetr_wgpu::weights::package::network_from_json;
 
 fn gpu() -> Gpu {
@@ -90,8 +90,8 @@ impl Training {
         let (_, header) = SafeTensors::read_metadata(&file).expect("a header");
         let config = header.metadata().as_ref().and_then(|m| m.get("config")).expect("a network").clone();
         let config = network_from_json(&config).expect("a network");
-        let objective = Objective { batch: 2, loss: DiceCe::default(), dropout: None };
-        let mut step = TrainingGraph::new(&config, &objective, &StepOptions::default()).expect("a graph");
+        let spec = StepSpec::new(config.window().default_size(), 2, DiceCe::default());
+        let mut step = TrainingGraph::new(&config, &spec).expect("a graph");
         let options = OptimizerOptions { clip: Some(1.0), average: true, ..OptimizerOptions::default() };
         let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &options).expect("an optimiser");
         step.gradients.pairs().into_iter().for_each(|(_, g)| step.graph.output(g));

@@ -4,15 +4,41 @@
 use std::collections::HashMap;
 
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuError, Limits, Vendor};
-use unetr_wgpu::graph::{Dispatch, Graph, Layouted, Plan, PlanError, PlanOptions, Residents, Target};
+use unetr_wgpu::graph::{Dispatch, Graph, Layouted, Plan, PlanError, PlanOptions, Residents, Target, TensorId};
 use unetr_wgpu::infer::{InferError, plan_memory};
-use unetr_wgpu::model::{NormName, UnetrConfig, parameter_count, unetr};
+use unetr_wgpu::nets::{Architecture, Build, Built, NormName, Tail, UnetrConfig};
 
 const MIB: u64 = 1 << 20;
 const CLASSES: [AdapterClass; 3] = [AdapterClass::Software, AdapterClass::Integrated, AdapterClass::Discrete];
 
 fn full() -> UnetrConfig {
     UnetrConfig::default()
+}
+
+fn network(config: UnetrConfig) -> Architecture {
+    Architecture::new(config).expect("a network")
+}
+
+fn build(config: UnetrConfig) -> Built {
+    let network = network(config);
+    network.build(&Build::of(&*network)).expect("a graph")
+}
+
+/// With logits as its output.
+fn with_logits(config: UnetrConfig) -> (Graph, TensorId) {
+    let mut built = build(config);
+    let logits = built.logits().expect("a head");
+    built.graph.output(logits);
+    (built.graph, logits)
+}
+
+/// Up to the last block's end.
+fn without_head(config: UnetrConfig) -> Graph {
+    let mut built = build(config);
+    if let Tail::Head { end, .. } = built.output.tail {
+        built.graph.output(end.x);
+    }
+    built.graph
 }
 
 fn small() -> UnetrConfig {
@@ -29,12 +55,9 @@ fn small() -> UnetrConfig {
 
 #[test]
 fn the_full_network_fits_700_mib_within_default_limits() {
-    assert_eq!(parameter_count(&full()), 92_784_046);
+    assert_eq!(network(full()).parameter_count(), 92_784_046);
     for class in CLASSES {
-        let mut graph = Graph::new();
-        let network = unetr(&mut graph, &full(), 1).expect("a graph");
-        let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
-        graph.output(logits);
+        let (graph, _) = with_logits(full());
         let plan =
             Layouted::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
         let m = plan.memory();
@@ -69,9 +92,7 @@ fn untiled(dispatch: &Dispatch) -> bool {
 #[test]
 fn gpus_get_kernels_with_workgroup_memory() {
     for target in gpus() {
-        let mut graph = Graph::new();
-        let network = unetr(&mut graph, &full(), 1).expect("a graph");
-        graph.output(network.end.x);
+        let graph = without_head(full());
         let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("within default limits");
         for (name, dispatch) in plan.dispatches() {
             assert!(!untiled(dispatch), "{target:?}: {name} is done by {}", dispatch.shader);
@@ -84,9 +105,7 @@ fn gpus_get_kernels_with_workgroup_memory() {
 fn tiles_fit_the_registers_of_every_make() {
     for target in gpus() {
         let many = matches!(target.vendor, Vendor::Amd | Vendor::Nvidia);
-        let mut graph = Graph::new();
-        let network = unetr(&mut graph, &full(), 1).expect("a graph");
-        graph.output(network.end.x);
+        let graph = without_head(full());
         let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("within default limits");
         let constants = |d: &Dispatch| d.constants.iter().copied().collect::<HashMap<_, _>>();
         let tiles: Vec<_> =
@@ -102,9 +121,10 @@ fn tiles_fit_the_registers_of_every_make() {
 #[test]
 fn gpus_train_with_workgroup_memory() {
     for target in gpus() {
-        let mut graph = Graph::new().for_training();
-        let network = unetr(&mut graph, &full(), 1).expect("a graph");
-        let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
+        let network = network(full());
+        let mut built = network.build(&Build { training: true, ..Build::of(&*network) }).expect("a graph");
+        let logits = built.logits().expect("a head");
+        let mut graph = built.graph;
         let seed = graph.input("seed", graph.shape(logits).clone());
         let gradients = graph.backward(&[(logits, seed)], &[]).expect("gradients");
         gradients.pairs().into_iter().for_each(|(_, gradient)| graph.output(gradient));
@@ -121,44 +141,46 @@ fn gpus_train_with_workgroup_memory() {
 #[test]
 fn large_scans_fit() {
     let btcv =
-        plan_memory(&full(), [314, 214, 234], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");
+        plan_memory(&network(full()), [96; 3], [314, 214, 234], false, AdapterClass::Discrete, &Limits::default())
+            .expect("a plan");
     println!("314x214x234, 14 classes: {} MiB", btcv.total() / MIB);
     assert!(btcv.total() <= 1228 * MIB, "{} MiB", btcv.total() / MIB);
     let large =
-        plan_memory(&full(), [512, 512, 400], false, AdapterClass::Discrete, &Limits::default()).expect("a plan");
+        plan_memory(&network(full()), [96; 3], [512, 512, 400], false, AdapterClass::Discrete, &Limits::default())
+            .expect("a plan");
     println!("512x512x400, 14 classes: {} MiB", large.total() / MIB);
-    let half = plan_memory(&full(), [314, 214, 234], true, AdapterClass::Discrete, &Limits::default()).expect("a plan");
+    let half =
+        plan_memory(&network(full()), [96; 3], [314, 214, 234], true, AdapterClass::Discrete, &Limits::default())
+            .expect("a plan");
     println!("314x214x234, weights in 16 bits: {} MiB", half.total() / MIB);
     assert!(btcv.total() - half.total() > 170 * MIB, "half weights save half the weights");
 }
 
 #[test]
 fn a_plane_larger_than_a_binding_is_named() {
-    let error = plan_memory(&full(), [96, 4096, 4096], false, AdapterClass::Discrete, &Limits::default())
-        .expect_err("too large");
-    assert!(matches!(&error, InferError::Option { option: "scan", .. }), "{error}");
+    let error =
+        plan_memory(&network(full()), [96; 3], [96, 4096, 4096], false, AdapterClass::Discrete, &Limits::default())
+            .expect_err("too large");
+    assert!(matches!(&error, InferError::VolumeTooLarge { .. }), "{error}");
     let wide = UnetrConfig { feature_size: 48, ..full() };
-    let error = plan_memory(&wide, [96; 3], false, AdapterClass::Discrete, &Limits::default()).expect_err("too large");
+    let error = plan_memory(&network(wide), [96; 3], [96; 3], false, AdapterClass::Discrete, &Limits::default())
+        .expect_err("too large");
     assert!(matches!(&error, InferError::Plan(PlanError::TooLarge { .. })), "{error}");
     assert!(error.to_string().contains("bytes in one buffer"), "{error}");
 }
 
 #[test]
-fn unsupported_norms_are_named() {
+fn every_norm_of_the_decoder_is_built() {
     let group = UnetrConfig { norm_name: NormName::Group { num_groups: 8, affine: true }, ..small() };
-    unetr(&mut Graph::new(), &group, 1).expect("group norm runs");
+    build(group);
     let batch = UnetrConfig { norm_name: NormName::Batch { affine: true }, ..small() };
-    let error = unetr(&mut Graph::new(), &batch, 1).err().expect("batch norm does not");
-    assert!(error.to_string().contains("batch"), "{error}");
+    build(batch);
 }
 
 #[test]
 fn the_plan_encodes_on_the_noop_backend() {
     let gpu = Gpu::noop();
-    let mut graph = Graph::new();
-    let network = unetr(&mut graph, &small(), 1).expect("a graph");
-    let logits = graph.head("out", &network.end, network.out.0, network.out.1).expect("a head");
-    graph.output(logits);
+    let (graph, logits) = with_logits(small());
     let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut Residents::default()));
     let plan = plan.expect("wgpu accepts the plan");
     plan.run().expect("and its commands");
@@ -171,9 +193,7 @@ fn the_plan_encodes_on_the_noop_backend() {
 fn a_lost_device_is_an_error() {
     let gpu = Gpu::noop();
     gpu.destroy();
-    let mut graph = Graph::new();
-    let network = unetr(&mut graph, &small(), 1).expect("a graph");
-    graph.output(network.end.x);
+    let graph = without_head(small());
     let plan = pollster::block_on(Plan::new(&gpu, &graph, &PlanOptions::default(), &mut Residents::default()));
     let error = plan.err().expect("no plan on a lost device");
     assert!(matches!(error, PlanError::Gpu(GpuError::DeviceLost { .. } | GpuError::Validation(_))), "{error}");
@@ -183,11 +203,11 @@ fn a_lost_device_is_an_error() {
 mod training {
     use super::*;
     use unetr_wgpu::kernels::dice_ce::DiceCe;
-    use unetr_wgpu::train::{Objective, OptimizerOptions, TrainingMemory, TrainingOptions, training_memory};
+    use unetr_wgpu::train::{OptimizerOptions, StepSpec, TrainingMemory, training_memory};
 
-    fn options(loss: DiceCe, recompute: bool) -> TrainingOptions<'static> {
+    fn spec(window: [usize; 3], loss: DiceCe, recompute: bool) -> StepSpec<'static> {
         let optimizer = OptimizerOptions { clip: Some(1.0), ..OptimizerOptions::default() };
-        TrainingOptions { recompute, ..TrainingOptions::new(Objective { batch: 1, loss, dropout: None }, optimizer) }
+        StepSpec { recompute, optimizer, ..StepSpec::new(window, 1, loss) }
     }
 
     fn show(what: &str, m: &TrainingMemory) {
@@ -210,8 +230,13 @@ mod training {
     fn the_full_network_trains_in_3_5_gib_within_default_limits() {
         for class in CLASSES {
             let plan = |recompute| {
-                training_memory(&full(), &options(DiceCe::default(), recompute), class, &Limits::default())
-                    .expect("within default limits")
+                training_memory(
+                    &network(full()),
+                    &spec([96; 3], DiceCe::default(), recompute),
+                    class,
+                    &Limits::default(),
+                )
+                .expect("within default limits")
             };
             let (kept, again) = (plan(false), plan(true));
             show(&format!("{class:?}"), &kept);
@@ -225,9 +250,11 @@ mod training {
     #[test]
     fn brain_windows_of_128_voxels_train_within_default_limits() {
         let brats = UnetrConfig { img_size: [128; 3], in_channels: 4, out_channels: 3, ..full() };
+        let brats = network(brats);
         let [kept, again] = [false, true].map(|recompute| {
             let loss = DiceCe { sigmoid: true, cross_entropy: 0.0, ..DiceCe::default() };
-            let m = training_memory(&brats, &options(loss, recompute), AdapterClass::Discrete, &Limits::default());
+            let m =
+                training_memory(&brats, &spec([128; 3], loss, recompute), AdapterClass::Discrete, &Limits::default());
             let m = m.expect("within default limits");
             show(&format!("128^3, 4 channels, recompute {recompute}"), &m);
             m.total()

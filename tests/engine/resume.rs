@@ -24,7 +24,7 @@ fn package() -> Package {
 /// Three rows of two windows, on a grid that lies the other way round and between the model's voxels.
 fn scan(package: &Package) -> Volume {
     let spacing = package.metadata().input.spacing.unwrap_or([1.0; 3]);
-    let roi = package.metadata().network.img_size;
+    let roi = package.metadata().inference.roi_size;
     let dims = [roi[0] * 5 / 2, roi[1] * 3 / 2, roi[2]];
     let at = |i: usize| (i as f32 * 0.37).sin() * 100.0 + (i % 977) as f32 / 8.0;
     let data = (0..dims.iter().product()).map(at).collect();

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::tiny;
 use serde_json::Value;
-use unetr_wgpu::model::{UnetrConfig, names};
+use unetr_wgpu::nets::UnetrConfig;
 use unetr_wgpu::report::sha256;
 use unetr_wgpu::volume::nifti::{self, ReadOptions};
 use unetr_wgpu::volume::{LabelMap, Volume};
@@ -209,7 +209,7 @@ fn weights_in_16_bits_give_the_same_labels() {
 /// A package like the tiny one with two channels, `A` and `B`.
 fn two_channels() -> Vec<u8> {
     let network = UnetrConfig { in_channels: 2, ..tiny::tiny_network() };
-    let tensors: Vec<RawTensor> = names::parameters(&network)
+    let tensors: Vec<RawTensor> = tiny::parameters(&network)
         .into_iter()
         .map(|spec| RawTensor {
             bytes: tiny::values(spec.len()).iter().flat_map(|v| v.to_le_bytes()).collect(),

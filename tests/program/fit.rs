@@ -220,7 +220,7 @@ fn what_differs_is_said_in_numbers_and_what_does_not_is_not() {
         ["no value is below 0, and CT in Hounsfield units, on which the model was trained, has air near -1000"]
     );
 
-    let names = label_names(&m.output, m.network.out_channels);
+    let names = label_names(&m.output, m.network.out_channels());
     let label = |ones: usize, twos: usize| {
         let dims = [20, 30, 10];
         let data = [vec![0; 6000 - ones - twos], vec![1; ones], vec![2; twos]].concat();
@@ -280,7 +280,7 @@ fn shipped_models_know_their_scans_from_others() {
     for name in ["057", "087", "250", "326"] {
         let map = labels(&crops.join(format!("labels/hippocampus_{name}.nii.gz")));
         let crop = volume(&crops.join(format!("images/hippocampus_{name}.nii.gz")));
-        let all = label_names(&m.output, m.network.out_channels);
+        let all = label_names(&m.output, m.network.out_channels());
         let numbers = statistics(&map, &crop, &all, &m.input.channels).expect("numbers");
         assert_eq!(label_doubts(m, &numbers), Some(Vec::new()), "{name}");
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use unetr_wgpu::dataset::Case;
-use unetr_wgpu::model::config::UnetrConfig;
-use unetr_wgpu::train::data::{AugmentRecipe, DataError, DataRecipe, Prepared, PreparedCase, Sampler, Source};
+use unetr_wgpu::nets::UnetrConfig;
+use unetr_wgpu::train::data::{AugmentRecipe, DataError, DataRecipe, Prepared, PreparedCase, Sampler, Source, Task};
 use unetr_wgpu::volume::nifti::{self, WriteOptions};
 use unetr_wgpu::volume::{Affine, LabelMap, Volume};
 use unetr_wgpu::weights::Metadata;
@@ -15,7 +15,7 @@ use unetr_wgpu::weights::package::{InputSection, OutputSection};
 
 /// The sections of a recipe that data has to fit.
 pub struct Sections {
-    pub network: UnetrConfig,
+    pub task: Task,
     pub input: InputSection,
     pub output: OutputSection,
 }
@@ -38,13 +38,15 @@ pub fn sections(img_size: [usize; 3], change: impl FnOnce(&mut Value)) -> Sectio
         "training": {}
     });
     change(&mut package);
-    let Metadata { network, input, output, .. } = Metadata::from_json(&package.to_string()).expect("a package");
-    Sections { network, input, output }
+    let Metadata { network, input, output, inference, .. } =
+        Metadata::from_json(&package.to_string()).expect("a package");
+    let task = Task { window: inference.roi_size, channels: network.in_channels(), classes: network.out_channels() };
+    Sections { task, input, output }
 }
 
 impl Sections {
     pub fn source(&self, data: &DataRecipe) -> Source {
-        Source::new(data, &self.network, &self.input, &self.output).expect("sound sections")
+        Source::new(data, &self.task, &self.input, &self.output).expect("sound sections")
     }
 
     pub fn prepared(&self, cases: &[Case], data: &DataRecipe, cache: Option<&Path>) -> Result<Prepared, DataError> {
@@ -53,7 +55,7 @@ impl Sections {
 
     pub fn sampler(&self, prepared: Prepared, data: &DataRecipe, augment: &AugmentRecipe, seed: u64) -> Arc<Sampler> {
         let parts = (data, augment);
-        let made = Sampler::new(Arc::new(prepared), parts, &self.network, &self.input, &self.output, seed);
+        let made = Sampler::new(Arc::new(prepared), parts, &self.task, &self.input, &self.output, seed);
         Arc::new(made.expect("sound sections"))
     }
 }

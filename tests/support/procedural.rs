@@ -3,10 +3,10 @@
 //! `draw(name, i, lo, hi) = lo + (hi - lo) * (splitmix64(fnv1a64(name) + seed + i) >> 40) / 2^24`, rounded to f32.
 
 use serde_json::{Value, json};
-use unetr_wgpu::model::UnetrConfig;
-use unetr_wgpu::model::names::{ParameterSpec, parameters};
+use unetr_wgpu::nets::{Parameter, UnetrConfig};
 
 use super::raw_models::{RawTensor, assemble};
+use super::tiny::parameters;
 
 pub fn fnv1a64(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
@@ -48,7 +48,7 @@ pub fn projected(seed: u64, name: &str, gradient: &[f32]) -> [f64; 18] {
 }
 
 /// Ranges that keep activations within a few units: matrices and kernels by what goes into a sum, norms about 1.
-fn range(spec: &ParameterSpec) -> (f64, f64) {
+fn range(spec: &Parameter) -> (f64, f64) {
     let fan: usize = spec.shape[1..].iter().product();
     match spec.shape.len() {
         1 if spec.name.ends_with("bias") => (-0.2, 0.2),
@@ -63,7 +63,7 @@ fn range(spec: &ParameterSpec) -> (f64, f64) {
 
 /// The tensors of a network, all drawn.
 pub fn tensors(network: &UnetrConfig, seed: u64) -> Vec<RawTensor> {
-    let tensor = |spec: ParameterSpec| {
+    let tensor = |spec: Parameter| {
         let (lo, hi) = range(&spec);
         let value = |i| draw(seed, &spec.name, i, lo, hi).to_le_bytes();
         let bytes = (0..spec.len()).flat_map(value).collect();

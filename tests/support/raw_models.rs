@@ -1,9 +1,9 @@
 //! Safetensors files written by hand, so that they can be wrong.
 
 use serde_json::json;
-use unetr_wgpu::model::names;
+use unetr_wgpu::nets::Parameter;
 
-use super::tiny::{tiny_json, tiny_network, values};
+use super::tiny::{parameters, tiny_json, tiny_network, values};
 
 /// One tensor of a file written by hand.
 #[derive(Clone)]
@@ -16,11 +16,11 @@ pub struct RawTensor {
 
 /// The tensors of [`tiny_network`] in f32.
 pub fn tiny_tensors() -> Vec<RawTensor> {
-    let tensor = |spec: names::ParameterSpec| {
+    let tensor = |spec: Parameter| {
         let bytes = values(spec.len()).iter().flat_map(|value| value.to_le_bytes()).collect();
         RawTensor { name: spec.name, dtype: "F32", shape: spec.shape, bytes }
     };
-    names::parameters(&tiny_network()).into_iter().map(tensor).collect()
+    parameters(&tiny_network()).into_iter().map(tensor).collect()
 }
 
 /// A file with this header text and data.

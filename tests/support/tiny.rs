@@ -1,7 +1,7 @@
 //! A tiny model.
 
 use serde_json::{Value, json};
-use unetr_wgpu::model::config::UnetrConfig;
+use unetr_wgpu::nets::{Architecture, Parameter, UnetrConfig};
 
 /// The smallest network with every part: 31,000 parameters.
 pub fn tiny_network() -> UnetrConfig {
@@ -15,6 +15,11 @@ pub fn tiny_network() -> UnetrConfig {
         num_heads: 2,
         ..UnetrConfig::default()
     }
+}
+
+/// The parameters of a network.
+pub fn parameters(network: &UnetrConfig) -> Vec<Parameter> {
+    Architecture::new(network.clone()).expect("a network").parameters().to_vec()
 }
 
 /// A package's JSON for [`tiny_network`].

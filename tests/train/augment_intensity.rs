@@ -10,7 +10,7 @@ const VOXELS: usize = 16 * 32 * 16;
 /// The transforms of `[augment]`, for cases of any number of channels.
 fn transforms(text: &str) -> Augment {
     let s = sections(WINDOW, |_| {});
-    Augment::new(&augment(text), &data(""), &s.network, &s.input, &s.output).unwrap_or_else(|e| panic!("{text}: {e}"))
+    Augment::new(&augment(text), &data(""), &s.task, &s.input, &s.output).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
 /// The intensities of `image` changed by `text`.

@@ -15,7 +15,7 @@ fn transforms(text: &str, names: &[&str], orientation: Value) -> Result<Augment,
         let label = |(n, name): (usize, &&str)| json!({"value": n + 1, "name": name, "color": "#102030"});
         package["output"]["labels"] = names.iter().enumerate().map(label).collect();
     });
-    Augment::new(&augment(text), &data(""), &s.network, &s.input, &s.output)
+    Augment::new(&augment(text), &data(""), &s.task, &s.input, &s.output)
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn regions_with_a_side_need_pairs_of_their_values() {
                            {"value": 2, "name": "right lung", "color": "#102030"}]});
         });
         let recipe = data("regions = [{ channel = 0, values = [10, 11] }, { channel = 1, values = [20, 21] }]");
-        Augment::new(&augment(text), &recipe, &s.network, &s.input, &s.output).map(|_| ()).map_err(|e| e.to_string())
+        Augment::new(&augment(text), &recipe, &s.task, &s.input, &s.output).map(|_| ()).map_err(|e| e.to_string())
     };
     let error = made("flip = [1, 0, 0]").expect_err("sides");
     assert!(error.contains("the label 20 (\"left lung\")"), "{error}");

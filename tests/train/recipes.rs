@@ -4,7 +4,7 @@ use std::path::Path;
 
 use unetr_wgpu::gpu::{AdapterClass, Limits};
 use unetr_wgpu::train::data::Source;
-use unetr_wgpu::train::{Objective, OptimizerOptions, Recipe, TrainingOptions, training_memory};
+use unetr_wgpu::train::{OptimizerOptions, Recipe, StepSpec, training_memory};
 
 const MIB: u64 = 1 << 20;
 
@@ -20,21 +20,22 @@ fn every_recipe_can_be_followed() {
         let again = Recipe::read(&recipe.to_toml()).unwrap_or_else(|e| panic!("{name}, written out: {e}"));
         assert_eq!(recipe.sha256(), again.sha256(), "{name} means something else when it is written out");
         let m = &recipe.metadata;
-        let source = Source::new(&recipe.data, &m.network, &m.input, &m.output);
+        let source = Source::new(&recipe.data, &recipe.task(), &m.input, &m.output);
         source.unwrap_or_else(|e| panic!("{name}: {e}"));
-        let objective = Objective { batch: recipe.data.batch, loss: recipe.dice_ce(), dropout: recipe.dropout() };
         let optimizer = OptimizerOptions {
             clip: (recipe.optimizer.clip > 0.0).then_some(recipe.optimizer.clip as f32),
             average: recipe.optimizer.average > 0.0,
             ..OptimizerOptions::default()
         };
-        let options = TrainingOptions {
+        let spec = StepSpec {
+            optimizer,
+            dropout: recipe.dropout(),
             accumulate: recipe.run.accumulate,
             recompute: recipe.run.recompute,
             class_weights: &recipe.loss.class_weights,
-            ..TrainingOptions::new(objective, optimizer)
+            ..StepSpec::new(m.inference.roi_size, recipe.data.batch, recipe.dice_ce())
         };
-        let memory = training_memory(&m.network, &options, AdapterClass::Discrete, &Limits::default());
+        let memory = training_memory(&m.network, &spec, AdapterClass::Discrete, &Limits::default());
         let memory = memory.unwrap_or_else(|e| panic!("{name}: {e}"));
         println!("{name}: {} MiB, largest buffer {} MiB", memory.total() / MIB, memory.largest / MIB);
         // What a graphics card of 6 GB has left.

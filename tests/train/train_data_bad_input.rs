@@ -195,8 +195,8 @@ fn verdict(data_text: &str, augment_text: &str, change: impl FnOnce(&mut Value))
     let s = sections(WINDOW, change);
     let recipe: DataRecipe = toml::from_str(data_text).map_err(|e| e.to_string())?;
     let augment: AugmentRecipe = toml::from_str(augment_text).map_err(|e| e.to_string())?;
-    recipe.validate(&s.network, &s.input, &s.output).map_err(|e| e.to_string())?;
-    augment.validate(&recipe, &s.network, &s.input, &s.output).map_err(|e| e.to_string())
+    recipe.validate(&s.task, &s.input, &s.output).map_err(|e| e.to_string())?;
+    augment.validate(&recipe, &s.task, &s.input, &s.output).map_err(|e| e.to_string())
 }
 
 fn sigmoid(package: &mut Value) {

@@ -9,11 +9,10 @@ use serde_json::Value;
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
 use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents, TensorId};
 use unetr_wgpu::kernels::dice_ce::DiceCe;
-use unetr_wgpu::model::{DropoutOptions, UnetrConfig, parameters};
+use unetr_wgpu::nets::{Architecture, DropoutOptions};
 use unetr_wgpu::tensor::Shape;
 use unetr_wgpu::train::{
-    Objective, Optimizer, OptimizerOptions, Part, Rates, StepOptions, Stepped, TrainingGraph, TrainingOptions,
-    TrainingPlan, Windows, verify_gradients,
+    Optimizer, OptimizerOptions, Part, Rates, StepSpec, Stepped, TrainingGraph, TrainingPlan, Windows, verify_gradients,
 };
 use unetr_wgpu::weights::package::network_from_json;
 
@@ -33,7 +32,12 @@ fn metadata(file: &[u8]) -> BTreeMap<String, String> {
     header.metadata().clone().unwrap_or_default().into_iter().collect()
 }
 
-fn network(file: &[u8]) -> (UnetrConfig, Value) {
+/// A step on batches of the network's own windows.
+fn spec(network: &Architecture, batch: usize) -> StepSpec<'static> {
+    StepSpec::new(network.window().default_size(), batch, DiceCe::default())
+}
+
+fn network(file: &[u8]) -> (Architecture, Value) {
     let text = metadata(file)["config"].clone();
     (network_from_json(&text).expect("a network"), serde_json::from_str(&text).expect("JSON"))
 }
@@ -147,12 +151,8 @@ fn every_gradient_equals_monai() {
         let sigmoid = json["activation"] == "sigmoid";
         let loss = DiceCe { sigmoid, cross_entropy: if sigmoid { 0.0 } else { 1.0 }, ..DiceCe::default() };
         let batch = json["batch"].as_u64().expect("a batch") as usize;
-        let mut step = TrainingGraph::new(
-            &config,
-            &Objective { batch, loss, dropout: None },
-            &StepOptions { input: true, ..StepOptions::default() },
-        )
-        .expect("a graph");
+        let mut step = TrainingGraph::new(&config, &StepSpec { loss, input_gradient: true, ..spec(&config, batch) })
+            .expect("a graph");
         let pairs = step.gradients.pairs();
         let reference = SafeTensors::deserialize(&file).expect("a file");
         let count = reference.names().iter().filter(|n| n.starts_with("grad.")).count();
@@ -194,8 +194,8 @@ fn dropout_equals_monai() {
     let text = metadata(&file);
     let dropout =
         DropoutOptions { rate: text["rate"].parse().expect("a rate"), seed: text["seed"].parse().expect("a seed") };
-    let objective = Objective { batch: 2, loss: DiceCe::default(), dropout: Some(dropout) };
-    let mut step = TrainingGraph::new(&config, &objective, &StepOptions::default()).expect("a graph");
+    let dropped = StepSpec { dropout: Some(dropout), ..spec(&config, 2) };
+    let mut step = TrainingGraph::new(&config, &dropped).expect("a graph");
     let pairs = step.gradients.pairs();
     pairs.iter().for_each(|(_, g)| step.graph.output(*g));
     let gpu = gpu();
@@ -218,7 +218,7 @@ fn dropout_equals_monai() {
     assert!((f64::from(other) - want).abs() > 1e-4 * want, "another step drops other values: {other}");
     let rows = golden::tensor(&file, "gradients").1;
     let total = l2(rows.iter().copied().step_by(9));
-    let specs = parameters(&config);
+    let specs = config.parameters();
     assert_eq!((specs.len(), pairs.len()), (rows.len() / 9, rows.len() / 9));
     for (spec, want) in specs.iter().zip(rows.chunks_exact(9)) {
         let parameter = step.graph.named(&spec.name).expect("a parameter");
@@ -236,12 +236,7 @@ fn eight_steps_of_adamw_equal_pytorch() {
     let file = golden::bytes("golden/adamw.safetensors");
     let (config, json) = network(&file);
     let (batch, number) = (golden::tensor(&file, "input").0[0], |name: &str| json[name].as_f64().expect(name));
-    let mut step = TrainingGraph::new(
-        &config,
-        &Objective { batch, loss: DiceCe::default(), dropout: None },
-        &StepOptions::default(),
-    )
-    .expect("a graph");
+    let mut step = TrainingGraph::new(&config, &spec(&config, batch)).expect("a graph");
     let optimizer =
         Optimizer::new(&mut step.graph, &step.gradients, &OptimizerOptions::default()).expect("an optimiser");
     let rates = Rates {
@@ -274,8 +269,8 @@ fn eight_steps_of_adamw_equal_pytorch() {
 fn adamw_follows_its_gradients() {
     let file = golden::bytes("golden/adamw.safetensors");
     let (config, _) = network(&file);
-    let objective = Objective { batch: golden::tensor(&file, "input").0[0], loss: DiceCe::default(), dropout: None };
-    let mut step = TrainingGraph::new(&config, &objective, &StepOptions::default()).expect("a graph");
+    let batch = golden::tensor(&file, "input").0[0];
+    let mut step = TrainingGraph::new(&config, &spec(&config, batch)).expect("a graph");
     let pairs = step.gradients.pairs();
     pairs.iter().for_each(|(_, g)| step.graph.output(*g));
     let optimizer =
@@ -323,12 +318,7 @@ fn adamw_follows_its_gradients() {
 fn two_steps(gpu: &Gpu, input: impl Fn(&mut Vec<f32>)) -> (Vec<Vec<f32>>, Vec<f32>) {
     let file = golden::bytes("golden/adamw.safetensors");
     let (config, _) = network(&file);
-    let mut step = TrainingGraph::new(
-        &config,
-        &Objective { batch: 2, loss: DiceCe::default(), dropout: None },
-        &StepOptions::default(),
-    )
-    .expect("a graph");
+    let mut step = TrainingGraph::new(&config, &spec(&config, 2)).expect("a graph");
     let options = OptimizerOptions { clip: Some(0.1), average: true, ..OptimizerOptions::default() };
     let optimizer = Optimizer::new(&mut step.graph, &step.gradients, &options).expect("an optimiser");
     let plan = plan(gpu, &step.graph);
@@ -377,15 +367,9 @@ fn gradients_that_are_not_finite_change_nothing() {
     }
 }
 
-fn by_name(config: &UnetrConfig, accumulate: usize, batch: usize, frozen: &dyn Fn(&str) -> bool) -> TrainingPlan {
-    let options = TrainingOptions {
-        objective: Objective { batch, loss: DiceCe::default(), dropout: None },
-        optimizer: OptimizerOptions { clip: Some(0.5), average: true, ..OptimizerOptions::default() },
-        class_weights: &[],
-        accumulate,
-        frozen,
-        recompute: false,
-    };
+fn by_name(config: &Architecture, accumulate: usize, batch: usize, frozen: &dyn Fn(&str) -> bool) -> TrainingPlan {
+    let optimizer = OptimizerOptions { clip: Some(0.5), average: true, ..OptimizerOptions::default() };
+    let options = StepSpec { optimizer, accumulate, frozen, ..spec(config, batch) };
     pollster::block_on(TrainingPlan::new(&gpu(), config, &options)).expect("a plan")
 }
 
@@ -454,10 +438,8 @@ fn frozen_parameters_stay_and_cost_nothing() {
             assert_eq!(*before == after, frozen(name), "{name}");
         }
     }
-    let objective = Objective { batch: 1, loss: DiceCe::default(), dropout: None };
     let count = |frozen: &dyn Fn(&str) -> bool| {
-        let options = StepOptions { frozen, ..StepOptions::default() };
-        let step = TrainingGraph::new(&config, &objective, &options).expect("a graph");
+        let step = TrainingGraph::new(&config, &StepSpec { frozen, ..spec(&config, 1) }).expect("a graph");
         step.graph.nodes().len()
     };
     let (all, encoders) = (count(&|_| false), count(&frozen));
@@ -470,10 +452,9 @@ fn recomputed_activations_give_the_same_bits() {
     let file = golden::bytes("golden/adamw.safetensors");
     let (config, _) = network(&file);
     let dropout = Some(DropoutOptions { rate: 0.2, seed: 3 });
-    let objective = Objective { batch: 2, loss: DiceCe::default(), dropout };
     let run = |recompute: bool| {
-        let options = StepOptions { recompute, input: true, ..StepOptions::default() };
-        let mut step = TrainingGraph::new(&config, &objective, &options).expect("a graph");
+        let spec = StepSpec { recompute, dropout, input_gradient: true, ..spec(&config, 2) };
+        let mut step = TrainingGraph::new(&config, &spec).expect("a graph");
         let gradients = step.gradients.pairs();
         gradients.iter().for_each(|(_, g)| step.graph.output(*g));
         let plan = plan(&gpu(), &step.graph);
@@ -493,7 +474,7 @@ fn recomputed_activations_give_the_same_bits() {
     };
     let ((kept, none), (recomputed, again)) = (run(false), run(true));
     assert!(none == 0 && again > 100, "{none} and {again} nodes computed again");
-    assert_eq!(kept.len(), parameters(&config).len() + 1);
+    assert_eq!(kept.len(), config.parameters().len() + 1);
     for (name, bits) in &kept {
         assert!(recomputed.get(name) == Some(bits), "{name}");
     }

@@ -7,8 +7,7 @@ use crate::support::tiny;
 use half::f16;
 use pytorch_reader::PytorchReader;
 use serde_json::json;
-use unetr_wgpu::model::config::{NormName, UnetrConfig};
-use unetr_wgpu::model::names::{self, parameter_count};
+use unetr_wgpu::nets::{Architecture, NormName, UnetrConfig};
 use unetr_wgpu::weights::package::{Activation, Package};
 use unetr_wgpu::weights::{
     Dtype, FloatType, ImportOptions, MonaiVersion, Tensors, TensorsBuilder, WeightsError, export, import,
@@ -63,7 +62,7 @@ fn rewritten(change: impl Fn(&str, &mut Vec<f32>) -> Option<String>) -> Vec<u8> 
 
 fn assert_equals_expected(package: &Package, what: &str) {
     let expected = expected();
-    for spec in names::parameters(&package.metadata().network) {
+    for spec in package.metadata().network.parameters() {
         let (found, wanted) = (package.tensors().get(&spec.name).expect(what), expected.get(&spec.name).expect(what));
         assert_eq!(found.shape, wanted.shape, "{what}: {}", spec.name);
         match found.dtype {
@@ -103,7 +102,7 @@ fn the_shipped_model_survives_export_and_import() {
     let kept = std::fs::read(root().join("models/hippocampus.safetensors")).expect("the model");
     let package = Package::read(kept.clone()).expect("a good package");
     let metadata = package.metadata();
-    assert_eq!(parameter_count(&metadata.network), 3_651_323);
+    assert_eq!(metadata.network.parameter_count(), 3_651_323);
     assert_eq!(metadata.output.label_name(2), "hippocampus_posterior");
     let state = export(&package, MonaiVersion::default(), FloatType::F16).expect("a state dict");
     let settings = serde_json::Value::Object(metadata.to_object()).to_string();
@@ -335,7 +334,7 @@ fn every_variant_is_inferred_from_its_own_export() {
             let (qkv_bias, conv_block, res_block) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
             let network = UnetrConfig { qkv_bias, conv_block, res_block, norm_name, ..tiny::tiny_network() };
             let mut tensors = TensorsBuilder::new();
-            for spec in names::parameters(&network) {
+            for spec in tiny::parameters(&network) {
                 let values = tiny::values(spec.len());
                 tensors.push_f32(&spec.name, &spec.shape, &values, FloatType::F32).expect("a new name");
             }
@@ -348,7 +347,7 @@ fn every_variant_is_inferred_from_its_own_export() {
             let section = json!({"img_size": [16, 16, 16], "num_heads": 2, "norm_name": network.norm_name});
             given["network"] = section;
             let again = import(exported.into_bytes(), &options(&given.to_string())).expect("its own output");
-            assert_eq!(again.package.metadata().network, network);
+            assert_eq!(again.package.metadata().network, Architecture::new(network.clone()).expect("a network"));
             assert!(again.package.file_bytes() == package.file_bytes(), "{network:?}");
             assert_eq!(again.warnings, Vec::<String>::new());
         }
@@ -359,7 +358,7 @@ fn every_variant_is_inferred_from_its_own_export() {
 fn affine_norms_need_to_be_named() {
     let network = UnetrConfig { norm_name: NormName::Instance { affine: true }, ..tiny::tiny_network() };
     let mut tensors = TensorsBuilder::new();
-    for spec in names::parameters(&network) {
+    for spec in tiny::parameters(&network) {
         let values = tiny::values(spec.len());
         tensors.push_f32(&spec.name, &spec.shape, &values, FloatType::F32).expect("a new name");
     }

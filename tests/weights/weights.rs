@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::support::procedural::ct_package;
 use crate::support::raw_models::{RawTensor, assemble, tiny_package, tiny_tensors};
-use crate::support::tiny::{tiny_json, tiny_network};
+use crate::support::tiny::{parameters, tiny_json, tiny_network};
 use crate::support::{bad_models, golden, tiny};
 use half::{bf16, f16};
 use serde_json::{Value, json};
-use unetr_wgpu::model::config::{NormName, ProjType, UnetrConfig};
-use unetr_wgpu::model::names::{self, parameter_count, parameters};
+use unetr_wgpu::nets::{Architecture, NormName, Parameter, ProjType, UnetrConfig};
 use unetr_wgpu::weights::package::{self, Activation, Blend, Metadata, Package};
 use unetr_wgpu::weights::{Dtype, FloatType, Tensors, TensorsBuilder, WeightsError};
+
+fn parameter_count(network: &UnetrConfig) -> usize {
+    Architecture::new(network.clone()).expect("a network").parameter_count()
+}
 
 fn standard() -> UnetrConfig {
     UnetrConfig { proj_type: ProjType::Perceptron, ..UnetrConfig::default() }
@@ -22,9 +25,8 @@ fn parameters_of_the_standard_network_are_counted_per_part() {
     let specs = parameters(&standard());
     assert_eq!(specs.len(), 170);
     assert_eq!(parameter_count(&standard()), 92_784_046);
-    let part = |prefix: &str| -> usize {
-        specs.iter().filter(|spec| spec.name.starts_with(prefix)).map(names::ParameterSpec::len).sum()
-    };
+    let part =
+        |prefix: &str| -> usize { specs.iter().filter(|spec| spec.name.starts_with(prefix)).map(Parameter::len).sum() };
     let counts = [
         ("vit.patch_embedding.", 3_312_384),
         ("vit.blocks.", 85_026_816),
@@ -86,8 +88,8 @@ fn tables_name_the_tensors_of_every_reference_network() {
             .filter_map(|tensor| Some((tensor.name.strip_prefix("weight.")?.to_string(), tensor.shape.to_vec())))
             .filter(|(name, _)| !name.contains("norm_cross_attn"))
             .collect();
-        for spec in parameters(&config) {
-            assert_eq!(found.remove(&spec.name), Some(spec.shape), "{file}: {}", spec.name);
+        for spec in config.parameters() {
+            assert_eq!(found.remove(&spec.name), Some(spec.shape.clone()), "{file}: {}", spec.name);
         }
         assert!(found.is_empty(), "{file}: {found:?}");
     }
@@ -195,7 +197,7 @@ fn a_package_round_trips_with_sections_of_other_makers() {
     let stored: Value = serde_json::from_str(&read.tensors().metadata()["unetr"]).expect("JSON");
     json["name"] = json!("renamed");
     assert_eq!(numbers_as_floats(stored), numbers_as_floats(json));
-    assert_eq!(read.metadata().network, tiny_network());
+    assert_eq!(read.metadata().network, Architecture::new(tiny_network()).expect("a network"));
 }
 
 /// JSON whose equal numbers are equal however they are written.
@@ -211,7 +213,7 @@ fn numbers_as_floats(value: Value) -> Value {
 #[test]
 fn a_drawn_package_is_read() {
     let ct = Package::read(ct_package()).expect("ct");
-    assert_eq!(ct.metadata().network.img_size, [48, 32, 48]);
+    assert_eq!(ct.metadata().inference.roi_size, [48, 32, 48]);
     assert_eq!(ct.metadata().input.spacing, Some([3.0, 3.0, 4.0]));
 }
 

@@ -10,7 +10,7 @@
 //! | [`recipe`] | the recipe's sections `[data]` and `[augment]` |
 //! | [`mod@split`], [`subject`] | training and validation cases that share no subject |
 //! | `names` | what the dataset calls channels and labels, against the recipe |
-//! | [`target`] | from label values to what the network is to answer |
+//! | [`target`], [`task`] | from label values to what the network is to answer; what data has to fit |
 //! | [`prepare`], [`prepared`], [`cache`] | cases on the model's grid |
 //! | [`crop`] | where windows are cut |
 //! | [`augment`] | the random transforms, one file each |
@@ -33,6 +33,7 @@ pub mod sampler;
 pub mod split;
 pub mod subject;
 pub mod target;
+pub mod task;
 
 pub use augment::AugmentRecipe;
 pub use error::{CaseError, DataError};
@@ -44,3 +45,4 @@ pub use recipe::DataRecipe;
 pub use sampler::{Batch, BatchIndex, Sampler};
 pub use split::{Split, split};
 pub use target::Target;
+pub use task::Task;

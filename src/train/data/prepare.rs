@@ -8,8 +8,8 @@ use super::crop::Places;
 use super::error::DataError;
 use super::recipe::DataRecipe;
 use super::target::Target;
+use super::task::Task;
 use crate::dataset::Case;
-use crate::model::config::UnetrConfig;
 use crate::report::fit::SeenScan;
 use crate::volume::channels;
 use crate::volume::study::LabelFiles;
@@ -95,15 +95,15 @@ impl Source {
     /// As [`DataRecipe::validate`].
     pub fn new(
         data: &DataRecipe,
-        network: &UnetrConfig,
+        task: &Task,
         input: &InputSection,
         output: &OutputSection,
     ) -> Result<Self, DataError> {
-        data.validate(network, input, output)?;
+        data.validate(task, input, output)?;
         Ok(Self {
             preprocess: input.preprocess(),
             channels: input.channels.clone(),
-            target: Target::new(data, network, output)?,
+            target: Target::new(data, task, output)?,
             allow_empty: data.allow_empty,
             image_threshold: data.image_threshold,
         })

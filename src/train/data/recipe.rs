@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::DataError;
 use super::subject::SubjectRule;
 use super::target::{RegionLabels, Target};
-use crate::model::config::UnetrConfig;
+use super::task::Task;
 use crate::weights::package::{InputSection, OutputSection};
 
 /// How training windows are placed.
@@ -106,14 +106,9 @@ impl DataRecipe {
     ///
     /// # Errors
     /// [`DataError::Recipe`], which names the field.
-    pub fn validate(
-        &self,
-        network: &UnetrConfig,
-        input: &InputSection,
-        output: &OutputSection,
-    ) -> Result<(), DataError> {
-        if input.channels.len() != network.in_channels {
-            let problem = format!("network.in_channels is {}", network.in_channels);
+    pub fn validate(&self, task: &Task, input: &InputSection, output: &OutputSection) -> Result<(), DataError> {
+        if input.channels.len() != task.channels {
+            let problem = format!("network.in_channels is {}", task.channels);
             return Err(DataError::recipe("input.channels", format!("{:?}", input.channels), problem));
         }
         if !(0.0..1.0).contains(&self.val_fraction) {
@@ -148,7 +143,7 @@ impl DataRecipe {
                 return Err(DataError::recipe(name, count, format!("a number from 1 to {MOST} is needed")));
             }
         }
-        Target::new(self, network, output).map(|_| ())
+        Target::new(self, task, output).map(|_| ())
     }
 }
 

@@ -12,7 +12,7 @@ use super::prepared::Prepared;
 use super::random;
 use super::recipe::DataRecipe;
 use super::target::Target;
-use crate::model::config::UnetrConfig;
+use super::task::Task;
 use crate::weights::package::{InputSection, OutputSection};
 
 /// Number of a batch, counted from 0 over the whole run.
@@ -52,21 +52,21 @@ impl Sampler {
     pub fn new(
         cases: Arc<Prepared>,
         (data, augment): (&DataRecipe, &AugmentRecipe),
-        network: &UnetrConfig,
+        task: &Task,
         input: &InputSection,
         output: &OutputSection,
         seed: u64,
     ) -> Result<Self, DataError> {
-        data.validate(network, input, output)?;
+        data.validate(task, input, output)?;
         if cases.is_empty() {
             return Err(DataError::Stopped { problem: "there are no cases".into() });
         }
         Ok(Self {
             cases,
-            crop: Crop::new(data, network.img_size),
-            augment: Augment::new(augment, data, network, input, output)?,
-            target: Target::new(data, network, output)?,
-            window: network.img_size,
+            crop: Crop::new(data, task.window),
+            augment: Augment::new(augment, data, task, input, output)?,
+            target: Target::new(data, task, output)?,
+            window: task.window,
             seed,
             samples_per_case: data.samples_per_case,
             batch: data.batch,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
 use super::recipe::DataRecipe;
-use crate::model::config::UnetrConfig;
+use super::task::Task;
 use crate::weights::package::{Activation, OutputSection};
 
 /// The label values that make up a sigmoid channel.
@@ -43,10 +43,10 @@ impl Target {
     /// # Errors
     /// [`DataError::Recipe`]: regions without sigmoid, a channel without region or with two, a value that is replaced by
     /// an unknown one.
-    pub fn new(data: &DataRecipe, network: &UnetrConfig, output: &OutputSection) -> Result<Self, DataError> {
-        let regions = regions(data, network.out_channels, output.activation)?;
+    pub fn new(data: &DataRecipe, task: &Task, output: &OutputSection) -> Result<Self, DataError> {
+        let regions = regions(data, task.classes, output.activation)?;
         let known: BTreeSet<u16> = if regions.is_empty() {
-            classes(network.out_channels, output)?
+            classes(task.classes, output)?
         } else {
             regions.iter().flatten().copied().chain([0]).collect()
         };

@@ -27,8 +27,7 @@ impl RunFolder {
     /// It holds a run already, cannot be made or written to, or is in use.
     pub fn claim(path: &Path) -> Result<Self, TrainError> {
         if path.join(RECIPE).exists() {
-            let problem = "holds a run already; go on with it by --resume, or give another folder".to_owned();
-            return Err(TrainError::Folder { path: path.to_owned(), problem });
+            return Err(TrainError::RunExists { path: path.to_owned() });
         }
         // A lock without a recipe: a program was killed between its first checkpoint and its recipe. What it wrote goes.
         let cut_short = path.join(LOCK).exists();
@@ -70,10 +69,7 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<(Self, Recipe), TrainError> {
         let file = path.join(RECIPE);
         let text = std::fs::read_to_string(&file).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => TrainError::Folder {
-                path: path.to_owned(),
-                problem: format!("there is no run to resume: it has no {RECIPE}; start one without --resume"),
-            },
+            std::io::ErrorKind::NotFound => TrainError::NoRun { path: path.to_owned(), file: RECIPE },
             _ => io(&file, e),
         })?;
         let folder = Self { path: path.to_owned(), _lock: lock(path)?, begun: true };

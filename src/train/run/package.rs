@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::parameters;
 use crate::train::{Part, Recipe, TrainError, TrainingPlan};
 use crate::weights::TensorsBuilder;
 use crate::weights::package::{Package, TrainedOn};
@@ -18,7 +17,7 @@ pub(super) async fn package(
     trained_on: Option<&TrainedOn>,
 ) -> Result<Package, TrainError> {
     let mut tensors = TensorsBuilder::new();
-    for spec in parameters(&recipe.metadata.network) {
+    for spec in recipe.metadata.network.parameters() {
         let part = if plan.has(Part::Average, &spec.name) { Part::Average } else { Part::Weight };
         let values = plan.read(part, &spec.name).await?;
         tensors.push_f32(&spec.name, &spec.shape, &values, recipe.run.dtype.float_type())?;

@@ -1,6 +1,6 @@
 //! The weights a run starts from: drawn anew, or taken from another model where they fit.
 
-use crate::model::{UnetrConfig, parameter_count, parameters};
+use crate::nets::{Architecture, Kind};
 use crate::train::{Part, TrainError, TrainingPlan, initial};
 use crate::weights::{Metadata, Package};
 
@@ -21,29 +21,34 @@ pub struct Started {
 /// layer alone, another number of channels the first layers, another window the position table.
 ///
 /// # Errors
-/// `from` has another number of heads, which shapes do not show; less than half of the network's numbers could be taken from `from`, or the device failed.
+/// `from` has another number of heads, say, which shapes do not show; less than half of the network's numbers could be taken from `from`, or the device failed.
 pub fn start(
     plan: &TrainingPlan,
-    config: &UnetrConfig,
+    network: &Architecture,
     seed: u64,
     from: Option<&Package>,
 ) -> Result<Started, TrainError> {
     let mut started = Started::default();
     let other = from.map(|package| &package.metadata().network);
-    if let (Some(package), Some(other)) = (from, other.filter(|other| other.num_heads != config.num_heads)) {
-        let (model, theirs, ours) = (package.metadata().name.clone(), other.num_heads, config.num_heads);
-        return Err(TrainError::OtherHeads { model, theirs, ours });
+    if let (Some(package), Some(other)) = (from, other) {
+        let theirs = other.unshaped();
+        let differs = |(name, ours): &(&'static str, usize)| theirs.iter().any(|(n, v)| n == name && v != ours);
+        if let Some((field, ours)) = network.unshaped().into_iter().find(differs) {
+            let theirs = theirs.iter().find(|(n, _)| *n == field).map_or(0, |(_, v)| *v);
+            return Err(TrainError::OtherMeaning { model: package.metadata().name.clone(), field, theirs, ours });
+        }
     }
-    // Another grid may have as many tokens.
-    let moved = other.filter(|other| other.img_size != config.img_size).map(|other| other.img_size);
-    for spec in parameters(config) {
-        let found = from.map(|package| match package.tensors().get(&spec.name) {
-            Some(_) if spec.name.ends_with("position_embeddings") && moved.is_some() => {
-                Err(format!("the window is {:?} there and {:?} here", moved.unwrap_or_default(), config.img_size))
+    // Another grid may have as many places.
+    let here = network.window().default_size();
+    let moved = other.map(|other| other.window().default_size()).filter(|there| *there != here);
+    for parameter in network.parameters() {
+        let found = from.map(|package| match (package.tensors().get(&parameter.name), moved) {
+            (Some(_), Some(there)) if parameter.kind == Kind::Position => {
+                Err(format!("the window is {there:?} there and {here:?} here"))
             }
-            Some(tensor) if tensor.shape == spec.shape => Ok(tensor.to_f32()),
-            Some(tensor) => Err(format!("it is {:?} there and {:?} here", tensor.shape, spec.shape)),
-            None => Err("it is not there".to_owned()),
+            (Some(tensor), _) if tensor.shape == parameter.shape => Ok(tensor.to_f32()),
+            (Some(tensor), _) => Err(format!("it is {:?} there and {:?} here", tensor.shape, parameter.shape)),
+            (None, _) => Err("it is not there".to_owned()),
         });
         let values = match found {
             Some(Ok(values)) => {
@@ -53,20 +58,22 @@ pub fn start(
             }
             other => {
                 let reason = other.and_then(Result::err).unwrap_or_default();
-                started.anew.push((spec.name.clone(), reason));
-                initial(config, &spec, seed)
+                started.anew.push((parameter.name.clone(), reason));
+                initial(parameter, seed)
             }
         };
-        plan.write(Part::Weight, &spec.name, &values)?;
-        if plan.has(Part::Average, &spec.name) {
-            plan.write(Part::Average, &spec.name, &values)?;
+        plan.write(Part::Weight, &parameter.name, &values)?;
+        if plan.has(Part::Average, &parameter.name) {
+            plan.write(Part::Average, &parameter.name, &values)?;
         }
     }
     match from {
         // A bias that fits by chance makes no other model this one.
-        Some(package) if 2 * started.values < parameter_count(config) => {
-            Err(TrainError::NothingFits { model: package.metadata().name.clone(), hidden: config.hidden_size })
-        }
+        Some(package) if 2 * started.values < network.parameter_count() => Err(TrainError::NothingFits {
+            model: package.metadata().name.clone(),
+            theirs: package.metadata().network.to_string(),
+            ours: network.to_string(),
+        }),
         _ => Ok(started),
     }
 }

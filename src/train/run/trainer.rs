@@ -17,7 +17,7 @@ use super::watch::Watch;
 use crate::dataset::Dataset;
 use crate::gpu::Gpu;
 use crate::graph::MemoryReport;
-use crate::model::{parameter_count, parameters};
+use crate::nets::Parameter;
 use crate::report::fit::{SeenScan, modality_of, trained_on};
 use crate::report::sha256;
 use crate::train::data::{Checked, Loader, Prepared, Sampler, Source, Split, check, check_names, split};
@@ -25,8 +25,7 @@ use crate::train::files::write_atomically;
 use crate::train::log::{self, Event, Outcome, RunLog, StepRecord, ValidationRecord};
 use crate::train::schedule::Schedule;
 use crate::train::{
-    Objective, OptimizerOptions, Rates, Recipe, RecipeError, Stepped, TrainError, TrainingOptions, TrainingPlan,
-    Windows, decays_matrices,
+    OptimizerOptions, Rates, Recipe, RecipeError, StepSpec, Stepped, TrainError, TrainingPlan, Windows,
 };
 use crate::weights::Package;
 use crate::weights::package::TrainedOn;
@@ -163,7 +162,7 @@ impl<'a> Run<'a> {
         let m = &recipe.metadata;
         check_names(&dataset, &recipe.data, &m.input, &m.output)?;
         let split = split(&dataset, &recipe.data)?;
-        let source = Source::new(&recipe.data, &m.network, &m.input, &m.output)?;
+        let source = Source::new(&recipe.data, &recipe.task(), &m.input, &m.output)?;
         let mut folder = folder.map_or_else(|| RunFolder::claim(path), Ok)?;
         let (prepared, validation, mut warnings) = Self::cases(&folder, &recipe, &source, &split, observer)?;
         let mut parts = vec![prepared.fingerprint()];
@@ -177,7 +176,7 @@ impl<'a> Run<'a> {
         let sampler = Sampler::new(
             Arc::new(prepared),
             (&recipe.data, &recipe.augment),
-            &m.network,
+            &recipe.task(),
             &m.input,
             &m.output,
             recipe.run.seed,
@@ -187,15 +186,23 @@ impl<'a> Run<'a> {
         let schedule = recipe.schedule(epoch_steps);
 
         let frozen = patterns(&recipe)?;
-        let options = TrainingOptions {
-            objective: Objective { batch: recipe.data.batch, loss: recipe.dice_ce(), dropout: recipe.dropout() },
-            optimizer: optimizer_options(&recipe),
-            class_weights: &recipe.loss.class_weights,
+        let decays =
+            |name: &str| recipe.optimizer.decay_all || m.network.parameter(name).is_some_and(Parameter::decays);
+        let clip = recipe.optimizer.clip;
+        let spec = StepSpec {
             accumulate: recipe.run.accumulate,
+            class_weights: &recipe.loss.class_weights,
+            dropout: recipe.dropout(),
             frozen: &|name| frozen.is_match(name),
             recompute: recipe.run.recompute,
+            optimizer: OptimizerOptions {
+                clip: (clip > 0.0).then_some(clip as f32),
+                decays: &decays,
+                average: recipe.optimizer.average > 0.0,
+            },
+            ..StepSpec::new(m.inference.roi_size, recipe.data.batch, recipe.dice_ce())
         };
-        let plan = TrainingPlan::new(gpu, &m.network, &options).await?;
+        let plan = TrainingPlan::new(gpu, &m.network, &spec).await?;
         let _ = observer(Told::Memory(&plan.memory()));
 
         let mut keep = true;
@@ -382,7 +389,7 @@ impl<'a> Run<'a> {
             return Err(TrainError::NotFinite { step: t, what, saved: self.saved });
         }
         let loss = &self.recipe.loss;
-        let classes = self.recipe.metadata.network.out_channels.max(2) as f64;
+        let classes = self.recipe.metadata.network.out_channels().max(2) as f64;
         let ignorance = f64::from(loss.dice) + f64::from(loss.cross_entropy) * classes.ln();
         let labelled = batches.iter().any(|b| b.label.iter().any(|&v| v != 0.0));
         if let Some((beginning, now)) = self.state.watch.add(stepped.loss, ignorance, labelled) {
@@ -476,19 +483,11 @@ impl<'a> Run<'a> {
     }
 }
 
-fn optimizer_options(recipe: &Recipe) -> OptimizerOptions {
-    let o = &recipe.optimizer;
-    OptimizerOptions {
-        clip: (o.clip > 0.0).then_some(o.clip as f32),
-        decays: if o.decay_all { |_| true } else { decays_matrices },
-        average: o.average > 0.0,
-    }
-}
-
 /// The patterns of `run.freeze`, where `*` stands for anything. Each has to name something, and something has to be left.
 fn patterns(recipe: &Recipe) -> Result<GlobSet, RecipeError> {
     let bad = |value: String, rule| RecipeError::Value { field: "run.freeze", value, rule };
-    let names: Vec<String> = parameters(&recipe.metadata.network).into_iter().map(|spec| spec.name).collect();
+    let names: Vec<&str> =
+        recipe.metadata.network.parameters().iter().filter(|p| p.trained()).map(|p| p.name.as_str()).collect();
     let mut set = GlobSetBuilder::new();
     for pattern in &recipe.run.freeze {
         let glob =
@@ -510,9 +509,8 @@ fn begin(recipe: &Recipe, source: &Source, split: &Split, data_name: &str, gpu: 
     let m = &recipe.metadata;
     let mut settings = serde_json::Map::new();
     let o = &recipe.optimizer;
-    settings.insert("window".into(), json!(m.network.img_size));
-    settings.insert("feature size".into(), json!(m.network.feature_size));
-    settings.insert("hidden size".into(), json!(m.network.hidden_size));
+    settings.insert("network".into(), json!(m.network.to_string()));
+    settings.insert("window".into(), json!(m.inference.roi_size));
     settings.insert("batch".into(), json!(recipe.data.batch * recipe.run.accumulate));
     settings.insert("learning rate".into(), json!(o.learning_rate));
     settings.insert("weight decay".into(), json!(o.weight_decay));
@@ -523,7 +521,7 @@ fn begin(recipe: &Recipe, source: &Source, split: &Split, data_name: &str, gpu: 
         training_cases: split.training.len() as u64,
         validation_cases: split.validation.len() as u64,
         classes: scored(recipe, source).into_iter().map(|s| s.name).collect(),
-        parameters: parameter_count(&m.network) as u64,
+        parameters: m.network.parameter_count() as u64,
         steps: recipe.run.steps,
         seed: recipe.run.seed,
         recipe_sha256: recipe.sha256(),

@@ -32,7 +32,7 @@ pub struct Scored {
 pub fn scored(recipe: &Recipe, source: &Source) -> Vec<Scored> {
     let metadata = &recipe.metadata;
     let regions = source.target().regions();
-    let names = label_names(&metadata.output, metadata.network.out_channels);
+    let names = label_names(&metadata.output, metadata.network.out_channels());
     if regions.is_empty() {
         let class = |n: LabelName| Scored { name: n.name, values: vec![n.value], channel: usize::from(n.value) };
         return names.into_iter().map(class).collect();
@@ -144,7 +144,7 @@ fn picture(recipe: &Recipe, raw: &RawCase, prediction: &LabelMap, title: &str) -
         _ => None,
     };
     let channel_name = input.channels.first().map_or("channel 1", String::as_str);
-    let names = label_names(output, network.out_channels);
+    let names = label_names(output, network.out_channels());
     let options = PreviewOptions { title, channel: 0, channel_name, window, names: &names };
     Ok(comparison(&raw.labels, prediction, &raw.volume, &options)?)
 }

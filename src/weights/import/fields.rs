@@ -3,14 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use super::super::package::{BratsOrder, FORMAT};
-use crate::model::config::UnetrConfig;
+use crate::nets::Architecture;
 
 /// The object of the whole package: `given`, the resolved network, and neutral values for the rest.
 ///
 /// Values of a wrong type are left for the package's own reader to refuse.
 pub(super) fn complete(
     given: Map<String, Value>,
-    network: &UnetrConfig,
+    network: &Architecture,
     warnings: &mut Vec<String>,
 ) -> Map<String, Value> {
     let mut object = given;
@@ -25,7 +25,7 @@ pub(super) fn complete(
     for (key, neutral) in texts {
         fill(&mut object, "", key, json!(neutral), warnings);
     }
-    let channels: Vec<String> = (1..=network.in_channels).map(|channel| format!("channel_{channel}")).collect();
+    let channels: Vec<String> = (1..=network.in_channels()).map(|channel| format!("channel_{channel}")).collect();
     let input = [
         ("channels", json!(channels)),
         ("orientation", Value::Null),
@@ -46,7 +46,7 @@ pub(super) fn complete(
     }
     fill_output(&mut object, network, warnings);
     let inference = [
-        ("roi_size", json!(network.img_size)),
+        ("roi_size", json!(network.window().default_size())),
         ("overlap", json!(0.5)),
         ("blend", json!("gaussian")),
         ("sigma_scale", json!(0.125)),
@@ -56,8 +56,8 @@ pub(super) fn complete(
 }
 
 /// Softmax over the channels, or, for a single channel, a sigmoid that paints 1.
-fn fill_output(object: &mut Map<String, Value>, network: &UnetrConfig, warnings: &mut Vec<String>) {
-    let classes = network.out_channels;
+fn fill_output(object: &mut Map<String, Value>, network: &Architecture, warnings: &mut Vec<String>) {
+    let classes = network.out_channels();
     if let Some(output) = object.get_mut("output").and_then(Value::as_object_mut)
         && let Some(order) = output.get("regions").and_then(Value::as_str).and_then(BratsOrder::named)
         && classes == order.regions.len()

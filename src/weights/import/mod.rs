@@ -1,19 +1,20 @@
-//! State dicts to packages: PyTorch checkpoints and safetensors files of MONAI 0.6 to 1.6.
+//! State dicts to packages: PyTorch checkpoints and safetensors files. Which network they hold is told by their tensors.
 //!
 //! What the shapes tell is inferred; what they cannot tell (attention heads, the grid's shape) must be given; what
 //! describes data and meaning is neutral where not given (no preprocessing, `class_1`...) and reported.
 //!
 //! Accepted around the network: wrapping dictionaries (`state_dict`, `model`, ...) and prefixes (`module.`,
-//! `backbone.`, ...), both found by the position table's name. Dropped: tensors MONAI stores and never uses.
+//! `backbone.`, ...), both found by a name that every checkpoint of a network holds. Dropped: tensors MONAI stores and never
+//! uses.
 //! Query, key and value weights kept apart are joined, rows q, k, v.
 //!
 //! # Errors
-//! Checkpoints that cannot be read, hold no UNETR, only its encoder, or another architecture; fields that contradict
+//! Checkpoints that cannot be read, hold no known network, or only its encoder; fields that contradict
 //! the shapes; see [`WeightsError`].
 
-mod architecture;
 mod fields;
 mod pickle;
+mod regions;
 mod source;
 mod torch;
 
@@ -25,8 +26,8 @@ use super::header;
 use super::package;
 use super::package::{Metadata, Package, check_shape, refuse_unexpected};
 use super::safetensors::{Tensors, TensorsBuilder};
+use crate::fields::Section;
 use crate::fields::json::parse_object;
-use crate::model::names;
 use source::StateDict;
 
 /// What the caller knows beyond the checkpoint.
@@ -82,8 +83,23 @@ fn convert(
     given: serde_json::Map<String, serde_json::Value>,
     options: &ImportOptions<'_>,
 ) -> Result<Imported, WeightsError> {
-    let (state, mut warnings) = state.select(options.prefix)?;
-    let network = architecture::infer(&state)?.resolve(&given)?;
+    let none = serde_json::Map::new();
+    let root = Section::root(&given);
+    let section = if root.has("network") { root.section("network")? } else { Section::at("network", &none) };
+    let (network_type, state, mut warnings) = state.select(options.prefix, &section)?;
+    let dialect = network_type.dialect;
+    let shapes = state.shapes();
+    let told = |e| WeightsError::dialect(network_type.name, e);
+    let asked = regions::undetermined(&given, dialect.out_channels(&shapes).map_err(told)?)?;
+    let network = match (dialect.infer(&shapes, &section).map_err(told), asked) {
+        (Ok(network), None) => network,
+        (Ok(_), Some(field)) => return Err(WeightsError::Undetermined { fields: vec![field] }),
+        (Err(WeightsError::Undetermined { mut fields }), asked) => {
+            fields.extend(asked);
+            return Err(WeightsError::Undetermined { fields });
+        }
+        (Err(e), _) => return Err(e),
+    };
     let object = fields::complete(given, &network, &mut warnings);
     let metadata = Metadata::from_object(object)?;
     let network = &metadata.network;
@@ -96,11 +112,10 @@ fn convert(
         _ => None,
     });
 
-    let specs = names::parameters(network);
     let mut used = HashSet::new();
     let mut tensors = TensorsBuilder::new();
-    for spec in &specs {
-        let tensor = state.gather(&spec.name, &spec.shape)?;
+    for spec in network.parameters() {
+        let tensor = state.gather(dialect, &spec.name, &spec.shape)?;
         check_shape(&spec.name, &tensor.shape, &spec.shape)?;
         let data = tensor.read()?;
         let dtype = match (options.dtype, tensor.dtype) {

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use super::super::dtype::Dtype;
 use super::super::error::{WeightsError, quoted};
 use super::super::safetensors::Tensors;
+use crate::fields::Section;
+use crate::nets::registry::{self, NETWORKS, NetworkType};
+use crate::nets::{Dialect, Shapes};
 
-/// Every UNETR has it, and nothing else ends like it.
-const ANCHOR: &str = "vit.patch_embedding.position_embeddings";
 /// Prefixes by which trainers keep the network itself, preferred over copies such as running averages.
 const PREFERRED: [&str; 6] = ["", "state_dict.", "model.", "model_state_dict.", "net.", "network."];
 
@@ -67,18 +68,18 @@ impl<'a> StateDict<'a> {
         self.tensors.keys().map(String::as_str)
     }
 
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+    /// Names and shapes.
+    pub fn shapes(&self) -> Shapes {
+        self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()
     }
 
-    /// The tensor `name`, or the three that `attn.qkv` is made of.
-    pub fn gather(&self, name: &str, shape: &[usize]) -> Result<Gathered<'_, 'a>, WeightsError> {
+    /// The tensor `name`, or those it is joined of.
+    pub fn gather(&self, dialect: &dyn Dialect, name: &str, shape: &[usize]) -> Result<Gathered<'_, 'a>, WeightsError> {
         let missing = || WeightsError::MissingTensor { name: quoted(name), shape: shape.to_vec() };
         let mut sources = vec![name.to_string()];
-        if !self.tensors.contains_key(name)
-            && let Some((block, kind)) = name.split_once(".attn.qkv.")
-        {
-            sources = ["to_q", "to_k", "to_v"].map(|part| format!("{block}.attn.{part}.{kind}")).to_vec();
+        let parts = dialect.parts(name);
+        if !self.tensors.contains_key(name) && !parts.is_empty() {
+            sources = parts;
         }
         let parts: Option<Vec<&Source<'a>>> = sources.iter().map(|source| self.tensors.get(source)).collect();
         let parts = parts.ok_or_else(missing)?;
@@ -88,7 +89,7 @@ impl<'a> StateDict<'a> {
             return Err(WeightsError::tensor(name, "it is not of a floating-point type"));
         };
         if parts.iter().any(|part| part.dtype != first.dtype || part.shape != first.shape) {
-            return Err(WeightsError::tensor(name, "its query, key and value differ in type or shape"));
+            return Err(WeightsError::tensor(name, "the tensors it is joined of differ in type or shape"));
         }
         let mut shape = first.shape.clone();
         if let Some(rows) = shape.first_mut() {
@@ -97,9 +98,14 @@ impl<'a> StateDict<'a> {
         Ok(Gathered { dtype, shape, sources, parts })
     }
 
-    /// Keeps the network's tensors, under their names in MONAI. Also says what was left out.
-    pub fn select(self, asked: Option<&str>) -> Result<(Self, Vec<String>), WeightsError> {
-        let prefix = self.find_prefix(asked)?;
+    /// Which network it holds, and its tensors alone, under their names in the reference program. Also says what was left out.
+    pub fn select(
+        self,
+        asked: Option<&str>,
+        given: &Section<'_>,
+    ) -> Result<(&'static NetworkType, Self, Vec<String>), WeightsError> {
+        let wanted = if given.has("type") { Some(registry::of_section(given)?) } else { None };
+        let (network, prefix) = self.find(asked, wanted)?;
         let all = self.tensors.len();
         let strip = |(name, tensor): (String, Source<'a>)| Some((name.strip_prefix(&prefix)?.to_string(), tensor));
         let tensors: BTreeMap<String, Source<'a>> = self.tensors.into_iter().filter_map(strip).collect();
@@ -108,52 +114,69 @@ impl<'a> StateDict<'a> {
         if left_out > 0 {
             warnings.push(format!("{left_out} tensors outside {} were left out", quoted(&prefix)));
         }
-        Ok((Self { tensors }, warnings))
+        Ok((network, Self { tensors }, warnings))
     }
 
-    fn find_prefix(&self, asked: Option<&str>) -> Result<String, WeightsError> {
-        let prefixes: Vec<&str> = self.names().filter_map(|name| name.strip_suffix(ANCHOR)).collect();
+    /// The network and the prefix of its names.
+    fn find(
+        &self,
+        asked: Option<&str>,
+        wanted: Option<&'static NetworkType>,
+    ) -> Result<(&'static NetworkType, String), WeightsError> {
+        let shapes = self.shapes();
+        let among: Vec<&'static NetworkType> =
+            NETWORKS.iter().filter(|network| wanted.is_none_or(|w| w.name == network.name)).collect();
+        let mut found: Vec<(&'static NetworkType, &str)> = Vec::new();
+        for network in &among {
+            let anchors = network.dialect.anchors();
+            let prefixes = self.names().filter_map(|name| anchors.iter().find_map(|end| name.strip_suffix(end)));
+            let whole = prefixes.filter(|prefix| network.dialect.recognise(&shapes.below(prefix)));
+            found.extend(whole.map(|prefix| (*network, prefix)));
+        }
         if let Some(asked) = asked {
-            return match prefixes.contains(&asked) {
-                true => Ok(asked.to_string()),
-                false => Err(no_unetr(format!("no name is {}", quoted(&format!("{asked}{ANCHOR}"))))),
-            };
+            found.retain(|(_, prefix)| *prefix == asked);
+            if found.is_empty() {
+                let problem = format!("no network's names begin with {}", quoted(asked));
+                return Err(no_network(wanted, self.near_miss(&among, &shapes).unwrap_or(problem)));
+            }
         }
-        if let [only] = prefixes.as_slice() {
-            return Ok(only.to_string());
+        match found.as_slice() {
+            [] => Err(no_network(wanted, self.explain(&among, &shapes))),
+            [(network, prefix)] => Ok((network, prefix.to_string())),
+            _ => {
+                let preferred = PREFERRED.iter().find_map(|p| found.iter().find(|(_, prefix)| prefix == p));
+                preferred.map(|(network, prefix)| (*network, prefix.to_string())).ok_or_else(|| {
+                    let names: Vec<String> = found.iter().map(|(_, prefix)| quoted(prefix)).collect();
+                    WeightsError::checkpoint(format!(
+                        "it holds several networks; choose one of the prefixes {}",
+                        names.join(", ")
+                    ))
+                })
+            }
         }
-        if prefixes.is_empty() {
-            return Err(self.explain());
+    }
+
+    fn near_miss(&self, among: &[&'static NetworkType], shapes: &Shapes) -> Option<String> {
+        among.iter().find_map(|network| network.dialect.near_miss(shapes))
+    }
+
+    /// Why a file holds none of these networks.
+    fn explain(&self, among: &[&'static NetworkType], shapes: &Shapes) -> String {
+        let some: Vec<String> = self.names().take(3).map(quoted).collect();
+        if some.is_empty() {
+            return "there is no tensor in it".to_owned();
         }
-        let preferred = PREFERRED.iter().find(|prefix| prefixes.contains(prefix));
-        preferred.map(|prefix| prefix.to_string()).ok_or_else(|| {
-            let names: Vec<String> = prefixes.iter().map(|prefix| quoted(prefix)).collect();
-            WeightsError::checkpoint(format!(
-                "it holds several networks; choose one of the prefixes {}",
-                names.join(", ")
-            ))
+        self.near_miss(among, shapes).unwrap_or_else(|| {
+            let anchors: Vec<String> =
+                among.iter().map(|n| format!("{:?} ({})", n.dialect.anchors().join("\" or \""), n.name)).collect();
+            format!("no name ends in {}; the first are {}", anchors.join(" or "), some.join(", "))
         })
     }
+}
 
-    /// Why a file without the anchor is no UNETR.
-    fn explain(&self) -> WeightsError {
-        let encoder = ["patch_embedding.position_embeddings", "patch_embedding.pos_embed", "pos_embed"];
-        if self.names().any(|name| encoder.iter().any(|end| name.ends_with(end))) {
-            return encoder_only();
-        }
-        let some: Vec<String> = self.names().take(3).map(quoted).collect();
-        match some.is_empty() {
-            true => no_unetr("there is no tensor in it".into()),
-            false => no_unetr(format!("no name ends in {ANCHOR:?}; the first are {}", some.join(", "))),
-        }
+fn no_network(wanted: Option<&NetworkType>, problem: String) -> WeightsError {
+    match wanted {
+        Some(network) => WeightsError::other_network(network.name, problem),
+        None => WeightsError::no_network(problem),
     }
-}
-
-fn no_unetr(problem: String) -> WeightsError {
-    WeightsError::NotUnetr { problem }
-}
-
-/// The error for a transformer without a decoder.
-pub(super) fn encoder_only() -> WeightsError {
-    no_unetr("it is only the transformer encoder, as pre-training saves it; the decoder's weights are not in it".into())
 }

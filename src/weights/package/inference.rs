@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::WeightsError;
 use crate::fields::Section;
+use crate::nets::Window;
 
 /// How overlapping windows are weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub enum Blend {
 /// Sliding window settings, with MONAI's names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InferenceSection {
-    /// Voxels of a window along X, Y, Z; the network's image size.
+    /// Voxels of a window along X, Y, Z, in training too; the network says which it takes.
     pub roi_size: [usize; 3],
     /// Fraction of a window shared with the next, 0 to below 1.
     pub overlap: f64,
@@ -30,12 +31,12 @@ pub struct InferenceSection {
 
 impl InferenceSection {
     /// The settings taken where a package gives none.
-    pub fn default_for(img_size: [usize; 3]) -> Self {
-        Self { roi_size: img_size, overlap: 0.5, blend: Blend::Gaussian, sigma_scale: 0.125 }
+    pub fn default_for(window: Window) -> Self {
+        Self { roi_size: window.default_size(), overlap: 0.5, blend: Blend::Gaussian, sigma_scale: 0.125 }
     }
 
-    pub(super) fn read(fields: &Section<'_>, img_size: [usize; 3]) -> Result<Self, WeightsError> {
-        let default = Self::default_for(img_size);
+    pub(super) fn read(fields: &Section<'_>, window: Window) -> Result<Self, WeightsError> {
+        let default = Self::default_for(window);
         let section = Self {
             roi_size: fields.or("roi_size", default.roi_size)?,
             overlap: fields.or("overlap", default.overlap)?,
@@ -46,13 +47,18 @@ impl InferenceSection {
         Ok(section)
     }
 
-    pub(super) fn validate(&self, img_size: [usize; 3]) -> Result<(), WeightsError> {
+    pub(super) fn validate(&self, window: Window) -> Result<(), WeightsError> {
         let Self { roi_size, overlap, sigma_scale, .. } = self;
-        if *roi_size != img_size {
+        if let Window::Fixed(img_size) = window
+            && *roi_size != img_size
+        {
             let problem = format!(
                 "{roi_size:?} must equal network.img_size {img_size:?}: the position table is made for that size"
             );
             return Err(WeightsError::field("inference.roi_size", problem));
+        }
+        if let Err(rule) = window.check(*roi_size) {
+            return Err(WeightsError::field("inference.roi_size", format!("{roi_size:?}: {rule}")));
         }
         if !(0.0..1.0).contains(overlap) {
             let problem = format!("{overlap} must be at least 0 and less than 1");

@@ -9,7 +9,7 @@ use super::output::OutputSection;
 use super::trained_on::TrainedOn;
 use crate::fields::json::parse_object;
 use crate::fields::{FieldError, Section, is_slip};
-use crate::model::config::UnetrConfig;
+use crate::nets::Architecture;
 
 /// The format this version writes, and the only one it reads.
 pub const FORMAT: &str = "unetr/1";
@@ -26,7 +26,7 @@ pub struct Metadata {
     /// What to cite.
     pub citation: String,
     /// The network.
-    pub network: UnetrConfig,
+    pub network: Architecture,
     /// What the network expects.
     pub input: InputSection,
     /// What the network's channels mean.
@@ -47,8 +47,8 @@ pub struct Metadata {
 
 impl Metadata {
     /// The metadata of a new model, with [`InferenceSection::default_for`] and nothing about its training.
-    pub fn new(name: &str, network: UnetrConfig, input: InputSection, output: OutputSection) -> Self {
-        let inference = InferenceSection::default_for(network.img_size);
+    pub fn new(name: &str, network: Architecture, input: InputSection, output: OutputSection) -> Self {
+        let inference = InferenceSection::default_for(network.window());
         Self {
             name: name.into(),
             version: "1.0.0".into(),
@@ -90,12 +90,11 @@ impl Metadata {
             return Err(WeightsError::field("format", problem));
         }
         let section = root.section("network")?;
-        let network = read_network(&section)?;
+        let network = Architecture::from_json(&section)?;
         section.finish()?;
-        network.validate()?;
         let inference = match root.has("inference") {
-            true => InferenceSection::read(&root.section("inference")?, network.img_size)?,
-            false => InferenceSection::default_for(network.img_size),
+            true => InferenceSection::read(&root.section("inference")?, network.window())?,
+            false => InferenceSection::default_for(network.window()),
         };
         let metadata = Self {
             name: root.required("name")?,
@@ -128,10 +127,10 @@ impl Metadata {
     /// The first field that breaks a rule.
     pub fn validate(&self) -> Result<(), WeightsError> {
         self.network.validate()?;
-        self.input.validate(self.network.in_channels)?;
-        self.output.validate(self.network.out_channels)?;
+        self.input.validate(self.network.in_channels())?;
+        self.output.validate(self.network.out_channels())?;
         self.trained_on.as_ref().map_or(Ok(()), |seen| seen.validate(&self.output))?;
-        self.inference.validate(self.network.img_size)
+        self.inference.validate(self.network.window())
     }
 
     /// The object to store: the sections in a fixed order, then those of other makers.
@@ -203,34 +202,11 @@ fn misplaced(key: &str, known: &Map<String, Value>) -> Option<FieldError> {
     Some(FieldError::value(key, format_args!("it belongs into the section {section}: give {section}.{key}")))
 }
 
-/// Reads a network from JSON text, as reference files keep it: MONAI's defaults fill what is absent, keys that
-/// are not the network's are ignored.
+/// Reads a network from JSON text, as reference files keep it: the reference program's defaults fill what is absent, keys
+/// that are not the network's are ignored.
 ///
 /// # Errors
 /// No JSON, a missing or wrong value, or a network that cannot be built.
-pub fn network_from_json(text: &str) -> Result<UnetrConfig, WeightsError> {
-    let map = parse_object("config", text)?;
-    let network = read_network(&Section::root(&map))?;
-    network.validate()?;
-    Ok(network)
-}
-
-fn read_network(fields: &Section<'_>) -> Result<UnetrConfig, WeightsError> {
-    let default = UnetrConfig::default();
-    Ok(UnetrConfig {
-        in_channels: fields.required("in_channels")?,
-        out_channels: fields.required("out_channels")?,
-        img_size: fields.required("img_size")?,
-        patch_size: fields.or("patch_size", default.patch_size)?,
-        feature_size: fields.required("feature_size")?,
-        hidden_size: fields.required("hidden_size")?,
-        mlp_dim: fields.required("mlp_dim")?,
-        num_heads: fields.required("num_heads")?,
-        num_layers: fields.or("num_layers", default.num_layers)?,
-        qkv_bias: fields.or("qkv_bias", default.qkv_bias)?,
-        conv_block: fields.or("conv_block", default.conv_block)?,
-        res_block: fields.or("res_block", default.res_block)?,
-        proj_type: fields.or("proj_type", default.proj_type)?,
-        norm_name: fields.or("norm_name", default.norm_name)?,
-    })
+pub fn network_from_json(text: &str) -> Result<Architecture, WeightsError> {
+    Ok(Architecture::from_json(&Section::at("network", &parse_object("config", text)?))?)
 }

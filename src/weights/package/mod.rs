@@ -2,7 +2,7 @@
 //! says what to feed it and what its channels mean.
 //!
 //! # Shapes
-//! Tensors have the names and shapes of [`crate::model::names::parameters`], in f32, f16 or bf16. Tensors that MONAI
+//! Tensors have the names and shapes of the network's parameters ([`crate::nets::Architecture::parameters`]), in f32, f16 or bf16. Tensors that MONAI
 //! stores but never uses are tolerated and ignored.
 //!
 //! # Errors
@@ -30,11 +30,10 @@ pub use trained_on::{LabelVolume, Lengths, TrainedOn};
 
 use super::dtype::Dtype;
 use super::error::{WeightsError, quoted};
-use super::export::is_unused;
+use super::export::counters;
 use super::safetensors::{Tensors, TensorsBuilder};
 use crate::filetype::{self, FileType};
-use crate::model::config::UnetrConfig;
-use crate::model::names;
+use crate::nets::Architecture;
 
 /// Key of the package's JSON in the header's `__metadata__`.
 pub(super) const KEY: &str = "unetr";
@@ -122,9 +121,8 @@ impl Package {
 }
 
 /// Compares the tensors with what `network` needs.
-fn check(network: &UnetrConfig, tensors: &Tensors) -> Result<(), WeightsError> {
-    let specs = names::parameters(network);
-    for spec in &specs {
+fn check(network: &Architecture, tensors: &Tensors) -> Result<(), WeightsError> {
+    for spec in network.parameters() {
         let Some(tensor) = tensors.get(&spec.name) else {
             return Err(WeightsError::MissingTensor { name: quoted(&spec.name), shape: spec.shape.clone() });
         };
@@ -135,7 +133,7 @@ fn check(network: &UnetrConfig, tensors: &Tensors) -> Result<(), WeightsError> {
         }
         tensor.check_finite()?;
     }
-    let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let known: HashSet<&str> = network.parameters().iter().map(|p| p.name.as_str()).collect();
     refuse_unexpected(tensors.iter().map(|tensor| tensor.name).filter(|name| !known.contains(name)), network)
 }
 
@@ -147,12 +145,13 @@ pub(super) fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> Re
     Err(WeightsError::WrongShape { name: quoted(name), found: found.to_vec(), expected: expected.to_vec() })
 }
 
-/// Refuses names beyond the network's, but for those that MONAI stores and never uses.
+/// Refuses names beyond the network's, but for those that the reference program stores and never uses.
 pub(super) fn refuse_unexpected<'a>(
     extra: impl Iterator<Item = &'a str>,
-    network: &UnetrConfig,
+    network: &Architecture,
 ) -> Result<(), WeightsError> {
-    let unexpected: Vec<&str> = extra.filter(|name| !is_unused(network, name)).collect();
+    let counters: HashSet<String> = counters(network).collect();
+    let unexpected: Vec<&str> = extra.filter(|name| !network.is_unused(name) && !counters.contains(*name)).collect();
     let Some(first) = unexpected.first() else {
         return Ok(());
     };

@@ -14,7 +14,7 @@ use super::prepare::PreparedCase;
 use super::random::Rng;
 use super::recipe::DataRecipe;
 use super::target::Target;
-use crate::model::config::UnetrConfig;
+use super::task::Task;
 use crate::volume::affine::multiply3;
 use crate::volume::orientation::Turn;
 use crate::weights::package::{InputSection, OutputSection};
@@ -89,11 +89,11 @@ impl AugmentRecipe {
     pub fn validate(
         &self,
         data: &DataRecipe,
-        network: &UnetrConfig,
+        task: &Task,
         input: &InputSection,
         output: &OutputSection,
     ) -> Result<(), DataError> {
-        Augment::new(self, data, network, input, output).map(|_| ())
+        Augment::new(self, data, task, input, output).map(|_| ())
     }
 }
 
@@ -113,11 +113,11 @@ impl Augment {
     pub fn new(
         recipe: &AugmentRecipe,
         data: &DataRecipe,
-        network: &UnetrConfig,
+        task: &Task,
         input: &InputSection,
         output: &OutputSection,
     ) -> Result<Self, DataError> {
-        let window = network.img_size;
+        let window = task.window;
         check::each_within("augment.flip", &recipe.flip, 0.0, 1.0)?;
         recipe.rotate90.as_ref().map_or(Ok(()), |t| t.validate(window, input.spacing))?;
         recipe.affine.as_ref().map_or(Ok(()), RandAffine::validate)?;
@@ -128,7 +128,7 @@ impl Augment {
         recipe.gaussian_noise.as_ref().map_or(Ok(()), GaussianNoise::validate)?;
         recipe.scale_intensity.as_ref().map_or(Ok(()), ScaleIntensity::validate)?;
         recipe.shift_intensity.as_ref().map_or(Ok(()), ShiftIntensity::validate)?;
-        let target = Target::new(data, network, output)?;
+        let target = Target::new(data, task, output)?;
         let mirror = mirror::Mirror::new(recipe.flip, &recipe.mirror_pairs, data, &target, input, output)?;
         Ok(Self { recipe: recipe.clone(), mirror, window })
     }

@@ -45,7 +45,7 @@ impl Rotate90 {
         };
         if wa != wb {
             let problem = format!(
-                "the window (network.img_size) has {wa} voxels along axis {a} and {wb} along axis {b}: a quarter turn \
+                "the window (inference.roi_size) has {wa} voxels along axis {a} and {wb} along axis {b}: a quarter turn \
                  does not fit; choose a plane with equal sizes or leave rotate90 out"
             );
             return Err(DataError::recipe(format!("{field}.spatial_axes"), format!("{:?}", [a, b]), problem));

@@ -14,7 +14,7 @@ pub struct DropoutOptions {
 }
 
 /// The places of a network in the order they run; each has random numbers of its own.
-pub(super) struct Sites {
+pub(in crate::nets) struct Sites {
     options: Option<DropoutOptions>,
     step: Option<TensorId>,
     count: u64,

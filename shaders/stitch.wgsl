@@ -1,0 +1,36 @@
+// A window's logits into the sums of a volume: acc[k] += weight logits[first_class + k], on a ring of planes along X.
+//   logits  (1, K, X, Y, Z)
+//   axes    window weights along X, then Y, then Z; weight = max(their product, floor)
+//   acc     (classes, ring, VY, VZ)
+#import index
+
+struct Params {
+    x: u32, y: u32, z: u32, floor: f32,
+    start_x: u32, start_y: u32, start_z: u32, ring: u32,
+    volume_y: u32, volume_z: u32, classes: u32, first_class: u32,
+}
+@group(0) @binding(#) var<uniform> params: Params;
+@group(0) @binding(#) var<storage, read> logits: array<f32>;
+@group(0) @binding(#) var<storage, read> axes: array<f32>;
+@group(0) @binding(#) var<storage, read_write> acc: array<f32>;
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_group(wid, counts) * 64u + lane;
+    let voxels = params.x * params.y * params.z;
+    if (index >= params.classes * voxels) {
+        return;
+    }
+    let voxel = index % voxels;
+    let vx = voxel / params.z / params.y;
+    let vy = voxel / params.z % params.y;
+    let vz = voxel % params.z;
+    let weight = max(axes[vx] * axes[params.x + vy] * axes[params.x + params.y + vz], params.floor);
+    let plane = index / voxels * params.ring + (params.start_x + vx) % params.ring;
+    let at = (plane * params.volume_y + params.start_y + vy) * params.volume_z + params.start_z + vz;
+    acc[at] = fma(weight, logits[params.first_class * voxels + index], acc[at]);
+}

@@ -1,0 +1,10 @@
+//! Layers that several networks share. Each says its parameters' names, shapes, layouts, first values and decay.
+
+pub mod act;
+pub mod conv;
+pub mod dropout;
+pub mod linear;
+pub mod norm;
+pub mod unet_block;
+pub mod vit;
+pub(super) mod vit_keys;

@@ -1,0 +1,180 @@
+//! Every registered network: built, differentiated, planned within WebGPU's default limits, kept in a package, and equal to its
+//! reference. A network that lacks one of these fails here.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
+use unetr_wgpu::graph::{Layouted, Target};
+use unetr_wgpu::infer::verify_reference;
+use unetr_wgpu::nets::{Architecture, Build, MonaiVersion, NETWORKS};
+use unetr_wgpu::tensor::{HostTensor, Shape};
+use unetr_wgpu::weights::package::{Metadata, Package, network_from_json};
+use unetr_wgpu::weights::{FloatType, ImportOptions, Tensors, TensorsBuilder, export, import};
+
+fn gpu() -> Gpu {
+    let adapter = std::env::var("UNETR_ADAPTER").ok();
+    let options = GpuOptions { adapter, default_limits: true, ..GpuOptions::default() };
+    pollster::block_on(Gpu::open(&options)).expect("an adapter: see README, 'tests'")
+}
+
+/// Name, content and network of every reference file.
+fn references() -> Vec<(String, Vec<u8>, Architecture)> {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut found = Vec::new();
+    for folder in [golden.clone(), golden.join("networks")] {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let networks = ["unetr-small", "unet-", "setr-"];
+            if networks.iter().any(|start| name.starts_with(start)) {
+                let bytes = std::fs::read(&path).expect("a file");
+                let tensors = Tensors::read(bytes.clone()).expect(&name);
+                let network = network_from_json(&tensors.metadata()["config"]).expect(&name);
+                found.push((name, bytes, network));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+#[test]
+fn every_network_has_a_reference() {
+    let kinds: BTreeSet<String> = references().iter().map(|(.., network)| network.kind().to_owned()).collect();
+    for network in NETWORKS {
+        assert!(kinds.contains(network.name), "{} has no reference file in tests/golden", network.name);
+    }
+}
+
+#[test]
+fn every_published_network_fits_default_limits() {
+    for network in NETWORKS {
+        let network = network.published().expect(network.name);
+        for class in [AdapterClass::Software, AdapterClass::Integrated, AdapterClass::Discrete] {
+            let mut built = network.build(&Build::of(&*network)).unwrap_or_else(|e| panic!("{}: {e}", network.kind()));
+            let logits = built.logits().expect("logits");
+            built.graph.output(logits);
+            let plan = Layouted::new(&built.graph, &Target::new(class), &Limits::default(), false);
+            let plan = plan.unwrap_or_else(|e| panic!("{}, {class:?}: {e}", network.kind()));
+            println!("{}, {class:?}: {} MiB", network.kind(), plan.memory().total() >> 20);
+        }
+    }
+}
+
+/// A package of noise around a network.
+fn package(network: &Architecture) -> Package {
+    let classes = network.out_channels();
+    let labels: Vec<Value> =
+        (1..classes).map(|i| json!({"value": i, "name": format!("class_{i}"), "color": "#808080"})).collect();
+    let channels: Vec<String> = (0..network.in_channels()).map(|i| format!("c{i}")).collect();
+    let metadata = json!({
+        "format": "unetr/1", "name": "noise", "version": "1.0.0", "licence": "CC0-1.0", "network": network,
+        "input": {"channels": channels, "orientation": null, "spacing": null, "crop_foreground": false, "intensity": null},
+        "output": {"activation": "softmax", "labels": labels},
+    });
+    let metadata = Metadata::from_json(&metadata.to_string()).expect("a description");
+    let mut tensors = TensorsBuilder::new();
+    for (i, parameter) in network.parameters().iter().enumerate() {
+        let noise = HostTensor::noise(Shape::new(&parameter.shape), i as u64).to_f32();
+        tensors.push_f32(&parameter.name, &parameter.shape, &noise, FloatType::F32).expect("pushed");
+    }
+    Package::build(&metadata, tensors).expect("a package")
+}
+
+/// Into a package, out as a state dict of every version, and in again by its tensors.
+#[test]
+fn every_network_survives_its_package() {
+    for (name, _, network) in references() {
+        let made = package(&network);
+        assert_eq!(made.metadata().network, network, "{name}");
+        for version in [MonaiVersion::V0_9, MonaiVersion::V1_4, MonaiVersion::V1_6] {
+            let state = export(&made, version, FloatType::F32).expect("a state dict");
+            let given = made.metadata().to_object();
+            let given = Value::Object(given).to_string();
+            let options = ImportOptions { package: Some(&given), ..ImportOptions::default() };
+            let again = import(state.into_bytes(), &options).unwrap_or_else(|e| panic!("{name}: {e}")).package;
+            assert!(again.file_bytes() == made.file_bytes(), "{name}, {version:?}: the package is another");
+        }
+        let mut untyped = made.metadata().to_object();
+        untyped.get_mut("network").and_then(Value::as_object_mut).map(|section| section.remove("type"));
+        let text = Value::Object(untyped).to_string();
+        let options = ImportOptions { package: Some(&text), ..ImportOptions::default() };
+        let state = export(&made, MonaiVersion::V1_6, FloatType::F32).expect("a state dict");
+        let again = import(state.into_bytes(), &options).unwrap_or_else(|e| panic!("{name}: {e}")).package;
+        assert_eq!(again.metadata().network, network, "{name} is known by its tensors");
+    }
+}
+
+#[test]
+fn every_network_equals_its_reference() {
+    let gpu = gpu();
+    for (name, bytes, _) in references() {
+        let report = pollster::block_on(verify_reference(&gpu, bytes)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let worst = report.rows.iter().map(|r| r.max_abs / r.tolerance).fold(0.0, f64::max);
+        println!("{name}: {} stages, largest error {worst:.3} of what is allowed", report.rows.len());
+        assert!(report.ok(), "{name}: {:?}", report.rows.iter().filter(|r| !r.ok).collect::<Vec<_>>());
+    }
+}
+
+#[cfg(feature = "train")]
+mod training {
+    use super::*;
+    use unetr_wgpu::train::verify_gradients;
+
+    #[test]
+    fn every_networks_gradients_equal_their_reference() {
+        let gpu = gpu();
+        for (name, bytes, network) in references() {
+            if !bytes.windows(6).any(|w| w == b"\"loss\"") || !bytes.windows(5).any(|w| w == b"grad.") {
+                continue;
+            }
+            let rows = pollster::block_on(verify_gradients(&gpu, bytes)).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let worst = rows.iter().map(|r| r.error / r.tolerance).fold(0.0, f64::max);
+            println!("{name}: {} gradients, largest error {worst:.3} of what is allowed", rows.len());
+            let trained = network.parameters().iter().filter(|p| p.trained()).count();
+            assert!(rows.len() > trained, "{name}: {} rows for {trained} parameters", rows.len());
+            assert!(rows.iter().all(|r| r.ok), "{name}: {:?}", rows.iter().filter(|r| !r.ok).collect::<Vec<_>>());
+        }
+    }
+
+    /// One number of a file's data changed.
+    fn changed(bytes: &[u8], tensor: &str, value: usize, by: f64) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        let start = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+        let header: Value = serde_json::from_slice(&bytes[8..start]).expect("JSON");
+        let at = start + header[tensor]["data_offsets"][0].as_u64().expect("an offset") as usize + 8 * value;
+        let number = f64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) + by;
+        bytes[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_changed_reference_is_found() {
+        let gpu = gpu();
+        let (_, bytes, _) = references().into_iter().find(|(name, ..)| name == "unet-plain").expect("a reference");
+        let stages = |bytes: Vec<u8>| pollster::block_on(verify_reference(&gpu, bytes)).expect("it runs").ok();
+        let gradients =
+            |bytes: Vec<u8>| pollster::block_on(verify_gradients(&gpu, bytes)).expect("it runs").iter().all(|r| r.ok);
+        assert!(stages(bytes.clone()) && gradients(bytes.clone()));
+        assert!(!stages(changed(&bytes, "logits", 77, 0.01)), "a sample of the logits");
+        assert!(!stages(changed(&bytes, "stage.model.1", 4095, 0.01)), "a sample of a stage");
+        assert!(!gradients(changed(&bytes, "loss", 0, 1e-3)), "the loss");
+        let length = |tensor: &str| {
+            let tensors = Tensors::read(bytes.clone()).expect("a file");
+            tensors.get(tensor).expect("a gradient").to_f64()[0]
+        };
+        let parameter = "grad.model.2.conv.weight";
+        for value in [0, 1, 2, 17] {
+            let by = 0.05 * length(parameter) * if value == 1 { 100.0 } else { 1.0 };
+            assert!(!gradients(changed(&bytes, parameter, value, by)), "number {value} of a gradient");
+        }
+        // The upper bound of one weight, in the header: as long as before.
+        let text = b"-0.3333333333333333, 0.3333333333333333]";
+        let at = bytes.windows(text.len()).position(|w| w == text).expect("a bound");
+        let mut other = bytes.clone();
+        other[at..at + text.len()].copy_from_slice(b"-0.3333333333333333, 0.3433333333333333]");
+        assert!(!stages(other), "a bound of one weight");
+    }
+}
