@@ -164,7 +164,7 @@ impl Segment {
     /// The options about labels, for this model.
     pub(super) fn postprocess(&self, package: &Package) -> Result<Postprocess, CliError> {
         let m = package.metadata();
-        self.labels.resolve(&label_names(&m.output, m.network.out_channels))
+        self.labels.resolve(&label_names(&m.output, m.network.out_channels()))
     }
 
     /// Reads one scan as the model wants it.
