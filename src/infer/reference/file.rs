@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::StageError;
-use super::procedural::{PROJECTIONS, draw, projections, samples};
+use super::procedural::{PROJECTIONS, SAMPLES, draw, projections, samples};
 use crate::graph::TensorInfo;
 use crate::infer::InferError;
 use crate::nets::Architecture;
@@ -21,6 +21,8 @@ const MAX_VALUES: usize = i32::MAX as usize / 4;
 /// What parameters and inputs are computed from.
 struct Procedural {
     seed: u64,
+    /// The most elements of a tensor that are stored.
+    samples: usize,
     /// Shape and bounds of each parameter.
     parameters: BTreeMap<String, (Vec<usize>, f64, f64)>,
 }
@@ -60,7 +62,10 @@ impl ReferenceFile {
         let network = network_from_json(text)?;
         let config: Value = json(text, "config")?;
         let procedural = match tensors.metadata().contains_key("formula") {
-            true => Some(procedural(metadata("seed")?, metadata("parameters")?, &network)?),
+            true => {
+                let samples = tensors.metadata().get("samples").map(String::as_str);
+                Some(procedural(metadata("seed")?, samples, metadata("parameters")?, &network)?)
+            }
             false => None,
         };
         let input = match &procedural {
@@ -168,7 +173,8 @@ impl ReferenceFile {
         let want = view.to_f64();
         let got: Vec<f64> = match &self.procedural {
             Some(p) => {
-                samples(name, got.len(), p.seed).map(|at| got.get(at).map_or(f64::NAN, |v| f64::from(*v))).collect()
+                let at = samples(name, got.len(), p.seed, p.samples);
+                at.map(|at| got.get(at).map_or(f64::NAN, |v| f64::from(*v))).collect()
             }
             None => {
                 self.same(name, view.shape, shape)?;
@@ -270,8 +276,18 @@ fn json(text: &str, what: &str) -> Result<Value, InferError> {
     serde_json::from_str(text).map_err(|e| fault(format!("{what}: {e}")))
 }
 
-fn procedural(seed: &str, parameters: &str, network: &Architecture) -> Result<Procedural, InferError> {
+fn procedural(
+    seed: &str,
+    samples: Option<&str>,
+    parameters: &str,
+    network: &Architecture,
+) -> Result<Procedural, InferError> {
     let seed = seed.parse().map_err(|_| fault(format!("seed {seed:?} is no number")))?;
+    let samples = match samples.map(str::parse) {
+        None => SAMPLES,
+        Some(Ok(count)) if count > 0 => count,
+        Some(_) => return Err(fault("samples in its metadata is no positive number")),
+    };
     let parameters: BTreeMap<String, (Vec<usize>, f64, f64)> =
         serde_json::from_str(parameters).map_err(|e| fault(format!("parameters: {e}")))?;
     for (name, (_, lo, hi)) in &parameters {
@@ -283,5 +299,5 @@ fn procedural(seed: &str, parameters: &str, network: &Architecture) -> Result<Pr
             return Err(fault(format!("parameter '{name}' is to be drawn from {lo} to {hi}")));
         }
     }
-    Ok(Procedural { seed, parameters })
+    Ok(Procedural { seed, samples, parameters })
 }

@@ -26,10 +26,13 @@ pub fn draw(name: &str, count: usize, seed: u64, (lo, hi): (f64, f64)) -> impl I
     (0..count).map(move |i| lo + (hi - lo) * ((bits(i) >> 40) as f64 / (1u64 << 24) as f64))
 }
 
-/// Which of a tensor's `elements` are stored.
-pub fn samples(name: &str, elements: usize, seed: u64) -> impl Iterator<Item = usize> {
+/// The most elements of a tensor that are stored where the file does not say how many.
+pub const SAMPLES: usize = 4096;
+
+/// Which of a tensor's `elements` are stored: `most`, or as many as it has.
+pub fn samples(name: &str, elements: usize, seed: u64, most: usize) -> impl Iterator<Item = usize> {
     let bits = bits(&format!("at.{name}"), seed);
-    (0..elements.min(4096)).map(move |j| ((bits(j) >> 11) as f64 / (1u64 << 53) as f64 * elements as f64) as usize)
+    (0..elements.min(most)).map(move |j| ((bits(j) >> 11) as f64 / (1u64 << 53) as f64 * elements as f64) as usize)
 }
 
 /// Numbers of a gradient that are stored after its length and its sum.
@@ -56,7 +59,8 @@ mod tests {
         assert_eq!(splitmix64(0), 0xe220_a839_7b1d_cdaf);
         assert_eq!(fnv1a64("a"), 0xaf63_dc4c_8601_ec8c);
         assert!(draw("x", 1000, 3, (-0.5, 2.0)).all(|v| (-0.5..2.0).contains(&v)));
-        assert!(samples("x", 10_000, 3).all(|at| at < 10_000));
+        assert!(samples("x", 10_000, 3, SAMPLES).all(|at| at < 10_000));
+        assert_eq!(samples("x", 10_000, 3, 64).count(), 64);
         let made = projections("x", &[3.0, -4.0], 1);
         assert_eq!((made[0], made[1], made.len()), (5.0, -1.0, 18));
         assert!(made[2..].iter().all(|p| [1.0, 7.0].contains(&p.abs())));
