@@ -57,9 +57,9 @@ fn forward(
     for (var t = 0u; t < params.kernel_x * params.kernel_y * params.kernel_z; t += 1u) {
         let tap = vec3<u32>(t / params.kernel_z / params.kernel_y, t / params.kernel_z % params.kernel_y, t % params.kernel_z);
         // Below 0 wraps around and is beyond the end too.
-        let from = q + vec3<u32>(params.padding_x, params.padding_y, params.padding_z) - tap;
-        let o = from / stride;
-        if (any(o * stride != from) || o.x >= params.out_x || o.y >= params.out_y || o.z >= params.out_z) {
+        let start = q + vec3<u32>(params.padding_x, params.padding_y, params.padding_z) - tap;
+        let o = start / stride;
+        if (any(o * stride != start) || o.x >= params.out_x || o.y >= params.out_y || o.z >= params.out_z) {
             continue;
         }
         let at = ((row * params.out_x + o.x) * params.out_y + o.y) * params.out_z + o.z;

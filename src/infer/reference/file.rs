@@ -173,7 +173,9 @@ impl ReferenceFile {
         let want = view.to_f64();
         let got: Vec<f64> = match &self.procedural {
             Some(p) => {
-                let at = samples(name, got.len(), p.seed, p.samples);
+                // The logits of training are sampled where those of evaluation are.
+                let place = name.strip_prefix("train.").unwrap_or(name);
+                let at = samples(place, got.len(), p.seed, p.samples);
                 at.map(|at| got.get(at).map_or(f64::NAN, |v| f64::from(*v))).collect()
             }
             None => {

@@ -167,9 +167,8 @@ impl<'a> StateDict<'a> {
             return "there is no tensor in it".to_owned();
         }
         self.near_miss(among, shapes).unwrap_or_else(|| {
-            let anchors: Vec<String> =
-                among.iter().map(|n| format!("{:?} ({})", n.dialect.anchors().join("\" or \""), n.name)).collect();
-            format!("no name ends in {}; the first are {}", anchors.join(" or "), some.join(", "))
+            let anchors = among.iter().flat_map(|n| n.dialect.anchors().iter().map(|a| format!("\"{a}\" ({})", n.name)));
+            format!("no name ends in {}; the first are {}", anchors.collect::<Vec<_>>().join(" or "), some.join(", "))
         })
     }
 }
