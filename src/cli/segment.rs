@@ -234,12 +234,11 @@ impl Segment {
         record.time = Some(started.record());
         let made =
             Made { scans, metadata, names, segmentation: &segmentation, statistics: &numbers, provenance: &record };
-        let mut record = segment_files::write(&mut outputs, paths, &sidecar, &made)?;
+        let record = segment_files::write(&mut outputs, paths, &sidecar, &made)?;
         segment_files::write_split(&mut outputs, &postprocess.files(paths.output()), &made)?;
         outputs.commit()?;
         let seconds = started.seconds();
         detail("written", duration(seconds));
-        record.time = Some(started.record());
         Ok(Segmented { statistics: numbers, record, sidecar, seconds })
     }
 

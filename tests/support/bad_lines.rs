@@ -37,7 +37,7 @@ pub const LINES: &[Line] = &[
     ("output is a folder", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "folder.nii", "--force"], 1, "not a regular file"),
     ("scan missing", &["segment", "nothing.nii", "-m", "model.safetensors", "-o", "new.nii"], 1, "nothing.nii: "),
     ("scan is a folder", &["segment", "folder.nii", "-m", "model.safetensors", "-o", "new.nii"], 1, "folder.nii: "),
-    ("scan is in a folder of its name", &["segment", "unpacked.nii.gz", "-m", "model.safetensors", "-o", "new.nii"], 1, "in it is named as NIfTI; give that file itself"),
+    ("scan is in a folder of its name", &["segment", "unpacked.nii.gz", "-m", "model.safetensors", "-o", "new.nii"], 1, "there is NIfTI in it; give the file"),
     ("model missing", &["segment", "scan.nii", "-m", "nothing.safetensors", "-o", "new.nii"], 1, "nothing.safetensors: "),
     ("model is a scan", &["segment", "scan.nii", "-m", "scan.nii", "-o", "new.nii"], 1, "it is a NIfTI file; it belongs where the scan is named"),
     ("scan is a model", &["segment", "model.safetensors", "-m", "model.safetensors", "-o", "new.nii"], 1, "it is a safetensors file; it belongs to --model"),

@@ -167,7 +167,8 @@ impl<'a> StateDict<'a> {
             return "there is no tensor in it".to_owned();
         }
         self.near_miss(among, shapes).unwrap_or_else(|| {
-            let anchors = among.iter().flat_map(|n| n.dialect.anchors().iter().map(|a| format!("\"{a}\" ({})", n.name)));
+            let anchors =
+                among.iter().flat_map(|n| n.dialect.anchors().iter().map(|a| format!("\"{a}\" ({})", n.name)));
             format!("no name ends in {}; the first are {}", anchors.collect::<Vec<_>>().join(" or "), some.join(", "))
         })
     }
