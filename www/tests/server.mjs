@@ -19,7 +19,7 @@ const PAGE = '<!doctype html><meta charset="utf-8"><title>test</title><link rel=
  */
 export async function serve({ port = 0, folder = join(root, 'www/dist'), files = {}, headers = {} } = {}) {
   const log = [];
-  /** Path -> bytes after which the next connection breaks. */
+  /** Path -> bytes after which the next connection breaks, or a list of them for the next connections. */
   const breaks = new Map();
   /** Path -> `{type, body}`, the next answer in place of the file. */
   const instead = new Map();
@@ -70,11 +70,12 @@ function send(request, response, bytes, extension, breaks, entry) {
   headers['content-length'] = bytes.length - from;
   entry.bytes = bytes.length - from;
   response.writeHead(from > 0 ? 206 : 200, headers);
-  const end = breaks.get(path);
+  const [end, ...later] = [breaks.get(path) ?? []].flat();
   if (end === undefined) {
     response.end(bytes.subarray(from));
     return;
   }
-  breaks.delete(path);
+  if (later.length > 0) breaks.set(path, later);
+  else breaks.delete(path);
   response.write(bytes.subarray(from, from + end), () => setTimeout(() => response.destroy(), 50));
 }
