@@ -131,7 +131,7 @@ test('a page with Trusted Types runs the worker, or is told what to allow', asyn
         const scan = await bytes(SCAN);
         return scanToNifti(scan).then(({ nifti }) => nifti.length, (error) => `${error.name} ${error.code}: ${error.message}`);
       }));
-      if (works) assert.equal(got, 352 + 4 * 35 * 51 * 36);
+      if (works) assert.equal(got, 352 + 4 * 42 * 57 * 52);
       else assert.match(got, /^UnetrError bad-input: this page's Trusted Types refuse the worker: add 'unetr-wgpu'/);
       await context.close();
     } finally {

@@ -187,7 +187,7 @@ test('the package works from another origin, and says so where it cannot', async
       return { bytes: nifti.length, absent };
     };
     const got = await page.evaluate(script(body, { assetPath: `${assets.url}/unetr-wgpu/` }));
-    assert.equal(got.bytes, 352 + 4 * 35 * 51 * 36);
+    assert.equal(got.bytes, 352 + 4 * 42 * 57 * 52);
     assert.equal(got.absent.code, 'internal');
     assert.match(got.absent.message, /is assetPath right/);
     await context.close();
