@@ -1,6 +1,6 @@
 //! What defines a UNETR: the arguments of MONAI's `UNETR`, and the sizes that follow from them.
 //!
-//! Field names are MONAI's. A configuration that passes [`UnetrConfig::check`] describes a network whose
+//! Field names are MONAI's. A configuration that passes `UnetrConfig::check` describes a network whose
 //! every size fits in memory arithmetic on 32-bit targets, so code that builds graphs may multiply freely.
 //!
 //! # Units

@@ -112,7 +112,7 @@ pub fn read_labels(bytes: &[u8], img: Option<&[u8]>, options: &ReadOptions) -> R
     Ok(LabelScan { labels: labels.narrow()?, header, affine_from, extensions, warnings })
 }
 
-/// Reads a label map for comparing: values up to 2^32 - 1. Real numbers within [`LABEL_TOLERANCE`] of a whole one are that
+/// Reads a label map for comparing: values up to 2^32 - 1. Real numbers within a thousandth of a whole one are that
 /// number.
 ///
 /// # Errors
