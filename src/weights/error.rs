@@ -87,6 +87,14 @@ pub enum WeightsError {
     /// The network section describes no network that can be built.
     #[error(transparent)]
     Config(ConfigError),
+    /// One of several files that are a model together cannot be used.
+    #[error("{}{problem}", told(.path))]
+    File {
+        /// Its path in the folder or zip, escaped; empty for the whole.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The checkpoint cannot be read.
     #[error("cannot read the checkpoint: {problem}")]
     Checkpoint {
@@ -110,6 +118,11 @@ pub enum WeightsError {
     /// Writing failed.
     #[error("cannot write the model: {0}")]
     Write(#[from] std::io::Error),
+}
+
+/// `configs/metadata.json: `, or nothing.
+fn told(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
 fn list(fields: &[Undetermined]) -> String {
@@ -171,6 +184,11 @@ impl WeightsError {
     pub(super) fn field(field: impl Into<String>, problem: impl AsRef<str>) -> Self {
         let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
         Self::Field { field: field.into(), problem }
+    }
+
+    pub(super) fn file(path: &str, problem: impl AsRef<str>) -> Self {
+        let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
+        Self::File { path: printable(path, 200), problem }
     }
 
     pub(super) fn checkpoint(problem: impl AsRef<str>) -> Self {

@@ -13,6 +13,7 @@
 //! the shapes; see [`WeightsError`].
 
 mod fields;
+mod files;
 mod pickle;
 mod regions;
 mod source;
@@ -28,6 +29,7 @@ use super::package::{Metadata, Package, check_shape, refuse_unexpected};
 use super::safetensors::{Tensors, TensorsBuilder};
 use crate::fields::Section;
 use crate::fields::json::parse_object;
+pub use files::FileSet;
 use source::StateDict;
 
 /// What the caller knows beyond the checkpoint.
