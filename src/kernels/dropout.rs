@@ -1,15 +1,16 @@
 //! Dropout: `y = x / (1 - rate)` with probability `1 - rate`, else 0; then `+ residual`. What is dropped follows from a hash of
-//! the seed, the step and the element's index, so that a step can be repeated and the gradient drops the same.
+//! the seed, the step and the element's index, so that a step can be repeated and the gradient drops the same. Whole channels
+//! are dropped where the values of each share a fate.
 //!
 //! Arguments: `x`, `step (1)`, a whole number below 2²⁴ that the host raises, and a residual of `x`'s shape. Source:
-//! `torch.nn.Dropout`; the hash is PCG's.
+//! `torch.nn.Dropout`, `Dropout3d`; the hash is PCG's.
 
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, TensorId};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { count: u32, seed: u32, rate: f32 });
+params!(Params { count: u32, together: u32, seed: u32, rate: f32 });
 
 /// What one place of a network drops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Mask {
 pub struct Dropout {
     /// What is dropped.
     pub mask: Mask,
+    /// Values side by side that are dropped together: 1, or the voxels of a channel.
+    pub together: usize,
     /// Adds a residual last.
     pub residual: bool,
 }
@@ -58,6 +61,9 @@ impl Kernel for Dropout {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         self.mask.check()?;
+        if self.together == 0 {
+            return Err(GraphError::new("no values that are dropped together"));
+        }
         let fits = match (inputs, self.residual) {
             ([x, step], false) => Some(x).filter(|_| step.elements() == 1),
             ([x, step, residual], true) => Some(x).filter(|x| step.elements() == 1 && *x == residual),
@@ -75,7 +81,13 @@ impl Kernel for Dropout {
             shader: "dropout",
             entry: "forward",
             constants: vec![("RESIDUAL", constant(self.residual))],
-            params: Params { count: count as u32, seed: self.mask.seed, rate: self.mask.rate }.block(),
+            params: Params {
+                count: count as u32,
+                together: self.together as u32,
+                seed: self.mask.seed,
+                rate: self.mask.rate,
+            }
+            .block(),
             bindings,
             groups: groups(count.div_ceil(64)),
         }]
@@ -85,7 +97,7 @@ impl Kernel for Dropout {
         let factor = self.mask.factors(inputs[1]);
         let mut y = inputs[0].clone();
         for (i, v) in y.data.iter_mut().enumerate() {
-            *v = *v * factor(i) + inputs.get(2).map_or(0.0, |residual| residual.data[i]);
+            *v = *v * factor(i / self.together) + inputs.get(2).map_or(0.0, |residual| residual.data[i]);
         }
         vec![y]
     }
@@ -132,19 +144,39 @@ impl Graph {
     ) -> Result<TensorId, GraphError> {
         let mut inputs = vec![x, step];
         inputs.extend(residual);
-        self.add_one_op(name, Dropout { mask, residual: residual.is_some() }, &inputs)
+        self.add_one_op(name, Dropout { mask, together: 1, residual: residual.is_some() }, &inputs)
+    }
+
+    /// Dropout of whole channels of `x (N, C, X, Y, Z)` at step `step (1)`.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the rate is not in [0, 1) or `x` is no volume.
+    pub fn dropout_channels(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        step: TensorId,
+        mask: Mask,
+    ) -> Result<TensorId, GraphError> {
+        let together = self.shape(x).volume().map_or(0, |(_, _, size)| size.iter().product());
+        self.add_one_op(name, Dropout { mask, together, residual: false }, &[x, step])
     }
 }
 
-/// Nothing dropped, some, nearly all; other steps; a residual.
+/// Nothing dropped, some, nearly all; other steps; a residual; whole channels.
 pub fn cases() -> Vec<Case> {
-    let case = |rate, seed, step: f64, residual: bool| {
-        let mut inputs = vec![HostTensor::noise([50, 61], 3), HostTensor::new([1], vec![step])];
-        inputs.extend(residual.then(|| HostTensor::noise([50, 61], 4)));
-        let op = Dropout { mask: Mask { rate, seed }, residual };
-        Case::new(format!("{rate} of seed {seed} at {step}, residual {residual}"), op, inputs)
+    let case = |rate, seed, step: f64, together, residual: bool| {
+        let mut inputs = vec![HostTensor::noise([50, 60], 3), HostTensor::new([1], vec![step])];
+        inputs.extend(residual.then(|| HostTensor::noise([50, 60], 4)));
+        let op = Dropout { mask: Mask { rate, seed }, together, residual };
+        Case::new(format!("{rate} of seed {seed} at {step}, {together} together, residual {residual}"), op, inputs)
     };
-    vec![case(0.0, 1, 0.0, false), case(0.1, 2, 5.0, true), case(0.9, 3, 16_000_000.0, false)]
+    vec![
+        case(0.0, 1, 0.0, 1, false),
+        case(0.1, 2, 5.0, 1, true),
+        case(0.9, 3, 16_000_000.0, 1, false),
+        case(0.4, 4, 2.0, 60, false),
+    ]
 }
 
 #[cfg(test)]
@@ -155,7 +187,7 @@ mod tests {
     fn the_share_dropped_is_the_rate() {
         let x = HostTensor::zeros([100_000]).map(|_| 1.0);
         let run = |seed, step: f64| {
-            let op = Dropout { mask: Mask { rate: 0.3, seed }, residual: false };
+            let op = Dropout { mask: Mask { rate: 0.3, seed }, together: 1, residual: false };
             op.reference(&[&x, &HostTensor::new([1], vec![step])]).remove(0)
         };
         let share = |y: &HostTensor| y.data.iter().filter(|v| **v == 0.0).count() as f64 / 1e5;

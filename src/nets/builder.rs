@@ -21,7 +21,7 @@ pub struct Build {
     pub training: bool,
     /// Activations are computed again in the backward pass.
     pub recompute: bool,
-    /// Values dropped in training.
+    /// Values dropped in training; `None` drops nothing, whatever the network's arguments say.
     pub dropout: Option<DropoutOptions>,
 }
 
@@ -67,7 +67,7 @@ impl Built {
         }
         let [x, y, z] = build.window;
         let input = graph.input("input", [build.batch, network.in_channels(), x, y, z]);
-        let dropout = Sites::new(&mut graph, build.dropout);
+        let dropout = Sites::new(&mut graph, build.dropout, network.drops());
         let mut net = Net { graph, dropout, parameters: Vec::new() };
         let output = network.build(&mut net, input)?;
         let Net { graph, dropout, parameters } = net;

@@ -51,6 +51,11 @@ pub trait Network: Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether its arguments say that values are dropped in training.
+    fn drops(&self) -> bool {
+        false
+    }
+
     /// Parts of parameters' names in the order in which the reference program registers its modules, where that is not the
     /// order in which they run: state dicts and packages are written in it.
     fn registered(&self) -> &'static [&'static str] {

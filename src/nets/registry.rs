@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::config::ConfigError;
 use super::dialect::Dialect;
 use super::network::Architecture;
-use super::{setr, unet, unetr};
+use super::{segresnet, setr, unet, unetr};
 use crate::fields::Section;
 
 /// A kind of network.
@@ -24,6 +24,7 @@ pub struct NetworkType {
 pub static NETWORKS: &[NetworkType] = &[
     of("UNETR", unetr::UnetrConfig::read, &unetr::monai::Monai, unetr::config::PUBLISHED),
     of("UNet", unet::UNetConfig::read, &unet::monai::Monai, unet::config::PUBLISHED),
+    of("SegResNet", segresnet::SegResNetConfig::read, &segresnet::monai::Monai, segresnet::config::PUBLISHED),
     of("SETR", setr::SetrConfig::read, &setr::keys::Keys, setr::config::PUBLISHED),
 ];
 

@@ -378,9 +378,8 @@ impl Recipe {
     }
 
     /// Dropout as the network takes it.
-    pub fn dropout(&self) -> Option<DropoutOptions> {
-        let r = &self.run;
-        (r.dropout_rate > 0.0).then_some(DropoutOptions { rate: r.dropout_rate, seed: r.seed })
+    pub fn dropout(&self) -> DropoutOptions {
+        DropoutOptions { rate: self.run.dropout_rate, seed: self.run.seed }
     }
 
     /// The learning rate of each step, where an epoch has `epoch_steps` of them.

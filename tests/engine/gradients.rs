@@ -410,6 +410,11 @@ fn dropout() {
             g.dropout("dropout", x, step, Mask { rate: 0.4, seed: 3 }, residual)
         });
     }
+    check("dropout of channels", |g| {
+        let x = g.parameter("x", [2, 4, 2, 1, 3]);
+        let step = g.input("step", [1]);
+        g.dropout_channels("dropout", x, step, Mask { rate: 0.4, seed: 3 })
+    });
     let mut g = Graph::new();
     let (x, step) = (g.input("x", [4]), g.input("step", [1]));
     for rate in [1.0, -0.1, f32::NAN] {

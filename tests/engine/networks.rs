@@ -27,7 +27,7 @@ fn references() -> Vec<(String, Vec<u8>, Architecture)> {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            let networks = ["unetr-small", "unet-", "setr-"];
+            let networks = ["unetr-small", "unet-", "setr-", "segresnet"];
             if networks.iter().any(|start| name.starts_with(start)) {
                 let bytes = std::fs::read(&path).expect("a file");
                 let tensors = Tensors::read(bytes.clone()).expect(&name);

@@ -29,7 +29,7 @@ fn every_recipe_can_be_followed() {
         };
         let spec = StepSpec {
             optimizer,
-            dropout: recipe.dropout(),
+            dropout: Some(recipe.dropout()),
             accumulate: recipe.run.accumulate,
             recompute: recipe.run.recompute,
             class_weights: &recipe.loss.class_weights,

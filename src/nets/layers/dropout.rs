@@ -1,5 +1,6 @@
 //! Where a network in training drops values, as MONAI's `UNETR(dropout_rate=...)`: after the position table, on the attention
-//! weights, after the attention's projection, after GELU and after the MLP's second layer. A network that segments has none.
+//! weights, after the attention's projection, after GELU and after the MLP's second layer; and where its own arguments say so. A
+//! network that segments has none.
 
 use crate::graph::{Graph, GraphError, TensorId};
 use crate::kernels::dropout::Mask;
@@ -7,7 +8,7 @@ use crate::kernels::dropout::Mask;
 /// How much is dropped, and by which random numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropoutOptions {
-    /// Share of the values at each place, in [0, 1).
+    /// Share of the values at each of a transformer's places, in [0, 1); what a network's arguments say is apart from it.
     pub rate: f32,
     /// Another seed, other values.
     pub seed: u64,
@@ -21,9 +22,9 @@ pub(in crate::nets) struct Sites {
 }
 
 impl Sites {
-    /// `step` is an input `(1)`; it is added only where something is dropped.
-    pub fn new(g: &mut Graph, options: Option<DropoutOptions>) -> Self {
-        let options = options.filter(|o| o.rate != 0.0);
+    /// `step` is an input `(1)`; it is added only where something is dropped: by `options`, or because the network `drops`.
+    pub fn new(g: &mut Graph, options: Option<DropoutOptions>, drops: bool) -> Self {
+        let options = options.filter(|o| o.rate != 0.0 || drops);
         let step = options.map(|_| g.input("dropout.step", [1]));
         Self { options, step, count: 0 }
     }
@@ -32,17 +33,31 @@ impl Sites {
         self.step
     }
 
-    /// What the next place drops.
+    /// What the next place of a transformer drops.
     pub fn next(&mut self) -> Option<(Mask, TensorId)> {
+        let rate = self.options.map(|o| o.rate).filter(|rate| *rate != 0.0)?;
+        self.at(rate)
+    }
+
+    /// What the next place drops, at a rate of its own.
+    fn at(&mut self, rate: f32) -> Option<(Mask, TensorId)> {
         let (options, step) = self.options.zip(self.step)?;
         self.count += 1;
-        Some((Mask { rate: options.rate, seed: mixed(options.seed, self.count) }, step))
+        Some((Mask { rate, seed: mixed(options.seed, self.count) }, step))
     }
 
     /// `x` with some values dropped.
     pub fn drop(&mut self, g: &mut Graph, name: &str, x: TensorId) -> Result<TensorId, GraphError> {
         match self.next() {
             Some((mask, step)) => g.dropout(name, x, step, mask, None),
+            None => Ok(x),
+        }
+    }
+
+    /// `x (N, C, X, Y, Z)` with whole channels dropped at the rate that the network's arguments say.
+    pub fn drop_channels(&mut self, g: &mut Graph, name: &str, x: TensorId, rate: f32) -> Result<TensorId, GraphError> {
+        match self.at(rate) {
+            Some((mask, step)) => g.dropout_channels(name, x, step, mask),
             None => Ok(x),
         }
     }

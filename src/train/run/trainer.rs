@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
         let spec = StepSpec {
             accumulate: recipe.run.accumulate,
             class_weights: &recipe.loss.class_weights,
-            dropout: recipe.dropout(),
+            dropout: Some(recipe.dropout()),
             frozen: &|name| frozen.is_match(name),
             recompute: recipe.run.recompute,
             optimizer: OptimizerOptions {
