@@ -13,7 +13,7 @@
 struct Params {
     samples: u32, classes: u32, voxels: u32, parts: u32,
     first: u32, together: u32, dice: f32, entropy: f32,
-    smooth_nr: f32, smooth_dr: f32,
+    smooth_nr: f32, smooth_dr: f32, share: f32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 #if TO_LSE
@@ -182,8 +182,8 @@ fn forward(
     let weightless = (bitcast<u32>(divisor) & 0x7fffffffu) == 0u;
     entropy = select(entropy / divisor, 0.0, weightless);
     loss[0] = marked(fma(params.dice, dice, params.entropy * entropy), worst);
-    parts[0] = marked(dice, worst);
-    parts[1] = marked(entropy, worst);
+    parts[0] = marked(params.share * dice, worst);
+    parts[1] = marked(params.share * entropy, worst);
     let factor = select(params.entropy / divisor, 0.0, weightless);
     for (var n = 0u; n < outer; n += 1u) {
         for (var c = 0u; c < params.classes; c += 1u) {

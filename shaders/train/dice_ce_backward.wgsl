@@ -10,7 +10,7 @@
 struct Params {
     samples: u32, classes: u32, voxels: u32, parts: u32,
     first: u32, together: u32, dice: f32, entropy: f32,
-    smooth_nr: f32, smooth_dr: f32,
+    smooth_nr: f32, smooth_dr: f32, share: f32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> x: array<f32>;

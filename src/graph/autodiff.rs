@@ -171,14 +171,22 @@ impl Graph {
 
     /// The sum of what has been gathered for a tensor.
     fn collect(&mut self, name: &str, tensor: TensorId, terms: &mut Terms) -> Result<Option<TensorId>, GraphError> {
-        let mut rest = terms.remove(&tensor).unwrap_or_default();
-        while rest.len() > 1 {
-            let first: Vec<TensorId> = rest.drain(..rest.len().min(TERMS)).collect();
+        let terms = terms.remove(&tensor).unwrap_or_default();
+        self.total(name, terms)
+    }
+
+    /// The sum of tensors of one shape; `None` of none. Gradients do not pass through it.
+    ///
+    /// # Errors
+    /// [`GraphError`] if their shapes differ.
+    pub fn total(&mut self, name: &str, mut terms: Vec<TensorId>) -> Result<Option<TensorId>, GraphError> {
+        while terms.len() > 1 {
+            let first: Vec<TensorId> = terms.drain(..terms.len().min(TERMS)).collect();
             let layout = self.tensor(first[0]).layout;
             let sum = self.add_one(name, Add { terms: first.len(), layout }, &first)?;
-            rest.insert(0, sum);
+            terms.insert(0, sum);
         }
-        Ok(rest.pop())
+        Ok(terms.pop())
     }
 
     fn check_gradient(&self, parameter: TensorId, gradient: TensorId) -> Result<(), GraphError> {

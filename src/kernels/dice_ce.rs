@@ -8,7 +8,7 @@
 //!
 //! Shapes: logits `(N, C, X, Y, Z)`, label `(N, 1, X, Y, Z)` of class numbers or `(N, C, X, Y, Z)`, weights `(C)`; results
 //! the loss `(1)`, the logarithm of the softmax's denominator `(N, X, Y, Z)`, slopes `(N, C, 4)` for the gradient, and Dice and
-//! cross entropy without their factors `(2)`. A logit or label that is not finite, by its bits, or a label that is no class
+//! cross entropy without their factors `(2)`; a share of a sum of several losses is a factor of all of them. A logit or label that is not finite, by its bits, or a label that is no class
 //! number makes loss, slopes and parts NaN. Source: MONAI's `DiceLoss`, `DiceCELoss`.
 
 use super::{bind_read, bind_write, constant, kernel_name};
@@ -28,6 +28,7 @@ params!(Params {
     entropy: f32,
     smooth_nr: f32,
     smooth_dr: f32,
+    share: f32,
 });
 
 /// The op; arguments `logits, label, [class weights]`, results `loss, lse, slopes, parts`.
@@ -51,6 +52,8 @@ pub struct DiceCe {
     pub smooth_dr: f32,
     /// Classes have weights, not negative.
     pub weighted: bool,
+    /// Share of this loss in a sum of several: a factor of all results and of the gradient.
+    pub share: f32,
 }
 
 impl Default for DiceCe {
@@ -66,6 +69,7 @@ impl Default for DiceCe {
             smooth_nr: 1e-5,
             smooth_dr: 1e-5,
             weighted: false,
+            share: 1.0,
         }
     }
 }
@@ -92,10 +96,11 @@ impl DiceCe {
             parts: parts(voxels) as u32,
             first: u32::from(self.first(c) == 1),
             together: u32::from(self.batch),
-            dice: self.dice,
-            entropy: self.cross_entropy,
+            dice: self.dice * self.share,
+            entropy: self.cross_entropy * self.share,
             smooth_nr: self.smooth_nr,
             smooth_dr: self.smooth_dr,
+            share: self.share,
         }
         .block()
     }
@@ -224,7 +229,7 @@ impl Kernel for DiceCe {
             let quotient = (2.0 * both + f64::from(self.smooth_nr), size + f64::from(self.smooth_dr));
             if class >= self.first(c) {
                 dice += dice_weights[class] * (1.0 - quotient.0 / quotient.1) / items;
-                let share = f64::from(self.dice) * dice_weights[class] / items;
+                let share = f64::from(self.share) * f64::from(self.dice) * dice_weights[class] / items;
                 for s in 0..inner {
                     let slope = [share * quotient.0 / quotient.1.powi(2), -2.0 * share / quotient.1];
                     slopes.data[((item + s) * c + class) * 4..][..2].copy_from_slice(&slope);
@@ -233,9 +238,10 @@ impl Kernel for DiceCe {
         }
         let entropy_of = |sum: f64| if weight == 0.0 { 0.0 } else { sum / weight };
         for (i, slope) in slopes.data.chunks_exact_mut(4).enumerate() {
-            (slope[2], slope[3]) = (entropy_of(f64::from(self.cross_entropy)), weights[i % c]);
+            let factor = f64::from(self.share) * f64::from(self.cross_entropy);
+            (slope[2], slope[3]) = (entropy_of(factor), weights[i % c]);
         }
-        let entropy = entropy_of(entropy);
+        let (dice, entropy) = (f64::from(self.share) * dice, f64::from(self.share) * entropy_of(entropy));
         let loss = f64::from(self.dice) * dice + f64::from(self.cross_entropy) * entropy;
         let number = |v: &f64| !index || (*v >= 0.0 && *v < c as f64 && v.fract() == 0.0);
         let sound = logits.data.iter().all(|v| v.is_finite()) && label.data.iter().all(|v| v.is_finite() && number(v));
@@ -255,7 +261,7 @@ impl Kernel for DiceCe {
 }
 
 impl Graph {
-    /// The loss `(1)` of logits, and its Dice and cross entropy without their factors `(2)`.
+    /// The loss `(1)` of logits, and its Dice and cross entropy without their factors `(2)`; of both its share.
     ///
     /// # Errors
     /// [`GraphError`] if the label does not fit, or weights `(C)` are not given exactly where the loss has them.
@@ -293,6 +299,7 @@ pub(super) fn examples() -> Vec<(String, DiceCe, Vec<HostTensor>)> {
         ("weighted, without background", DiceCe { background: false, ..weighted }, 2, 4, 1),
         ("weighted, one class left", DiceCe { background: false, ..weighted }, 2, 2, 1),
         ("weighted, one class", DiceCe { sigmoid: true, ..weighted }, 2, 1, 1),
+        ("a share of a sum", DiceCe { share: 0.25, cross_entropy: 0.5, ..plain }, 2, 3, 1),
         ("weighted, shares", DiceCe { sigmoid: true, ..weighted }, 2, 3, 3),
     ];
     let example = |(name, op, n, c, labels): (&str, DiceCe, usize, usize, usize)| {

@@ -83,8 +83,22 @@ impl Built {
     /// # Errors
     /// [`GraphError`] if the tail's shapes do not fit.
     pub fn logits(&mut self) -> Result<TensorId, GraphError> {
-        match &self.output.tail {
-            Tail::Head { end, weight, bias } => self.graph.head("out", end, *weight, *bias),
+        let tail = self.output.tail.clone();
+        self.tail("out", &tail)
+    }
+
+    /// Logits of the coarser levels that are trained, the finest first, as tensors of their own.
+    ///
+    /// # Errors
+    /// As [`Built::logits`].
+    pub fn deep_logits(&mut self) -> Result<Vec<TensorId>, GraphError> {
+        let deep = self.output.deep.clone();
+        deep.iter().enumerate().map(|(i, tail)| self.tail(&format!("out.{}", i + 1), tail)).collect()
+    }
+
+    fn tail(&mut self, name: &str, tail: &Tail) -> Result<TensorId, GraphError> {
+        match tail {
+            Tail::Head { end, weight, bias } => self.graph.head(name, end, *weight, *bias),
             Tail::Logits(logits) => Ok(*logits),
         }
     }
@@ -106,6 +120,7 @@ impl Built {
             }
             let tensors = match stage {
                 Stage::Logits => vec![logits],
+                Stage::Tail(tail) => vec![self.tail(&name, &tail)?],
                 Stage::Values(values) => {
                     values.iter().map(|value| self.graph.store(&name, value)).collect::<Result<_, _>>()?
                 }

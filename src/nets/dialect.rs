@@ -26,6 +26,11 @@ impl Shapes {
         self.0.keys().map(String::as_str)
     }
 
+    /// Names and shapes, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.0.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
+    }
+
     /// Whether there is such a tensor.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
@@ -159,6 +164,30 @@ pub(super) fn check_given(
         }
     }
     Ok(())
+}
+
+/// What was given, and where nothing was given what shapes tell. What contradicts them is found where the tensors are.
+pub(super) fn completed(given: &Section<'_>, found: Value) -> Map<String, Value> {
+    let mut arguments = given.map().clone();
+    if let Value::Object(found) = found {
+        for (key, value) in found {
+            arguments.entry(key).or_insert(value);
+        }
+    }
+    arguments
+}
+
+/// Extents of a convolution's kernel.
+///
+/// # Errors
+/// As [`Shapes::axis`].
+pub(super) fn extents(shapes: &Shapes, name: &str) -> Result<[usize; 3], DialectError> {
+    Ok([shapes.axis(name, 2, 5)?, shapes.axis(name, 3, 5)?, shapes.axis(name, 4, 5)?])
+}
+
+/// How many of the tensors `name(0)`, `name(1)`... there are.
+pub(super) fn count(shapes: &Shapes, name: impl Fn(usize) -> String) -> usize {
+    (0..).take_while(|i| shapes.has(&name(*i))).count()
 }
 
 /// Versions of MONAI that differ in their networks' keys.

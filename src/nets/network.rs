@@ -73,6 +73,13 @@ pub trait Network: Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Names under which the reference program stores this parameter once more, because it registers a module twice, in the
+    /// order of its state dict, in which they follow the first. They are compared where both are there, and written for
+    /// `load_state_dict(strict=True)`.
+    fn copies(&self, _parameter: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The module that a node belongs to in tables: `encoder2` for `encoder2.blocks.0.1.conv1`.
     fn module<'a>(&self, node: &'a str) -> &'a str {
         first_parts(node, 1)
@@ -155,6 +162,9 @@ impl Window {
 pub struct Output {
     /// Where the logits come from.
     pub tail: Tail,
+    /// Logits of coarser levels, the finest first: heads that are trained beside the last one (deep supervision) and that
+    /// evaluation leaves out. The loss of each is worth half of the one before.
+    pub deep: Vec<Tail>,
     /// The values that the reference program's modules of these names give, for comparison.
     pub stages: Vec<(String, Stage)>,
 }
@@ -189,6 +199,8 @@ pub enum Stage {
         /// `(out)`.
         bias: TensorId,
     },
+    /// Logits of a coarser level.
+    Tail(Tail),
     /// The logits.
     Logits,
 }

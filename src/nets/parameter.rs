@@ -16,6 +16,13 @@ pub enum Init {
     },
 }
 
+impl Init {
+    /// He's normal distribution before a leaky ReLU of 0.01, as nnU-Net and DynUNet draw weights: `√(2 / (1 + 0.01²) / fan_in)`.
+    pub fn he(fan_in: usize) -> Self {
+        Self::Normal((2.0 / (1.0 + 1e-4) / fan_in.max(1) as f64).sqrt())
+    }
+}
+
 /// What a parameter is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::config::ConfigError;
 use super::dialect::Dialect;
 use super::network::Architecture;
-use super::{segresnet, setr, unet, unetr};
+use super::{nnunet, segresnet, setr, unet, unetr};
 use crate::fields::Section;
 
 /// A kind of network.
@@ -25,6 +25,13 @@ pub static NETWORKS: &[NetworkType] = &[
     of("UNETR", unetr::UnetrConfig::read, &unetr::monai::Monai, unetr::config::PUBLISHED),
     of("UNet", unet::UNetConfig::read, &unet::monai::Monai, unet::config::PUBLISHED),
     of("SegResNet", segresnet::SegResNetConfig::read, &segresnet::monai::Monai, segresnet::config::PUBLISHED),
+    of("PlainConvUNet", nnunet::NnUNetConfig::read_plain, &nnunet::state_dict::Plain, nnunet::config::PUBLISHED_PLAIN),
+    of(
+        "ResidualEncoderUNet",
+        nnunet::NnUNetConfig::read_residual,
+        &nnunet::state_dict::Residual,
+        nnunet::config::PUBLISHED_RESIDUAL,
+    ),
     of("SETR", setr::SetrConfig::read, &setr::keys::Keys, setr::config::PUBLISHED),
 ];
 

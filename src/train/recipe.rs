@@ -374,6 +374,7 @@ impl Recipe {
             smooth_nr: l.smooth_nr,
             smooth_dr: l.smooth_dr,
             weighted: !l.class_weights.is_empty(),
+            share: 1.0,
         }
     }
 

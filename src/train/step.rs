@@ -3,7 +3,9 @@
 use super::{Optimizer, OptimizerOptions};
 use crate::graph::{Gradients, Graph, GraphError, TensorId};
 use crate::kernels::accumulate::Accumulate;
+use crate::kernels::conv3d::Geometry;
 use crate::kernels::dice_ce::DiceCe;
+use crate::kernels::pool::Pooling;
 use crate::nets::{Architecture, Build, Built, DropoutOptions};
 
 /// What a training step follows from, besides the network and what changes from step to step.
@@ -64,7 +66,7 @@ pub struct TrainingGraph {
     pub class_weights: Option<TensorId>,
     /// Number of the step `(1)`, where values are dropped: to be raised by the host before each run, below 2²⁴.
     pub dropout_step: Option<TensorId>,
-    /// `(1)`; an output.
+    /// `(1)`, of all heads where coarser levels are trained; an output.
     pub loss: TensorId,
     /// Dice and cross entropy without their factors `(2)`; an output.
     pub loss_parts: TensorId,
@@ -90,24 +92,92 @@ impl TrainingGraph {
         let mut built = network.build(&build)?;
         built.graph.freeze(spec.frozen);
         let logits = built.logits()?;
+        let deep = built.deep_logits()?;
         let Built { mut graph, input, dropout_step, .. } = built;
         let classes = network.out_channels();
         let channels = if spec.loss.sigmoid { classes } else { 1 };
         let [x, y, z] = spec.window;
         let label = graph.input("label", [spec.batch, channels, x, y, z]);
         let class_weights = spec.loss.weighted.then(|| graph.input("class_weights", [classes]));
-        let (loss, loss_parts) = graph.dice_ce("loss", logits, label, class_weights, spec.loss)?;
+        let heads = [&[logits], deep.as_slice()].concat();
+        let losses = Losses::new(&mut graph, &heads, label, class_weights, spec.loss)?;
+        let Losses { loss, loss_parts, .. } = losses;
         graph.output(loss);
         graph.output(loss_parts);
         let seed = graph.seed(loss, 1.0)?;
+        let seeds: Vec<(TensorId, TensorId)> = losses.each.iter().map(|each| (*each, seed)).collect();
         let inputs = [input];
         let also: &[TensorId] = if spec.input_gradient { &inputs } else { &[] };
         let first = (spec.accumulate > 1).then(|| graph.input("accumulate.first", [1]));
-        let gradients = graph.backward_each(&[(loss, seed)], also, &mut |graph, parameter, gradient| match first {
+        let gradients = graph.backward_each(&seeds, also, &mut |graph, parameter, gradient| match first {
             Some(first) => accumulate(graph, parameter, gradient, first, spec.accumulate),
             None => Ok(()),
         })?;
         Ok(Self { graph, input, label, logits, class_weights, dropout_step, loss, loss_parts, gradients, first })
+    }
+}
+
+/// The loss of every head.
+struct Losses {
+    /// Of each head, times its share.
+    each: Vec<TensorId>,
+    /// Their sum.
+    loss: TensorId,
+    /// Sum of their parts.
+    loss_parts: TensorId,
+}
+
+impl Losses {
+    /// Shares of the heads, the finest first, are 1, 1/2, 1/4 and so on over their sum; a coarser head is compared with every
+    /// so manieth voxel of the label, the first of each block (`torch.nn.functional.interpolate` with mode nearest). Source:
+    /// nnU-Net's `DeepSupervisionWrapper`.
+    fn new(
+        graph: &mut Graph,
+        heads: &[TensorId],
+        label: TensorId,
+        class_weights: Option<TensorId>,
+        loss: DiceCe,
+    ) -> Result<Self, GraphError> {
+        let all = 2.0 - 0.5f64.powi(heads.len() as i32 - 1);
+        let (mut each, mut parts) = (Vec::new(), Vec::new());
+        let mut own_label = label;
+        for (level, &logits) in heads.iter().enumerate() {
+            let name = if level == 0 { "loss".to_owned() } else { format!("loss.{level}") };
+            own_label = fewer_voxels(graph, &format!("label.{level}"), own_label, logits)?;
+            let share = (0.5f64.powi(level as i32) / all) as f32;
+            let made = graph.dice_ce(&name, logits, own_label, class_weights, DiceCe { share, ..loss })?;
+            each.push(made.0);
+            parts.push(made.1);
+        }
+        let none = || GraphError::new("a network without logits");
+        let loss = graph.total("loss.sum", each.clone())?.ok_or_else(none)?;
+        let loss_parts = graph.total("loss.parts", parts)?.ok_or_else(none)?;
+        Ok(Self { each, loss, loss_parts })
+    }
+}
+
+/// The label at the voxels of these logits.
+fn fewer_voxels(graph: &mut Graph, name: &str, label: TensorId, logits: TensorId) -> Result<TensorId, GraphError> {
+    let size = |graph: &Graph, t: TensorId| graph.shape(t).volume().map_or([1; 3], |(_, _, size)| size);
+    let target = size(graph, logits);
+    let mut label = label;
+    loop {
+        let from = size(graph, label);
+        let factor =
+            [0, 1, 2].map(|a| if target[a] > 0 && from[a].is_multiple_of(target[a]) { from[a] / target[a] } else { 0 });
+        // A stride is at most 4, so that larger factors are made of several.
+        let stride = factor.map(|f| (1..=4).rev().find(|s| f > 0 && f.is_multiple_of(*s)).unwrap_or(0));
+        match stride {
+            [1, 1, 1] if from == target => return Ok(label),
+            [1, 1, 1] | [0, ..] | [_, 0, _] | [_, _, 0] => {
+                let reason = format!("a label of {from:?} voxels has none at those of logits of {target:?}");
+                return Err(GraphError { node: name.to_owned(), reason });
+            }
+            _ => {
+                let geometry = Geometry { kernel: [1; 3], stride, padding: [0; 3] };
+                label = graph.pool(name, &label.into(), Pooling::Max, geometry)?;
+            }
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `load_state_dict(strict=True)` wants exactly the keys of the MONAI that loads, and versions differ in tensors that a
 //! network never executes ([`crate::nets::Network::unused`]). Those are written with the values of a fresh module (norms 1
-//! and 0, the rest 0); a batch norm's number of batches is written as 0.
+//! and 0, the rest 0); a batch norm's number of batches is written as 0. What a module registered twice holds is written under
+//! both names ([`crate::nets::Network::copies`]).
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,11 @@ pub fn export(package: &Package, version: MonaiVersion, dtype: FloatType) -> Res
             name: quoted(&parameter.name),
             shape: parameter.shape.clone(),
         })?;
-        file.push(&parameter.name, dtype.dtype(), &parameter.shape, &tensor.to_bytes(dtype)?)?;
+        let bytes = tensor.to_bytes(dtype)?;
+        file.push(&parameter.name, dtype.dtype(), &parameter.shape, &bytes)?;
+        for copy in network.copies(&parameter.name) {
+            file.push(&copy, dtype.dtype(), &parameter.shape, &bytes)?;
+        }
     }
     for unused in network.unused(version) {
         let count = unused.shape.iter().product();
@@ -39,6 +44,7 @@ pub fn export(package: &Package, version: MonaiVersion, dtype: FloatType) -> Res
 
 /// The numbers of batches that batch norms have seen, which nothing reads.
 pub(super) fn counters(network: &Architecture) -> impl Iterator<Item = String> {
-    let variances = network.parameters().iter().filter_map(|p| p.name.strip_suffix(".running_var"));
-    variances.map(|norm| format!("{norm}.num_batches_tracked"))
+    let variances = network.parameters().iter().filter(|p| p.name.ends_with(".running_var"));
+    let all = variances.flat_map(|p| [vec![p.name.clone()], network.copies(&p.name)].concat());
+    all.filter_map(|name| Some(format!("{}.num_batches_tracked", name.strip_suffix(".running_var")?)))
 }

@@ -22,19 +22,17 @@ fn gpu() -> Gpu {
 /// Name, content and network of every reference file.
 fn references() -> Vec<(String, Vec<u8>, Architecture)> {
     let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let entries = std::fs::read_dir(golden.join("networks")).expect("a folder");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.push(golden.join("unetr-small.safetensors"));
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
     let mut found = Vec::new();
-    for folder in [golden.clone(), golden.join("networks")] {
-        for entry in std::fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            let networks = ["unetr-small", "unet-", "setr-", "segresnet"];
-            if networks.iter().any(|start| name.starts_with(start)) {
-                let bytes = std::fs::read(&path).expect("a file");
-                let tensors = Tensors::read(bytes.clone()).expect(&name);
-                let network = network_from_json(&tensors.metadata()["config"]).expect(&name);
-                found.push((name, bytes, network));
-            }
-        }
+    for path in paths {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let bytes = std::fs::read(&path).expect("a file");
+        let tensors = Tensors::read(bytes.clone()).expect(&name);
+        let network = network_from_json(&tensors.metadata()["config"]).expect(&name);
+        found.push((name, bytes, network));
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found

@@ -182,7 +182,7 @@ fn an_overflow_names_the_node() {
     // Finite weights whose products are not: of the convolution, its moments.
     for (name, node, op) in [
         ("vit.blocks.2.mlp.linear2.weight", "vit.blocks.2.mlp.linear2", "linear"),
-        ("decoder4.conv_block.conv1.conv.weight", "decoder4.conv_block.conv1", "conv3d"),
+        ("decoder4.conv_block.conv1.conv.weight", "decoder4.conv_block.conv1.conv", "conv3d"),
         ("out.conv.conv.weight", "out", "head"),
     ] {
         let tensor = training.step.graph.named(name).expect(name);

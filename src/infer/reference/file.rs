@@ -1,6 +1,6 @@
 //! A reference file in either of its forms: tensors in full, or parameters and inputs by a formula and sampled results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
@@ -126,12 +126,15 @@ impl ReferenceFile {
         let Some(procedural) = &self.procedural else {
             return self.values(&format!("weight.{}", info.name), &info.shape);
         };
-        let (shape, lo, hi) = procedural
-            .parameters
-            .get(&info.name)
+        // A weight with several names got the values of the last one when the state dict was loaded.
+        let names = [vec![info.name.clone()], self.network.copies(&info.name)].concat();
+        let (name, (shape, lo, hi)) = names
+            .iter()
+            .rev()
+            .find_map(|name| Some((name, procedural.parameters.get(name)?)))
             .ok_or_else(|| fault(format!("no parameter '{}' in its metadata", info.name)))?;
         self.same(&info.name, shape, &info.shape)?;
-        let values = draw(&info.name, info.shape.elements(), procedural.seed, (*lo, *hi));
+        let values = draw(name, info.shape.elements(), procedural.seed, (*lo, *hi));
         Ok(values.map(|v| v as f32).collect())
     }
 
@@ -292,9 +295,10 @@ fn procedural(
     };
     let parameters: BTreeMap<String, (Vec<usize>, f64, f64)> =
         serde_json::from_str(parameters).map_err(|e| fault(format!("parameters: {e}")))?;
+    let copies: HashSet<String> = network.parameters().iter().flat_map(|p| network.copies(&p.name)).collect();
     for (name, (_, lo, hi)) in &parameters {
         let counter = name.ends_with(".num_batches_tracked");
-        if !counter && network.parameter(name).is_none() && !network.is_unused(name) {
+        if !counter && network.parameter(name).is_none() && !network.is_unused(name) && !copies.contains(name) {
             return Err(fault(format!("the network has no parameter '{name}'")));
         }
         if !(lo.is_finite() && hi.is_finite() && lo <= hi) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::super::builder::Net;
+use super::super::config::ConfigError;
 use super::super::parameter::{Init, Kind};
 use crate::kernels::lazy::Act;
 
@@ -97,6 +98,22 @@ impl ActName {
             Self::LeakyRelu { negative_slope } => json!(["LEAKYRELU", {"negative_slope": slope(negative_slope)}]),
             Self::Gelu => json!("GELU"),
         }
+    }
+}
+
+impl ActName {
+    /// Checks it against the channels of the tensors that it is to activate.
+    ///
+    /// # Errors
+    /// Slopes that are neither one nor one a channel.
+    pub(in crate::nets) fn check(self, field: &str, channels: &[usize]) -> Result<(), ConfigError> {
+        if let Self::Prelu { num_parameters, .. } = self
+            && let Some(c) = channels.iter().find(|c| num_parameters != 1 && **c != num_parameters)
+        {
+            let rule = format!("a layer of {c} channels takes 1 slope or {c}");
+            return Err(ConfigError::value(field, self.to_json(), &rule, "use one slope"));
+        }
+        Ok(())
     }
 }
 

@@ -20,12 +20,22 @@ pub struct ConvLayer {
     pub bias: bool,
     /// Whether a norm follows that needs moments.
     pub moments: bool,
+    /// Whether first weights are He's and first biases zero, instead of PyTorch's `reset_parameters`.
+    pub he: bool,
 }
 
 impl ConvLayer {
     /// With a bias, stride 1, no norm behind it.
     pub fn new(out: usize, kernel: [usize; 3]) -> Self {
-        Self { out, kernel, stride: [1; 3], bias: true, moments: false }
+        Self { out, kernel, stride: [1; 3], bias: true, moments: false, he: false }
+    }
+
+    /// First values of weight and bias.
+    fn init(&self, fan_in: usize) -> (Init, Init) {
+        match self.he {
+            true => (Init::he(fan_in), Init::Constant(0.0)),
+            false => (Init::Uniform { fan_in }, Init::Uniform { fan_in }),
+        }
     }
 }
 
@@ -40,30 +50,32 @@ fn channels(n: &Net, sources: &[Lazy]) -> usize {
 pub fn conv(n: &mut Net, name: &str, sources: &[Lazy], layer: ConvLayer) -> Result<TensorId, GraphError> {
     let input = channels(n, sources);
     let [kx, ky, kz] = layer.kernel;
-    let init = Init::Uniform { fan_in: input * kx * ky * kz };
-    let w = n.matrix(&format!("{name}.weight"), [layer.out, input, kx, ky, kz], Layout::TapMajor, init);
-    let bias = layer.bias.then(|| n.vector(&format!("{name}.bias"), [layer.out], Kind::Bias, init));
+    let (first, first_bias) = layer.init(input * kx * ky * kz);
+    let w = n.matrix(&format!("{name}.weight"), [layer.out, input, kx, ky, kz], Layout::TapMajor, first);
+    let bias = layer.bias.then(|| n.vector(&format!("{name}.bias"), [layer.out], Kind::Bias, first_bias));
     let conv = Conv { bias, stride: layer.stride, moments: layer.moments, ..Conv::new(w) };
     n.graph().conv3d(name, sources, &conv)
 }
 
-/// Multiplies each axis by its stride: padding half the kernel, output padding stride - 1. `name.weight (in, out, kx, ky,
-/// kz)`, `name.bias (out)`. Source: MONAI `Convolution(is_transposed=True)`, `torch.nn.ConvTranspose3d`.
+/// Multiplies each axis by its stride: padding `(kernel - stride + 1) / 2`, rounded down, and as much output padding as that
+/// takes. `name.weight (in, out, kx, ky, kz)`, `name.bias (out)`. Source: MONAI `Convolution(is_transposed=True)`,
+/// `get_padding`, `torch.nn.ConvTranspose3d`.
 ///
 /// # Errors
 /// [`GraphError`] if the shapes do not fit.
 pub fn conv_transpose(n: &mut Net, name: &str, sources: &[Lazy], layer: ConvLayer) -> Result<TensorId, GraphError> {
     let input = channels(n, sources);
     let [kx, ky, kz] = layer.kernel;
-    let init = Init::Uniform { fan_in: layer.out * kx * ky * kz };
-    let w = n.matrix(&format!("{name}.weight"), [input, layer.out, kx, ky, kz], Layout::Natural, init);
-    let bias = layer.bias.then(|| n.vector(&format!("{name}.bias"), [layer.out], Kind::Bias, init));
+    let (first, first_bias) = layer.init(layer.out * kx * ky * kz);
+    let w = n.matrix(&format!("{name}.weight"), [input, layer.out, kx, ky, kz], Layout::Natural, first);
+    let bias = layer.bias.then(|| n.vector(&format!("{name}.bias"), [layer.out], Kind::Bias, first_bias));
+    let padding = [0, 1, 2].map(|a| (layer.kernel[a] + 1).saturating_sub(layer.stride[a]) / 2);
     let conv = ConvTranspose {
         w,
         bias,
         stride: layer.stride,
-        padding: layer.kernel.map(|k| k / 2),
-        output_padding: layer.stride.map(|s| s.saturating_sub(1)),
+        padding,
+        output_padding: [0, 1, 2].map(|a| (2 * padding[a] + layer.stride[a]).saturating_sub(layer.kernel[a])),
     };
     n.graph().conv_transpose3d(name, sources, &conv)
 }

@@ -2,6 +2,7 @@
 //! weights, after the attention's projection, after GELU and after the MLP's second layer; and where its own arguments say so. A
 //! network that segments has none.
 
+use super::super::builder::Net;
 use crate::graph::{Graph, GraphError, TensorId};
 use crate::kernels::dropout::Mask;
 
@@ -61,6 +62,19 @@ impl Sites {
             None => Ok(x),
         }
     }
+}
+
+/// A network whose own argument `dropout` would drop values in training: that is not built, and training without it would be
+/// another training than the one asked for.
+///
+/// # Errors
+/// [`GraphError`] in a graph for training, unless nothing would be dropped.
+pub(in crate::nets) fn refuse_in_training(n: &mut Net, dropout: f64) -> Result<(), GraphError> {
+    if !n.graph().training() || dropout == 0.0 {
+        return Ok(());
+    }
+    let reason = format!("network.dropout is {dropout}: this network is trained without dropout; set it to 0");
+    Err(GraphError { node: "dropout".to_owned(), reason })
 }
 
 /// The upper half of the `count`-th number of splitmix64 (Steele et al., OOPSLA 2014).

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod conv;
+pub mod convolution;
 pub mod dropout;
 pub mod linear;
 pub mod norm;

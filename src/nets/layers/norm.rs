@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::super::builder::Net;
+use super::super::config::ConfigError;
 use super::super::parameter::{Init, Kind};
 use crate::graph::{GraphError, TensorId};
 use crate::kernels::norm_parameters::Norm;
@@ -114,6 +115,20 @@ impl<'de> Deserialize<'de> for NormName {
 }
 
 impl NormName {
+    /// Checks it against the channels of the tensors that it is to normalise.
+    ///
+    /// # Errors
+    /// Channels that make no whole groups.
+    pub(in crate::nets) fn check(self, field: &str, channels: &[usize]) -> Result<(), ConfigError> {
+        if let Self::Group { num_groups, .. } = self
+            && let Some(c) = channels.iter().find(|c| num_groups == 0 || !c.is_multiple_of(num_groups))
+        {
+            let rule = format!("num_groups must divide {c} channels");
+            return Err(ConfigError::value(field, self.to_json(), &rule, "change num_groups"));
+        }
+        Ok(())
+    }
+
     /// Whether a convolution before it had better leave moments: a batch norm takes its running averages outside training.
     pub(in crate::nets) fn needs_moments(self, n: &mut Net) -> bool {
         !matches!(self, Self::Batch { .. }) || n.graph().training()
@@ -125,9 +140,17 @@ impl NormName {
 /// # Errors
 /// [`GraphError`] if the channels are no multiple of the groups.
 pub fn norm(n: &mut Net, norm: NormName, name: &str, x: TensorId) -> Result<TensorId, GraphError> {
+    norm_from(n, norm, name, x, 1.0)
+}
+
+/// The same, with another first weight than 1.
+///
+/// # Errors
+/// As [`norm`].
+pub fn norm_from(n: &mut Net, norm: NormName, name: &str, x: TensorId, first: f32) -> Result<TensorId, GraphError> {
     let channels = n.channels(x);
     let affine = norm.affine().then(|| {
-        let gamma = n.vector(&format!("{name}.weight"), [channels], Kind::Scale, Init::Constant(1.0));
+        let gamma = n.vector(&format!("{name}.weight"), [channels], Kind::Scale, Init::Constant(first));
         (gamma, n.vector(&format!("{name}.bias"), [channels], Kind::Scale, Init::Constant(0.0)))
     });
     let norm = match norm {

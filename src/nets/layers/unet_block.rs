@@ -1,60 +1,89 @@
-//! The convolution blocks that MONAI builds its decoders of.
+//! The convolution blocks that MONAI builds its decoders and its DynUNet of.
 //!
-//! `UnetResBlock`: `lrelu(N(conv2(lrelu(N(conv1 x)))) + r)` with `r = x`, or `N(conv3 x)` where the channels change.
+//! `UnetResBlock`: `act(N(conv2(act(N(conv1 x)))) + r)` with `r = x`, or `N(conv3 x)` where channels or size change.
 //! `UnetBasicBlock`: the same without `r`. A block's end is not stored, so that the head can take it as it is.
 //! Source: MONAI `monai/networks/blocks/dynunet_block.py`.
 
 use super::super::builder::Net;
 use super::super::parameter::Init;
+use super::conv::{ConvLayer, conv};
 use super::norm::{NormName, norm};
 use crate::graph::{GraphError, Layout, TensorId};
 use crate::kernels::conv_transpose3d::ConvTranspose;
 use crate::kernels::conv3d::Conv;
 use crate::kernels::lazy::{Act, Lazy};
 
-/// MONAI's activation in these blocks.
-const ACT: Act = Act::LeakyRelu(0.01);
-
 /// What a block is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
     /// Channels of the result.
     pub out: usize,
+    /// Extents of both convolutions' kernels, odd.
+    pub kernel: [usize; 3],
+    /// Strides of the first convolution.
+    pub stride: [usize; 3],
     /// Whether it has a residual connection.
     pub residual: bool,
     /// Its norms.
     pub norm: NormName,
+    /// Its activations.
+    pub act: Act,
+    /// Whether first weights are He's.
+    pub he: bool,
 }
 
-/// A convolution block on one or two plain inputs (their channels follow one another).
+impl Block {
+    /// As UNETR has it: kernels of 3, stride 1, leaky ReLU of 0.01.
+    pub fn new(out: usize, residual: bool, norm: NormName) -> Self {
+        Self { out, kernel: [3; 3], stride: [1; 3], residual, norm, act: Act::LeakyRelu(0.01), he: false }
+    }
+}
+
+/// A block's result, and what its convolutions gave.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The result.
+    pub end: Lazy,
+    /// Name and result of each convolution.
+    pub convs: Vec<(&'static str, TensorId)>,
+}
+
+/// A convolution block on one source or two, whose channels follow one another.
 ///
 /// # Errors
 /// [`GraphError`] if the shapes do not fit.
-pub fn unet_block(n: &mut Net, name: &str, inputs: &[TensorId], block: Block) -> Result<Lazy, GraphError> {
+pub fn unet_block(n: &mut Net, name: &str, sources: &[Lazy], block: Block) -> Result<Made, GraphError> {
     n.scope(name, |n| {
-        let channels: usize = inputs.iter().map(|&x| n.channels(x)).sum();
-        let projected = block.residual && channels != block.out;
-        let sources: Vec<Lazy> = inputs.iter().map(|&x| x.into()).collect();
-        let moments = block.norm.needs_moments(n);
-        let conv = |w: TensorId| Conv { moments, ..Conv::new(w) };
-        let w1 = weight(n, "conv1", block.out, channels, 3);
+        let channels: usize = sources.iter().map(|source| n.channels(source.x)).sum();
+        let Block { out, kernel, stride, he, .. } = block;
+        let projected = block.residual && (channels != out || stride != [1; 3]);
+        let layer = ConvLayer { bias: false, moments: block.norm.needs_moments(n), he, ..ConvLayer::new(out, kernel) };
         let (u1, shortcut) = match projected {
-            true => {
-                let w3 = weight(n, "conv3", block.out, channels, 1);
-                let (u1, r) = n.graph().conv3d_with_shortcut("conv1", &sources, &conv(w1), w3)?;
+            // One kernel reads the sources once for both.
+            true if stride == [1; 3] && kernel == [3; 3] => {
+                let conv = |w: TensorId| Conv { moments: layer.moments, ..Conv::new(w) };
+                let w1 = weight(n, "conv1", [out, channels], 3, he);
+                let w3 = weight(n, "conv3", [out, channels], 1, he);
+                let (u1, r) = n.graph().conv3d_with_shortcut("conv1.conv", sources, &conv(w1), w3)?;
                 (u1, Some(r))
             }
-            false => (n.graph().conv3d("conv1", &sources, &conv(w1))?, None),
+            true => {
+                let u1 = conv(n, "conv1.conv", sources, ConvLayer { stride, ..layer })?;
+                (u1, Some(conv(n, "conv3.conv", sources, ConvLayer { stride, kernel: [1; 3], ..layer })?))
+            }
+            false => (conv(n, "conv1.conv", sources, ConvLayer { stride, ..layer })?, None),
         };
         let norm1 = norm(n, block.norm, "norm1", u1)?;
-        let w2 = weight(n, "conv2", block.out, block.out, 3);
-        let u2 = n.graph().conv3d("conv2", &[Lazy::new(u1, Some(norm1), ACT)], &conv(w2))?;
-        let end = Lazy::new(u2, Some(norm(n, block.norm, "norm2", u2)?), ACT);
-        Ok(match (shortcut, inputs.first()) {
+        let u2 = conv(n, "conv2.conv", &[Lazy::new(u1, Some(norm1), block.act)], layer)?;
+        let end = Lazy::new(u2, Some(norm(n, block.norm, "norm2", u2)?), block.act);
+        let mut convs = vec![("conv1", u1), ("conv2", u2)];
+        convs.extend(shortcut.map(|r| ("conv3", r)));
+        let end = match (shortcut, sources.first()) {
             (Some(r), _) => end.plus(r, Some(norm(n, block.norm, "norm3", r)?)),
-            (None, Some(&x)) if block.residual => end.plus(x, None),
+            (None, Some(x)) if block.residual => end.plus(n.graph().store("input", x)?, None),
             _ => end,
-        })
+        };
+        Ok(Made { end, convs })
     })
 }
 
@@ -69,7 +98,8 @@ pub fn up(n: &mut Net, name: &str, x: TensorId, out: usize) -> Result<TensorId, 
     n.graph().conv_transpose3d(name, &[x.into()], &conv)
 }
 
-fn weight(n: &mut Net, name: &str, out: usize, channels: usize, side: usize) -> TensorId {
-    let init = Init::Uniform { fan_in: channels * side.pow(3) };
+fn weight(n: &mut Net, name: &str, [out, channels]: [usize; 2], side: usize, he: bool) -> TensorId {
+    let fan_in = channels * side.pow(3);
+    let init = if he { Init::he(fan_in) } else { Init::Uniform { fan_in } };
     n.matrix(&format!("{name}.conv.weight"), [out, channels, side, side, side], Layout::TapMajor, init)
 }

@@ -89,7 +89,7 @@ impl Network for SegResNetConfig {
             x = n.segment(|n| self.up(n, x, skip, i, &mut stages))?;
         }
         let tail = if self.use_conv_final { self.last(n, x, &mut stages)? } else { Tail::Logits(x) };
-        Ok(Output { tail, stages })
+        Ok(Output { tail, deep: Vec::new(), stages })
     }
 }
 

@@ -78,7 +78,7 @@ impl Network for SetrConfig {
             Decoder::Pup => self.pup(n, &encoded, &mut stages)?,
             Decoder::Mla => self.mla(n, &encoded, &mut stages)?,
         };
-        Ok(Output { tail, stages })
+        Ok(Output { tail, deep: Vec::new(), stages })
     }
 }
 

@@ -1,9 +1,9 @@
 //! What defines a UNet: the arguments of MONAI's `UNet`, in three dimensions. Source: `monai/networks/nets/unet.py` (1.6.1).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::fields::Section;
-use crate::nets::config::{ConfigError, check_range};
+use crate::nets::config::{ConfigError, PerAxis, check_dims, check_dropout, check_kernel, check_range};
 use crate::nets::layers::act::ActName;
 use crate::nets::layers::norm::NormName;
 use crate::nets::network::{Architecture, MAX_TENSOR_BYTES};
@@ -38,29 +38,12 @@ pub struct UNetConfig {
     pub act: ActName,
     /// Norm.
     pub norm: NormName,
-    /// Share of the values dropped in training; nothing is dropped here.
+    /// Share of the values dropped in training; networks that are trained here have none.
     pub dropout: f64,
     /// Whether convolutions have a bias.
     pub bias: bool,
     /// Order of norm, dropout and activation, always `NDA`.
     pub adn_ordering: String,
-}
-
-/// One length for all axes, or one each.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(untagged)]
-enum PerAxis {
-    One(usize),
-    Each([usize; 3]),
-}
-
-impl PerAxis {
-    fn each(self) -> [usize; 3] {
-        match self {
-            Self::One(length) => [length; 3],
-            Self::Each(lengths) => lengths,
-        }
-    }
 }
 
 impl UNetConfig {
@@ -112,10 +95,7 @@ impl UNetConfig {
     /// # Errors
     /// The first that breaks a rule.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if self.spatial_dims != 3 {
-            let rule = "this program has three-dimensional networks alone";
-            return Err(ConfigError::value("spatial_dims", self.spatial_dims, rule, "use 3"));
-        }
+        check_dims(self.spatial_dims)?;
         check_range("in_channels", self.in_channels, 256)?;
         check_range("out_channels", self.out_channels, 256)?;
         let levels = self.channels.len();
@@ -142,12 +122,8 @@ impl UNetConfig {
                 ));
             }
         }
-        for (field, kernel) in [("kernel_size", self.kernel_size), ("up_kernel_size", self.up_kernel_size)] {
-            if kernel.iter().any(|k| k % 2 == 0 || *k > 7) {
-                let rule = "kernels have 1, 3, 5 or 7 voxels along an axis";
-                return Err(ConfigError::value(field, format!("{kernel:?}"), rule, "use those"));
-            }
-        }
+        check_kernel("kernel_size", self.kernel_size)?;
+        check_kernel("up_kernel_size", self.up_kernel_size)?;
         if self.num_res_units > 16 {
             return Err(ConfigError::value("num_res_units", self.num_res_units, "it is too large", "use at most 16"));
         }
@@ -155,9 +131,7 @@ impl UNetConfig {
             let value = format!("{:?}", self.adn_ordering);
             return Err(ConfigError::value("adn_ordering", value, "only \"NDA\" is built", "use NDA"));
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(ConfigError::value("dropout", self.dropout, "it must be in [0, 1)", "use 0"));
-        }
+        check_dropout(self.dropout)?;
         self.check_channels()
     }
 
@@ -166,18 +140,8 @@ impl UNetConfig {
         let counts = self.channels.iter().copied();
         // The output layer has a norm and an activation of its own where residual units follow it.
         let counts: Vec<usize> = counts.chain((self.num_res_units > 0).then_some(self.out_channels)).collect();
-        if let NormName::Group { num_groups, .. } = self.norm
-            && let Some(c) = counts.iter().find(|c| num_groups == 0 || !c.is_multiple_of(num_groups))
-        {
-            let rule = format!("num_groups must divide {c} channels");
-            return Err(ConfigError::value("norm", self.norm.to_json(), &rule, "change num_groups"));
-        }
-        if let ActName::Prelu { num_parameters, .. } = self.act
-            && let Some(c) = counts.iter().find(|c| num_parameters != 1 && **c != num_parameters)
-        {
-            let rule = format!("a layer of {c} channels takes 1 slope or {c}");
-            return Err(ConfigError::value("act", self.act.to_json(), &rule, "use one slope"));
-        }
+        self.norm.check("norm", &counts)?;
+        self.act.check("act", &counts)?;
         let most = self.channels.iter().max().map_or(0, |c| *c as u64);
         let taps = |kernel: [usize; 3]| kernel.iter().product::<usize>() as u64;
         if 4 * 2 * most * most * taps(self.kernel_size).max(taps(self.up_kernel_size)) > MAX_TENSOR_BYTES {

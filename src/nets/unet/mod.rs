@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 use super::builder::Net;
 use super::config::ConfigError;
-use super::layers::act::act;
 use super::layers::conv::{ConvLayer, conv, conv_transpose};
-use super::layers::norm::norm;
+use super::layers::convolution::{Adn, adn, convolution};
+use super::layers::dropout::refuse_in_training;
 use super::network::{Network, Output, Stage, Tail, Window, first_parts};
 use crate::graph::{GraphError, TensorId};
 use crate::kernels::lazy::{Act, Lazy};
@@ -52,13 +52,14 @@ impl Network for UNetConfig {
     }
 
     fn build(&self, n: &mut Net, input: TensorId) -> Result<Output, GraphError> {
+        refuse_in_training(n, self.dropout)?;
         let mut stages = Stages::new();
         let logits = n.scope("model", |n| {
             let logits = self.level(n, input.into(), self.out_channels, 0, &mut stages)?;
             note(n, "", &[logits], &mut stages);
             n.graph().store("logits", &logits)
         })?;
-        Ok(Output { tail: Tail::Logits(logits), stages })
+        Ok(Output { tail: Tail::Logits(logits), deep: Vec::new(), stages })
     }
 }
 
@@ -96,7 +97,8 @@ impl UNetConfig {
         if self.num_res_units > 0 {
             return self.residual_unit(n, x, out, stride, (self.num_res_units, false), stages);
         }
-        let y = self.convolution(n, x, out, stride, false)?;
+        let layer = self.layer(n, out, self.kernel_size, stride);
+        let y = convolution(n, "", &[x], layer, Some(self.behind()))?;
         note(n, "adn", &[y], stages);
         Ok(y)
     }
@@ -115,11 +117,11 @@ impl UNetConfig {
         if self.num_res_units == 0 {
             let layer = ConvLayer { moments: layer.moments && !top, ..layer };
             let y = conv_transpose(n, "conv", &sources, layer)?;
-            return if top { Ok(y.into()) } else { self.adn(n, y) };
+            return if top { Ok(y.into()) } else { adn(n, y, self.behind()) };
         }
         let y = n.scope("0", |n| {
             let y = conv_transpose(n, "conv", &sources, layer)?;
-            self.adn(n, y)
+            adn(n, y, self.behind())
         })?;
         note(n, "0", &[y], stages);
         let y = n.scope("1", |n| self.residual_unit(n, y, out, [1; 3], (1, top), stages))?;
@@ -141,7 +143,9 @@ impl UNetConfig {
         for unit in 0..units {
             let stride = if unit == 0 { stride } else { [1; 3] };
             let alone = last_conv_only && unit + 1 == units;
-            y = n.scope(&format!("conv.unit{unit}"), |n| self.convolution(n, y, out, stride, alone))?;
+            let layer = self.layer(n, out, self.kernel_size, stride);
+            let behind = (!alone).then(|| self.behind());
+            y = convolution(n, &format!("conv.unit{unit}"), &[y], layer, behind)?;
         }
         note(n, "conv", &[y], stages);
         let strided = stride != [1; 3];
@@ -159,25 +163,8 @@ impl UNetConfig {
         ConvLayer { stride, bias: self.bias, moments: self.norm.needs_moments(n), ..ConvLayer::new(out, kernel) }
     }
 
-    /// `Convolution`: with norm and activation, or alone.
-    fn convolution(
-        &self,
-        n: &mut Net,
-        x: Lazy,
-        out: usize,
-        stride: [usize; 3],
-        alone: bool,
-    ) -> Result<Lazy, GraphError> {
-        let layer = self.layer(n, out, self.kernel_size, stride);
-        let y = conv(n, "conv", &[x], ConvLayer { moments: layer.moments && !alone, ..layer })?;
-        if alone { Ok(y.into()) } else { self.adn(n, y) }
-    }
-
-    /// `ADN`: norm, dropout (which segments nothing), activation.
-    fn adn(&self, n: &mut Net, y: TensorId) -> Result<Lazy, GraphError> {
-        n.scope("adn", |n| {
-            let norm = norm(n, self.norm, "N", y)?;
-            Ok(Lazy::new(y, Some(norm), act(n, self.act, "A")))
-        })
+    /// What follows each convolution.
+    fn behind(&self) -> Adn {
+        Adn { norm: self.norm, act: self.act }
     }
 }

@@ -1,11 +1,11 @@
 //! UNet in MONAI: how it is known by its tensors, and what its shapes tell. They tell all but the strides; those are asked for,
 //! and so are options that leave the shapes as they are (`act` without slopes, affine norms of instances or groups).
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::UNetConfig;
 use crate::fields::Section;
-use crate::nets::dialect::{Dialect, DialectError, Shapes, Undetermined};
+use crate::nets::dialect::{Dialect, DialectError, Shapes, Undetermined, completed, count, extents};
 use crate::nets::layers::act::ActName;
 use crate::nets::layers::norm::NormName;
 use crate::nets::network::Architecture;
@@ -48,11 +48,8 @@ impl Dialect for Monai {
         channels.push(shapes.axis(&bottom, 0, 5)?);
         let first = first_conv(shapes, "model.").ok_or_else(missing)?;
         let residual = first.contains("unit0");
-        let units = (0..).take_while(|u| shapes.has(&format!("model.0.conv.unit{u}.conv.weight"))).count();
+        let units = count(shapes, |u| format!("model.0.conv.unit{u}.conv.weight"));
         let up = if residual { "model.2.0.conv" } else { "model.2.conv" };
-        let kernel = |name: &str| -> Result<[usize; 3], DialectError> {
-            Ok([shapes.axis(name, 2, 5)?, shapes.axis(name, 3, 5)?, shapes.axis(name, 4, 5)?])
-        };
         let adn = first.trim_end_matches(".conv").to_owned() + ".adn";
         let affine = shapes.has(&format!("{adn}.N.weight"));
         let batch = shapes.has(&format!("{adn}.N.running_mean"));
@@ -79,16 +76,10 @@ impl Dialect for Monai {
             "in_channels": shapes.axis(&format!("{first}.weight"), 1, 5)?,
             "out_channels": self.out_channels(shapes)?,
             "channels": channels, "num_res_units": units, "bias": shapes.has(&format!("{first}.bias")),
-            "kernel_size": kernel(&format!("{first}.weight"))?, "up_kernel_size": kernel(&format!("{up}.weight"))?,
+            "kernel_size": extents(shapes, &format!("{first}.weight"))?,
+            "up_kernel_size": extents(shapes, &format!("{up}.weight"))?,
             "norm": norm, "act": act,
         });
-        let mut arguments: Map<String, Value> = given.map().clone();
-        if let Value::Object(found) = found {
-            for (key, value) in found {
-                arguments.entry(key).or_insert(value);
-            }
-        }
-        // What was given and contradicts the shapes is found where the tensors are.
-        Ok(UNetConfig::read(&Section::at("network", &arguments))?)
+        Ok(UNetConfig::read(&Section::at("network", &completed(given, found)))?)
     }
 }

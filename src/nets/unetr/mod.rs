@@ -83,7 +83,7 @@ impl Network for UnetrConfig {
         let dec2 = self.stage(n, 3, dec3, enc2, 2 * f)?;
         // Last, so that the largest tensors do not wait through the rest of the network.
         let enc1 = n.segment(|n| {
-            let end = unet_block(n, "encoder1.layer", &[input], self.block(f))?;
+            let end = unet_block(n, "encoder1.layer", &[input.into()], self.block(f))?.end;
             n.graph().store("encoder1", &end)
         })?;
         let end = n.segment(|n| self.decoder(n, 2, dec2, enc1, f))?;
@@ -103,13 +103,13 @@ impl Network for UnetrConfig {
         let init = Init::Uniform { fan_in: f };
         let weight = n.matrix("out.conv.conv.weight", [k, f, 1, 1, 1], Layout::TapMajor, init);
         let bias = n.vector("out.conv.conv.bias", [k], Kind::Bias, init);
-        Ok(Output { tail: Tail::Head { end, weight, bias }, stages })
+        Ok(Output { tail: Tail::Head { end, weight, bias }, deep: Vec::new(), stages })
     }
 }
 
 impl UnetrConfig {
     fn block(&self, out: usize) -> Block {
-        Block { out, residual: self.res_block, norm: self.norm_name }
+        Block::new(out, self.res_block, self.norm_name)
     }
 
     /// `UnetrPrUpBlock`: up, then `doublings` times up again, each followed by a block if `conv_block` says so.
@@ -127,7 +127,7 @@ impl UnetrConfig {
                 if self.conv_block {
                     x = n.segment(|n| {
                         let x = up(n, &format!("blocks.{i}.0"), x, out)?;
-                        let end = unet_block(n, &format!("blocks.{i}.1"), &[x], self.block(out))?;
+                        let end = unet_block(n, &format!("blocks.{i}.1"), &[x.into()], self.block(out))?.end;
                         n.graph().store(&format!("blocks.{i}"), &end)
                     })?;
                 } else {
@@ -157,7 +157,7 @@ impl UnetrConfig {
     fn decoder(&self, n: &mut Net, number: usize, x: TensorId, skip: TensorId, out: usize) -> Result<Lazy, GraphError> {
         n.scope(&format!("decoder{number}"), |n| {
             let x = up(n, "transp_conv", x, out)?;
-            unet_block(n, "conv_block", &[x, skip], self.block(out))
+            Ok(unet_block(n, "conv_block", &[x.into(), skip.into()], self.block(out))?.end)
         })
     }
 }

@@ -6,6 +6,7 @@
 //! Accepted around the network: wrapping dictionaries (`state_dict`, `model`, ...) and prefixes (`module.`,
 //! `backbone.`, ...), both found by a name that every checkpoint of a network holds. Dropped: tensors MONAI stores and never
 //! uses.
+//! Weights that are stored twice must be equal.
 //! Query, key and value weights kept apart are joined, rows q, k, v.
 //!
 //! # Errors
@@ -117,7 +118,8 @@ fn convert(
     let mut used = HashSet::new();
     let mut tensors = TensorsBuilder::new();
     for spec in network.parameters() {
-        let tensor = state.gather(dialect, &spec.name, &spec.shape)?;
+        let copies = network.copies(&spec.name);
+        let tensor = state.gather(dialect, &spec.name, &copies, &spec.shape)?;
         check_shape(&spec.name, &tensor.shape, &spec.shape)?;
         let data = tensor.read()?;
         let dtype = match (options.dtype, tensor.dtype) {
@@ -132,6 +134,10 @@ fn convert(
             Dtype::F32 => tensors.push(&spec.name, dtype, &spec.shape, &data.to_bytes(FloatType::F32)?)?,
             Dtype::F16 => tensors.push(&spec.name, dtype, &spec.shape, &data.to_bytes(FloatType::F16)?)?,
             stored => tensors.push(&spec.name, stored, &spec.shape, data.bytes)?,
+        }
+        for copy in copies {
+            state.check_copy(&tensor, &copy)?;
+            used.insert(copy);
         }
         used.extend(tensor.sources);
     }

@@ -73,13 +73,21 @@ impl<'a> StateDict<'a> {
         self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()
     }
 
-    /// The tensor `name`, or those it is joined of.
-    pub fn gather(&self, dialect: &dyn Dialect, name: &str, shape: &[usize]) -> Result<Gathered<'_, 'a>, WeightsError> {
+    /// The tensor `name`, one of its `copies`, or those it is joined of.
+    pub fn gather(
+        &self,
+        dialect: &dyn Dialect,
+        name: &str,
+        copies: &[String],
+        shape: &[usize],
+    ) -> Result<Gathered<'_, 'a>, WeightsError> {
         let missing = || WeightsError::MissingTensor { name: quoted(name), shape: shape.to_vec() };
         let mut sources = vec![name.to_string()];
         let parts = dialect.parts(name);
         if !self.tensors.contains_key(name) && !parts.is_empty() {
             sources = parts;
+        } else if !self.tensors.contains_key(name) {
+            sources.splice(.., copies.iter().find(|copy| self.tensors.contains_key(*copy)).cloned());
         }
         let parts: Option<Vec<&Source<'a>>> = sources.iter().map(|source| self.tensors.get(source)).collect();
         let parts = parts.ok_or_else(missing)?;
@@ -96,6 +104,18 @@ impl<'a> StateDict<'a> {
             *rows = rows.saturating_mul(parts.len());
         }
         Ok(Gathered { dtype, shape, sources, parts })
+    }
+
+    /// Compares a tensor with what is stored under another of its names, if anything is.
+    pub fn check_copy(&self, tensor: &Gathered<'_, 'a>, copy: &str) -> Result<(), WeightsError> {
+        let Some(other) = self.tensors.get(copy).filter(|_| !tensor.sources.iter().any(|source| source == copy)) else {
+            return Ok(());
+        };
+        if other.dtype == Some(tensor.dtype) && other.shape == tensor.shape && (other.read)()? == tensor.read()? {
+            return Ok(());
+        }
+        let stored = tensor.sources.first().map(|name| quoted(name)).unwrap_or_default();
+        Err(WeightsError::tensor(copy, format!("it is the same weight as {stored}, and has other values")))
     }
 
     /// Which network it holds, and its tensors alone, under their names in the reference program. Also says what was left out.

@@ -1,0 +1,48 @@
+//! MONAI's `Convolution`: a convolution `conv`, and behind it in `adn` a norm `N` and an activation `A`. Dropout between them
+//! has no weights and does nothing in evaluation. Source: `monai/networks/blocks/convolutions.py`, `acti_norm.py`.
+
+use super::super::builder::Net;
+use super::act::{ActName, act};
+use super::conv::{ConvLayer, conv};
+use super::norm::{NormName, norm};
+use crate::graph::{GraphError, TensorId};
+use crate::kernels::lazy::Lazy;
+
+/// What follows a convolution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adn {
+    /// Norm.
+    pub norm: NormName,
+    /// Activation.
+    pub act: ActName,
+}
+
+/// `name.conv` and, unless it is alone, `name.adn`; of the current module where there is no name.
+///
+/// # Errors
+/// [`GraphError`] if the shapes do not fit.
+pub fn convolution(
+    n: &mut Net,
+    name: &str,
+    sources: &[Lazy],
+    layer: ConvLayer,
+    behind: Option<Adn>,
+) -> Result<Lazy, GraphError> {
+    let build = |n: &mut Net| {
+        let moments = behind.is_some_and(|behind| behind.norm.needs_moments(n));
+        let y = conv(n, "conv", sources, ConvLayer { moments, ..layer })?;
+        behind.map_or_else(|| Ok(y.into()), |behind| adn(n, y, behind))
+    };
+    if name.is_empty() { build(n) } else { n.scope(name, build) }
+}
+
+/// `adn`: norm, then activation.
+///
+/// # Errors
+/// As [`convolution`].
+pub fn adn(n: &mut Net, y: TensorId, adn: Adn) -> Result<Lazy, GraphError> {
+    n.scope("adn", |n| {
+        let normed = norm(n, adn.norm, "N", y)?;
+        Ok(Lazy::new(y, Some(normed), act(n, adn.act, "A")))
+    })
+}
