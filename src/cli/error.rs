@@ -91,6 +91,9 @@ fn remedy(cause: &(dyn Error + 'static)) -> Option<&'static str> {
             Some(TrainError::Plan(plan) | TrainError::Infer(InferError::Plan(plan))) => Some(plan),
             _ => plan,
         };
+        if let Some(InferError::WindowTooLarge { .. }) = error.downcast_ref() {
+            return Some("--roi chooses the window, --device another adapter");
+        }
         let memory = |e: &GpuError| matches!(e, GpuError::OutOfMemory { .. });
         let too_large = plan.is_some_and(|e| match e {
             PlanError::Gpu(e) => memory(e),

@@ -57,6 +57,24 @@ pub enum InferError {
         /// Bytes that can be bound.
         limit: u64,
     },
+    /// The window has a tensor that is larger than this adapter can bind.
+    #[error(
+        "a window of {},{},{} voxels: {tensor} needs {bytes} bytes in one buffer; this adapter binds at most {limit}, which is \
+         enough for {},{},{}",
+        window[0], window[1], window[2], fits[0], fits[1], fits[2]
+    )]
+    WindowTooLarge {
+        /// Voxels along X, Y, Z.
+        window: [usize; 3],
+        /// The tensor and its shape.
+        tensor: String,
+        /// What it needs.
+        bytes: u64,
+        /// Bytes that can be bound.
+        limit: u64,
+        /// A window that fits.
+        fits: [usize; 3],
+    },
     /// The model has no tensor of this name.
     #[error("the model has no tensor '{name}'")]
     MissingTensor {

@@ -1,6 +1,7 @@
 //! A scan in, labels out: windows, stitching on the GPU, and the way back to the scan's own grid.
 
 mod bench;
+mod binding;
 mod decision;
 mod error;
 mod job;

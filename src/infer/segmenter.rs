@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::InferError;
+use super::binding::check_window;
 use super::decision::{Decision, channel_table, label};
 use super::job::{Graphs, Job, Memory};
 use super::observer::{Finished, Observer, RunState, Windows};
@@ -118,7 +119,9 @@ impl Segmenter {
             return Err(InferError::Option { option: "roi", value: format!("{},{},{}", roi[0], roi[1], roi[2]), rule });
         }
         WindowGrid::new(roi, roi, options.overlap.unwrap_or(metadata.inference.overlap))?;
-        let network = metadata.network.build(&Build { half_weights: options.half_weights, ..Build::window(roi) })?;
+        let build = Build { half_weights: options.half_weights, ..Build::window(roi) };
+        let network = metadata.network.build(&build)?;
+        check_window(&metadata.network, &network, &build, binding_limit(gpu.limits()))?;
         let mut weights = Residents::default();
         for (_, info) in network.graph.parameters() {
             let values = package.tensors().to_f32(&info.name);
@@ -207,8 +210,7 @@ impl Segmenter {
     }
 
     fn job(&self, grid: WindowGrid, decision: Option<&Decision>) -> Result<Job, InferError> {
-        let limits = self.gpu.limits();
-        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let limit = binding_limit(self.gpu.limits());
         let activation = if self.regions() { Activation::Sigmoid } else { Activation::Softmax };
         let slice = decision.map_or(1, Decision::slice_voxels);
         let classes = self.metadata.network.out_channels();
@@ -293,6 +295,11 @@ impl Segmenter {
     }
 }
 
+/// Bytes of the largest tensor that can be bound.
+fn binding_limit(limits: &Limits) -> u64 {
+    limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+}
+
 /// GPU memory of segmenting a volume of `dims` voxels on the model's grid in windows of `roi`, planned without a device.
 ///
 /// # Errors
@@ -305,10 +312,12 @@ pub fn plan_memory(
     class: AdapterClass,
     limits: &Limits,
 ) -> Result<Memory, InferError> {
-    let built = Arc::new(network.build(&Build { half_weights, ..Build::window(roi) })?);
+    let build = Build { half_weights, ..Build::window(roi) };
+    let built = Arc::new(network.build(&build)?);
+    let limit = binding_limit(limits);
+    check_window(network, &built, &build, limit)?;
     let grid = WindowGrid::new(dims, roi, 0.5)?;
     let decision = Decision::on_model_grid(dims, grid.before, false);
-    let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let slice = decision.slice_voxels();
     let job = Job::new(built, network.out_channels(), grid, Activation::Softmax, slice, limit)?;
     let target = Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(class) };

@@ -8,6 +8,7 @@ pub mod accumulate;
 pub mod adamw;
 #[cfg(feature = "train")]
 pub mod add;
+pub mod add_repeated;
 pub mod attention;
 #[cfg(feature = "train")]
 pub mod attention_backward;
@@ -84,6 +85,7 @@ use crate::graph::{Binding, Case, Operand};
 /// Every op with its test cases.
 pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
     let forward = [
+        ("add_repeated", add_repeated::cases()),
         ("attention", attention::cases()),
         ("blend", blend::cases()),
         ("ceiling", ceiling::cases()),

@@ -21,7 +21,9 @@ pub mod nnunet;
 pub mod parameter;
 pub mod registry;
 pub mod segresnet;
+pub mod segresnet_ds;
 pub mod setr;
+pub mod transbts;
 pub mod unet;
 pub mod unetr;
 
@@ -36,6 +38,8 @@ pub use nnunet::NnUNetConfig;
 pub use parameter::{Init, Kind, Parameter};
 pub use registry::{NETWORKS, NetworkType};
 pub use segresnet::SegResNetConfig;
+pub use segresnet_ds::SegResNetDsConfig;
 pub use setr::SetrConfig;
+pub use transbts::TransBtsConfig;
 pub use unet::UNetConfig;
 pub use unetr::UnetrConfig;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::config::ConfigError;
 use super::dialect::Dialect;
 use super::network::Architecture;
-use super::{nnunet, segresnet, setr, unet, unetr};
+use super::{nnunet, segresnet, segresnet_ds, setr, transbts, unet, unetr};
 use crate::fields::Section;
 
 /// A kind of network.
@@ -25,6 +25,12 @@ pub static NETWORKS: &[NetworkType] = &[
     of("UNETR", unetr::UnetrConfig::read, &unetr::monai::Monai, unetr::config::PUBLISHED),
     of("UNet", unet::UNetConfig::read, &unet::monai::Monai, unet::config::PUBLISHED),
     of("SegResNet", segresnet::SegResNetConfig::read, &segresnet::monai::Monai, segresnet::config::PUBLISHED),
+    of(
+        "SegResNetDS",
+        segresnet_ds::SegResNetDsConfig::read,
+        &segresnet_ds::monai::Monai,
+        segresnet_ds::config::PUBLISHED,
+    ),
     of("PlainConvUNet", nnunet::NnUNetConfig::read_plain, &nnunet::state_dict::Plain, nnunet::config::PUBLISHED_PLAIN),
     of(
         "ResidualEncoderUNet",
@@ -33,6 +39,7 @@ pub static NETWORKS: &[NetworkType] = &[
         nnunet::config::PUBLISHED_RESIDUAL,
     ),
     of("SETR", setr::SetrConfig::read, &setr::keys::Keys, setr::config::PUBLISHED),
+    of("TransBTS", transbts::TransBtsConfig::read, &transbts::keys::Keys, transbts::config::PUBLISHED),
 ];
 
 type Read = fn(&Section<'_>) -> Result<Architecture, ConfigError>;

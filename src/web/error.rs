@@ -129,7 +129,7 @@ impl From<InferError> for WebError {
                     "the scan has {got} channel(s), the model needs {want}: {names}. Give one file per channel in this order, or one 4-D file"
                 ),
             ),
-            InferError::VolumeTooLarge { .. } => Self::new("out-of-memory", text),
+            InferError::VolumeTooLarge { .. } | InferError::WindowTooLarge { .. } => Self::new("out-of-memory", text),
             InferError::Option { .. } | InferError::NotFinite { .. } => Self::new("bad-input", text),
             _ => Self::new("internal", text),
         }

@@ -401,6 +401,16 @@ fn losses() {
 }
 
 #[test]
+fn repeated_sums() {
+    for samples in [1, 3] {
+        check("add_repeated", |g| {
+            let (x, r) = (g.parameter("x", [samples, 2, 5]), g.parameter("r", [1, 2, 5]));
+            g.add_repeated("sum", x, r)
+        });
+    }
+}
+
+#[test]
 fn dropout() {
     for residual in [false, true] {
         check("dropout", |g| {

@@ -7,6 +7,7 @@ use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuError, Limits, Vendor};
 use unetr_wgpu::graph::{Dispatch, Graph, Layouted, Plan, PlanError, PlanOptions, Residents, Target, TensorId};
 use unetr_wgpu::infer::{InferError, plan_memory};
 use unetr_wgpu::nets::{Architecture, Build, Built, NormName, Tail, UnetrConfig};
+use unetr_wgpu::weights::package::network_from_json;
 
 const MIB: u64 = 1 << 20;
 const CLASSES: [AdapterClass; 3] = [AdapterClass::Software, AdapterClass::Integrated, AdapterClass::Discrete];
@@ -167,6 +168,24 @@ fn a_plane_larger_than_a_binding_is_named() {
         .expect_err("too large");
     assert!(matches!(&error, InferError::Plan(PlanError::TooLarge { .. })), "{error}");
     assert!(error.to_string().contains("bytes in one buffer"), "{error}");
+}
+
+#[test]
+fn a_window_too_large_is_told_one_that_fits() {
+    let plan = |network: &str, roi| {
+        let network = network_from_json(network).expect("a network");
+        plan_memory(&network, roi, [240, 240, 155], false, AdapterClass::Discrete, &Limits::default())
+    };
+    let brats = r#"{"type": "SegResNet", "init_filters": 16, "in_channels": 4, "out_channels": 3}"#;
+    let error = plan(brats, [240, 240, 160]).expect_err("two thirds of a gigabyte");
+    let InferError::WindowTooLarge { window: [240, 240, 160], fits, .. } = error else { panic!("{error}") };
+    println!("{error}");
+    assert!(fits.iter().all(|side| side % 8 == 0) && fits.iter().product::<usize>() > 120 * 120 * 120, "{fits:?}");
+    plan(brats, fits).expect("a window that fits");
+    // The logits of 105 classes are beyond a binding, and never stored.
+    let whole_body = r#"{"type": "SegResNet", "init_filters": 32, "out_channels": 105}"#;
+    let memory = plan(whole_body, [96; 3]).expect("a plan");
+    println!("105 classes: {} MiB", memory.total() / MIB);
 }
 
 #[test]

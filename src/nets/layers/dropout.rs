@@ -40,9 +40,9 @@ impl Sites {
         self.at(rate)
     }
 
-    /// What the next place drops, at a rate of its own.
-    fn at(&mut self, rate: f32) -> Option<(Mask, TensorId)> {
-        let (options, step) = self.options.zip(self.step)?;
+    /// What the next place drops, at a rate that the network's arguments say.
+    pub fn at(&mut self, rate: f32) -> Option<(Mask, TensorId)> {
+        let (options, step) = self.options.zip(self.step).filter(|_| rate != 0.0)?;
         self.count += 1;
         Some((Mask { rate, seed: mixed(options.seed, self.count) }, step))
     }
@@ -50,6 +50,14 @@ impl Sites {
     /// `x` with some values dropped.
     pub fn drop(&mut self, g: &mut Graph, name: &str, x: TensorId) -> Result<TensorId, GraphError> {
         match self.next() {
+            Some((mask, step)) => g.dropout(name, x, step, mask, None),
+            None => Ok(x),
+        }
+    }
+
+    /// `x` with some values dropped at the rate that the network's arguments say.
+    pub fn drop_at(&mut self, g: &mut Graph, name: &str, x: TensorId, rate: f32) -> Result<TensorId, GraphError> {
+        match self.at(rate) {
             Some((mask, step)) => g.dropout(name, x, step, mask, None),
             None => Ok(x),
         }

@@ -12,9 +12,10 @@ use serde_json::{Map, Value};
 use super::builder::Net;
 use super::config::ConfigError;
 use super::dialect::{MonaiVersion, Unused};
-use super::layers::act::{ActName, act};
+use super::layers::act::act;
 use super::layers::conv::{ConvLayer, conv};
-use super::layers::norm::{NormName, norm};
+use super::layers::norm::norm;
+use super::layers::pre_activation::{PreActivation, pre_activation};
 use super::network::{Network, Output, Stage, Tail, Window, first_parts};
 use super::parameter::{Init, Kind};
 use crate::graph::{GraphError, Layout, TensorId};
@@ -75,10 +76,8 @@ impl Network for SegResNetConfig {
         let mut stages = Stages::new();
         let mut x = self.first(n, input)?;
         stages.push(("convInit".to_owned(), x.into()));
-        let (rate, (dropout, g)) = (self.dropout_prob.unwrap_or(0.0), n.dropout());
-        if rate > 0.0 {
-            x = dropout.drop_channels(g, "dropout", x, rate as f32)?;
-        }
+        let (dropout, g) = n.dropout();
+        x = dropout.drop_channels(g, "dropout", x, self.dropout_prob.unwrap_or(0.0) as f32)?;
         let mut levels = Vec::with_capacity(self.blocks_down.len());
         for level in 0..self.blocks_down.len() {
             x = n.segment(|n| self.down(n, x, level, &mut stages))?;
@@ -115,7 +114,7 @@ impl SegResNetConfig {
             stages.push((format!("{name}.0"), x.into()));
         }
         for i in 1..=blocks {
-            x = block(n, &format!("{name}.{i}"), x, (self.norm, self.act), stages)?;
+            x = self.block(n, format!("{name}.{i}"), x, stages)?;
         }
         stages.push((name, x.into()));
         Ok(x)
@@ -149,10 +148,20 @@ impl SegResNetConfig {
         let mut x = n.graph().sum(&format!("{name}.sum"), &up.into(), &skip.into(), Act::None)?;
         let name = format!("up_layers.{i}");
         for j in 0..self.blocks_up[i] {
-            x = block(n, &format!("{name}.{j}"), x, (self.norm, self.act), stages)?;
+            x = self.block(n, format!("{name}.{j}"), x, stages)?;
         }
         stages.push((name, x.into()));
         Ok(x)
+    }
+
+    /// `ResBlock`.
+    fn block(&self, n: &mut Net, name: String, x: TensorId, stages: &mut Stages) -> Result<TensorId, GraphError> {
+        let (norm, act, kernel) = (self.norm, self.act, [3; 3]);
+        let (norms, acts, convs) = (["norm1", "norm2"], ["act"; 2], ["conv1.conv", "conv2.conv"]);
+        let block = PreActivation { norm, act, kernel, bias: false, norms, acts, convs };
+        let y = pre_activation(n, &name, x, block)?;
+        stages.push((name, y.into()));
+        Ok(y)
     }
 
     /// Norm, activation and the output convolution.
@@ -165,26 +174,4 @@ impl SegResNetConfig {
         let bias = n.vector("conv_final.2.conv.bias", [k], Kind::Bias, init);
         Ok(Tail::Head { end, weight, bias })
     }
-}
-
-/// `ResBlock`: norm, activation and convolution, twice, plus the input.
-fn block(
-    n: &mut Net,
-    name: &str,
-    x: TensorId,
-    (norm_name, act_name): (NormName, ActName),
-    stages: &mut Stages,
-) -> Result<TensorId, GraphError> {
-    let y = n.scope(name, |n| {
-        let act = act(n, act_name, "act");
-        let layer = ConvLayer { bias: false, ..ConvLayer::new(n.channels(x), [3; 3]) };
-        let norm1 = norm(n, norm_name, "norm1", x)?;
-        let first = ConvLayer { moments: norm_name.needs_moments(n), ..layer };
-        let y = conv(n, "conv1.conv", &[Lazy::new(x, Some(norm1), act)], first)?;
-        let norm2 = norm(n, norm_name, "norm2", y)?;
-        let y = conv(n, "conv2.conv", &[Lazy::new(y, Some(norm2), act)], layer)?;
-        n.graph().sum("", &y.into(), &x.into(), Act::None)
-    })?;
-    stages.push((name.to_owned(), y.into()));
-    Ok(y)
 }
