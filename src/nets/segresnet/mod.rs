@@ -13,13 +13,12 @@ use super::builder::Net;
 use super::config::ConfigError;
 use super::dialect::{MonaiVersion, Unused};
 use super::layers::act::act;
-use super::layers::conv::{ConvLayer, conv};
+use super::layers::conv::{ConvLayer, conv, conv_transpose};
 use super::layers::norm::norm;
 use super::layers::pre_activation::{PreActivation, pre_activation};
 use super::network::{Network, Output, Stage, Tail, Window, first_parts};
 use super::parameter::{Init, Kind};
 use crate::graph::{GraphError, Layout, TensorId};
-use crate::kernels::conv_transpose3d::ConvTranspose;
 use crate::kernels::lazy::{Act, Lazy};
 use config::UpsampleMode;
 
@@ -137,11 +136,8 @@ impl SegResNetConfig {
         let up = match self.upsample_mode {
             UpsampleMode::Nontrainable => n.graph().resample(&format!("{name}.1"), &halved.into(), [2; 3])?,
             UpsampleMode::Deconv => {
-                let (init, deconv) = (Init::Uniform { fan_in: out * 8 }, format!("{name}.1.deconv"));
-                let w = n.matrix(&format!("{deconv}.weight"), [out, out, 2, 2, 2], Layout::Natural, init);
-                let bias = n.vector(&format!("{deconv}.bias"), [out], Kind::Bias, init);
-                let doubled = ConvTranspose::without_overlap(n.graph(), w, Some(bias));
-                n.graph().conv_transpose3d(&deconv, &[halved.into()], &doubled)?
+                let layer = ConvLayer { stride: [2; 3], ..ConvLayer::new(out, [2; 3]) };
+                conv_transpose(n, &format!("{name}.1.deconv"), &[halved.into()], layer)?
             }
         };
         stages.extend([(format!("{name}.1"), up.into()), (name.clone(), up.into())]);
