@@ -66,6 +66,9 @@ pub mod resample_backward;
 pub mod residual;
 #[cfg(feature = "train")]
 pub mod residual_backward;
+pub mod resize;
+#[cfg(feature = "train")]
+pub mod resize_backward;
 #[cfg(feature = "train")]
 pub mod running_averages;
 pub mod running_norm;
@@ -103,6 +106,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("pool", pool::cases()),
         ("resample", resample::cases()),
         ("residual", residual::cases()),
+        ("resize", resize::cases()),
         ("running_norm", running_norm::cases()),
         ("stitch", stitch::cases()),
         ("transpose", transpose::cases()),
@@ -131,6 +135,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("pool_backward", pool_backward::cases()),
         ("resample_backward", resample_backward::cases()),
         ("residual_backward", residual_backward::cases()),
+        ("resize_backward", resize_backward::cases()),
         ("running_averages", running_averages::cases()),
         ("sum_parts", sum_parts::cases()),
         ("transpose_backward", transpose_backward::cases()),

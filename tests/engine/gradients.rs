@@ -10,6 +10,7 @@ use unetr_wgpu::kernels::dropout::Mask;
 use unetr_wgpu::kernels::lazy::{Act, Lazy};
 use unetr_wgpu::kernels::norm_parameters::Norm;
 use unetr_wgpu::kernels::pool::Pooling;
+use unetr_wgpu::kernels::resize::Sampling;
 use unetr_wgpu::kernels::sum_parts::SumRepeats;
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
@@ -315,6 +316,18 @@ fn resampling() {
             let (x, r) = (g.parameter("x", [1, 2, 2, 3, 1]), g.parameter("r", [1, 2, 2, 3, 1]));
             g.resample("y", &Lazy::new(x, None, Act::Gelu).plus(r, None), factor)
         });
+    }
+}
+
+#[test]
+fn resizing() {
+    for sampling in [Sampling::Nearest, Sampling::Trilinear] {
+        for size in [[3, 2, 4], [1, 5, 2], [4, 6, 2]] {
+            check(&format!("{sampling:?} {size:?}"), |g| {
+                let (x, r) = (g.parameter("x", [1, 2, 2, 3, 2]), g.parameter("r", [1, 2, 2, 3, 2]));
+                g.resize("y", &Lazy::new(x, None, Act::Gelu).plus(r, None), size, sampling)
+            });
+        }
     }
 }
 
