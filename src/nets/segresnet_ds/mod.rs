@@ -87,7 +87,8 @@ impl Network for SegResNetDsConfig {
             heads.push(self.head(n, "up_layers.0", x));
         }
         let tail = heads.pop().ok_or_else(|| GraphError::new("no level has a head"))?;
-        Ok(Output { tail, stages })
+        heads.reverse();
+        Ok(Output { tail, deep: heads, stages })
     }
 }
 

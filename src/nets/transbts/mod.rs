@@ -113,7 +113,7 @@ impl Network for TransBtsConfig {
         let weight = n.matrix("endconv.weight", [k, c, 1, 1, 1], Layout::TapMajor, init);
         let bias = n.vector("endconv.bias", [k], Kind::Bias, init);
         stages.push(("endconv".to_owned(), Stage::Logits));
-        Ok(Output { tail: Tail::Head { end: y.into(), weight, bias }, stages })
+        Ok(Output { tail: Tail::Head { end: y.into(), weight, bias }, deep: Vec::new(), stages })
     }
 }
 
