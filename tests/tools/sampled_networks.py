@@ -24,7 +24,7 @@ networks.SAMPLES = 512
 PLAIN = ["RELU", {"inplace": False}]
 CASES = {
     "segresnet-deconv": (SegResNet, {"init_filters": 8, "in_channels": 2, "out_channels": 3, "act": "PRELU", "norm": ["instance", {"affine": True}], "blocks_down": [1, 0, 2], "blocks_up": [2, 1], "upsample_mode": "deconv"}, [2, 2, 8, 12, 4], 20, "softmax"),
-    "segresnet-ds": (SegResNetDS, {"init_filters": 8, "in_channels": 1, "out_channels": 3, "act": PLAIN, "blocks_down": [1, 2, 1], "dsdepth": 1}, [2, 1, 8, 16, 12], 21, "softmax"),
+    "segresnet-ds": (SegResNetDS, {"init_filters": 8, "in_channels": 1, "out_channels": 3, "act": PLAIN, "blocks_down": [1, 2, 1], "dsdepth": 2}, [2, 1, 8, 16, 12], 21, "softmax"),
     "segresnet-ds-slices": (SegResNetDS, {"init_filters": 8, "in_channels": 2, "out_channels": 2, "act": PLAIN, "norm": "instance", "blocks_down": [1, 1, 1, 1], "blocks_up": [1, 2, 1], "upsample_mode": "nontrainable", "resolution": [1.0, 0.5, 2.5]}, [1, 2, 16, 24, 6], 22, "sigmoid"),
     "transbts": (TransBTS, {"img_dim": 16, "num_channels": 2, "num_classes": 3, "embedding_dim": 256, "num_heads": 4, "num_layers": 2, "hidden_dim": 48}, [2, 2, 16, 16, 16], 23, "softmax"),
 }  # fmt: skip
