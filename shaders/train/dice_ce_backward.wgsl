@@ -1,16 +1,19 @@
 // Gradient of Dice and cross entropy with respect to the logits, one invocation per voxel.
 //   q = a (1 or 2 p) + b g       softmax: dx = p (q - sum over classes of p q)      sigmoid: dx = q p (1 - p)
+//   focal: dx = s w times its slope, of a softmax h - softmax(x) sum h with h that by log softmax
 //   cross entropy: dx = s (softmax(x) sum w g - w g), for a single class s (p (1 + (w - 1) g) - w g)
 //   x, dx   (N, C, V)      label  (N, C, V), or (N, 1, V) of class numbers if INDEX
 //   lse     (N, V)         slopes  (N, C) of (a, b, s, w)      dloss  (1)
 // Where the loss is not finite, the slopes are NaN, and so is the gradient.
 #import index
 #import finite
+#import focal
 
 struct Params {
     samples: u32, classes: u32, voxels: u32, parts: u32,
     first: u32, together: u32, dice: f32, entropy: f32,
     smooth_nr: f32, smooth_dr: f32, share: f32,
+    alpha: f32, beta: f32, gamma: f32, focal_alpha: f32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> x: array<f32>;
@@ -71,7 +74,11 @@ fn forward(
     for (var c = 0u; c < params.classes; c += 1u) {
         let s = slopes[row + c];
         let g = truth(n, c, voxel);
+#if FOCAL_SOFTMAX
+        truths -= s.w * focal_softmax(x[first + c * params.voxels] - total, g, focal_class_factor(c)).y;
+#else
         truths = fma(s.w, g, truths);
+#end
         let p = probability(x[first + c * params.voxels], total);
         mean = fma(p, slope(s, p, g), mean);
     }
@@ -85,10 +92,18 @@ fn forward(
 #else
         var d = p * (slope(s, p, g) - mean);
 #end
+#if FOCAL
+        d += s.z * s.w * focal(v, g, focal_factor(g)).y;
+#else
+#if FOCAL_SOFTMAX
+        d += s.z * (exp(v - total) * truths + s.w * focal_softmax(v - total, g, focal_class_factor(c)).y);
+#else
 #if BINARY
         d += s.z * (p * fma(s.w - 1.0, g, 1.0) - s.w * g);
 #else
         d += s.z * (exp(v - total) * truths - s.w * g);
+#end
+#end
 #end
         dx[first + c * params.voxels] = d * dloss[0];
     }

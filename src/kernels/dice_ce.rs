@@ -1,4 +1,5 @@
-//! Dice loss, cross entropy, or both, of logits, with weights of classes.
+//! Dice loss, cross entropy, or both, of logits, with weights of classes; and what stands in their place: the generalised Dice and
+//! the Tversky loss, and the focal loss.
 //!
 //! With `p` the softmax over classes or each class's sigmoid and `g` the truth, over voxels `I = Σ p g`,
 //! `D = Σ p + Σ g` (or `Σ p² + Σ g²`): `Dice = mean over (sample, class) of w_c (1 - (2 I + nr) / (D + dr))`; `w` is left out
@@ -6,10 +7,17 @@
 //! voxels' `w` where labels are class numbers (0 where that is 0) and by the voxels where they are shares. Where there is one
 //! class it is the binary one, `w` a factor of its positive part. All this as MONAI has it, whatever the activation.
 //!
+//! Generalised Dice, of each sample: `1 - (2 Σ_c v_c I_c + nr) / (Σ_c v_c D_c + dr)`, where `v_c` is 1 over the square of `Σ g` of
+//! the class, or 1 over it, or 1; classes that the truth lacks take the largest of the others'. Tversky:
+//! `1 - (I + nr) / (I + α Σ p (1 - g) + β Σ (1 - p) g + dr)`. Focal, the mean over classes and voxels of `w_c` times
+//! `(1 - q)^γ` times a cross entropy: with `q` the probability of what is true, of each class by itself
+//! (`Σ (g α + (1 - g)(1 - α))` where there is an α), or of the softmax's class. Neither Tversky nor generalised Dice have `w`.
+//!
 //! Shapes: logits `(N, C, X, Y, Z)`, label `(N, 1, X, Y, Z)` of class numbers or `(N, C, X, Y, Z)`, weights `(C)`; results
 //! the loss `(1)`, the logarithm of the softmax's denominator `(N, X, Y, Z)`, slopes `(N, C, 4)` for the gradient, and Dice and
 //! cross entropy without their factors `(2)`; a share of a sum of several losses is a factor of all of them. A logit or label that is not finite, by its bits, or a label that is no class
-//! number makes loss, slopes and parts NaN. Source: MONAI's `DiceLoss`, `DiceCELoss`.
+//! number makes loss, slopes and parts NaN. Source: MONAI's `DiceLoss`, `DiceCELoss`, `GeneralizedDiceLoss`, `TverskyLoss`,
+//! `FocalLoss`, `DiceFocalLoss`; Sudre et al., DLMIA 2017; Salehi et al., MLMI 2017; Lin et al., ICCV 2017.
 
 use super::{bind_read, bind_write, constant, kernel_name};
 use crate::gpu::Access;
@@ -29,7 +37,62 @@ params!(Params {
     smooth_nr: f32,
     smooth_dr: f32,
     share: f32,
+    alpha: f32,
+    beta: f32,
+    gamma: f32,
+    focal_alpha: f32,
 });
+
+/// How prediction and truth are compared over all voxels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Overlap {
+    /// Dice, of each class by itself.
+    #[default]
+    Dice,
+    /// Dice of all classes together.
+    Generalised(ClassSizes),
+    /// With factors of its own for what is predicted and not true, and for what is true and not predicted.
+    Tversky {
+        /// Of false positives.
+        alpha: f32,
+        /// Of false negatives.
+        beta: f32,
+    },
+}
+
+/// What a class counts for in the generalised Dice loss, by the voxels that it has in truth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClassSizes {
+    /// 1 over their square.
+    #[default]
+    Square,
+    /// 1 over their number.
+    Simple,
+    /// 1.
+    Uniform,
+}
+
+impl ClassSizes {
+    /// The exponent.
+    fn power(self) -> u32 {
+        match self {
+            Self::Square => 2,
+            Self::Simple => 1,
+            Self::Uniform => 0,
+        }
+    }
+}
+
+/// The focal loss in place of the cross entropy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Focal {
+    /// The exponent, at least 0.
+    pub gamma: f32,
+    /// Factor of what is true, in [0, 1]; 1 less it is that of what is not, or, of a softmax, that of class 0.
+    pub alpha: Option<f32>,
+    /// Of the softmax over classes, instead of each class's sigmoid, whatever the overlap is of.
+    pub softmax: bool,
+}
 
 /// The op; arguments `logits, label, [class weights]`, results `loss, lse, slopes, parts`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +115,10 @@ pub struct DiceCe {
     pub smooth_dr: f32,
     /// Classes have weights, not negative.
     pub weighted: bool,
+    /// What the Dice term is.
+    pub overlap: Overlap,
+    /// What takes the cross entropy's place, under its factor.
+    pub focal: Option<Focal>,
     /// Share of this loss in a sum of several: a factor of all results and of the gradient.
     pub share: f32,
 }
@@ -69,6 +136,8 @@ impl Default for DiceCe {
             smooth_nr: 1e-5,
             smooth_dr: 1e-5,
             weighted: false,
+            overlap: Overlap::Dice,
+            focal: None,
             share: 1.0,
         }
     }
@@ -101,6 +170,10 @@ impl DiceCe {
             smooth_nr: self.smooth_nr,
             smooth_dr: self.smooth_dr,
             share: self.share,
+            alpha: self.tversky().0,
+            beta: self.tversky().1,
+            gamma: self.focal.map_or(0.0, |f| f.gamma),
+            focal_alpha: self.focal.and_then(|f| f.alpha).unwrap_or(0.0),
         }
         .block()
     }
@@ -113,16 +186,123 @@ impl DiceCe {
             ("SQUARED", constant(self.squared)),
             ("BINARY", constant(c == 1)),
             ("WEIGHTED", constant(self.weighted)),
+            ("GENERALISED", constant(matches!(self.overlap, Overlap::Generalised(_)))),
+            ("POWER", if let Overlap::Generalised(sizes) = self.overlap { sizes.power() } else { 0 }),
+            ("TVERSKY", constant(matches!(self.overlap, Overlap::Tversky { .. }))),
+            ("FOCAL", constant(self.focal.is_some() && !self.focal_of_softmax(c))),
+            ("FOCAL_SOFTMAX", constant(self.focal_of_softmax(c))),
+            ("FOCAL_ALPHA", constant(self.focal.is_some_and(|f| f.alpha.is_some()))),
         ]
+    }
+
+    fn tversky(&self) -> (f32, f32) {
+        if let Overlap::Tversky { alpha, beta } = self.overlap { (alpha, beta) } else { (0.0, 0.0) }
+    }
+
+    /// A single class has no softmax.
+    fn focal_of_softmax(&self, c: usize) -> bool {
+        c > 1 && self.focal.is_some_and(|f| f.softmax)
+    }
+
+    /// Settings that MONAI's losses do not have.
+    fn check(&self) -> Result<(), GraphError> {
+        let problem = match (self.overlap, self.focal) {
+            (Overlap::Generalised(_) | Overlap::Tversky { .. }, _) if self.squared => {
+                "squares in the denominator are Dice's alone"
+            }
+            (_, Some(focal)) if focal.softmax && !self.background => {
+                "the focal loss of a softmax has no form without the background"
+            }
+            _ => return Ok(()),
+        };
+        Err(GraphError::new(problem))
+    }
+
+    /// Factor of a voxel's focal loss, without its class's weight.
+    fn focal_factor(&self, focal: Focal, class: usize, c: usize, g: f64) -> f64 {
+        match focal.alpha.map(f64::from) {
+            None => 1.0,
+            Some(alpha) if self.focal_of_softmax(c) => {
+                if class == 0 {
+                    1.0 - alpha
+                } else {
+                    alpha
+                }
+            }
+            Some(alpha) => g * alpha + (1.0 - g) * (1.0 - alpha),
+        }
+    }
+
+    /// A voxel's focal loss of a class of logit `x`, truth `g` and logarithm `ls` of the softmax; and its slope: by the logit, or
+    /// of a softmax by `ls`.
+    pub(super) fn focal_terms(&self, focal: Focal, class: usize, c: usize, [x, g, ls]: [f64; 3]) -> (f64, f64) {
+        let (gamma, factor) = (f64::from(focal.gamma), self.focal_factor(focal, class, c, g));
+        let power = |q: f64, exponent: f64| (exponent * q.max(1e-30).ln()).exp();
+        if self.focal_of_softmax(c) {
+            let p = ls.exp();
+            let slope = gamma * power(1.0 - p, gamma - 1.0) * p * ls - power(1.0 - p, gamma);
+            return (-power(1.0 - p, gamma) * ls * g * factor, slope * g * factor);
+        }
+        let softplus = |v: f64| v.max(0.0) + (-v.abs()).exp().ln_1p();
+        let logistic = |v: f64| 1.0 / (1.0 + (-v).exp());
+        let sign = 2.0 * g - 1.0;
+        let entropy = (1.0 - g) * x + softplus(-x);
+        let faded = (-gamma * softplus(x * sign)).exp() * factor;
+        (faded * entropy, faded * (logistic(x) - g - gamma * sign * logistic(x * sign) * entropy))
+    }
+
+    /// Counts of the classes in the generalised Dice loss; `sizes` are the voxels that each has in truth.
+    fn class_counts(sizes: ClassSizes, truth: &[f64]) -> Vec<f64> {
+        let counts = |g: &f64| {
+            if *g == 0.0 && sizes != ClassSizes::Uniform { 0.0 } else { g.powi(sizes.power() as i32).recip() }
+        };
+        let most = truth.iter().map(counts).fold(0.0, f64::max);
+        truth.iter().map(|g| if *g == 0.0 && sizes != ClassSizes::Uniform { most } else { counts(g) }).collect()
     }
 
     fn first(&self, c: usize) -> usize {
         usize::from(!self.background && c > 1)
     }
 
-    /// Weight of each class in the Dice term: MONAI leaves weights out where a single class is left.
+    /// Weight of each class in the Dice term: MONAI leaves weights out where a single class is left, and has none in the other
+    /// overlaps.
     fn dice_weights(&self, weights: &[f64]) -> Vec<f64> {
-        if weights.len() - self.first(weights.len()) == 1 { vec![1.0; weights.len()] } else { weights.to_vec() }
+        if self.overlap != Overlap::Dice || weights.len() - self.first(weights.len()) == 1 {
+            vec![1.0; weights.len()]
+        } else {
+            weights.to_vec()
+        }
+    }
+
+    /// The overlap term of the classes that count, of their sums and weights, and its slopes `(a, b)`.
+    fn overlap_of(&self, sums: &[[f64; 3]], weights: &[f64]) -> (f64, Vec<[f64; 2]>) {
+        let (nr, dr) = (f64::from(self.smooth_nr), f64::from(self.smooth_dr));
+        let each = 1.0 / sums.len() as f64;
+        match self.overlap {
+            Overlap::Generalised(sizes) => {
+                let counts = Self::class_counts(sizes, &sums.iter().map(|sum| sum[2]).collect::<Vec<_>>());
+                let of = |value: fn(&[f64; 3]) -> f64| sums.iter().zip(&counts).map(|(s, v)| v * value(s)).sum::<f64>();
+                let denominator = of(|s| s[1] + s[2]) + dr;
+                let quotient = (2.0 * of(|s| s[0]) + nr) / denominator;
+                (1.0 - quotient, counts.iter().map(|v| [v * quotient / denominator, -2.0 * v / denominator]).collect())
+            }
+            Overlap::Dice | Overlap::Tversky { .. } => {
+                let one = |(&[both, p, g], weight): (&[f64; 3], &f64)| {
+                    if let Overlap::Tversky { alpha, beta } = self.overlap {
+                        let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+                        let denominator = both + alpha * (p - both) + beta * (g - both) + dr;
+                        let quotient = (both + nr) / denominator;
+                        let slope = [quotient * alpha, quotient * (1.0 - alpha - beta) - 1.0];
+                        return ((1.0 - quotient) * each, slope.map(|v| v * each / denominator));
+                    }
+                    let (denominator, share) = (p + g + dr, weight * each);
+                    let quotient = (2.0 * both + nr) / denominator;
+                    ((1.0 - quotient) * share, [quotient, -2.0].map(|v| v * share / denominator))
+                };
+                let (values, slopes): (Vec<f64>, Vec<[f64; 2]>) = sums.iter().zip(weights).map(one).unzip();
+                (values.iter().sum(), slopes)
+            }
+        }
     }
 
     /// Probability and truth of class `c` at every `(n, c, voxel)`, and the logarithms of the denominators.
@@ -153,6 +333,7 @@ impl Kernel for DiceCe {
     kernel_name!("dice_ce");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
+        self.check()?;
         let fits = match (inputs, self.weighted) {
             ([logits, label], false) => sizes(logits, label).map(|s| (s, logits.dims())),
             ([logits, label, weights], true) => {
@@ -211,37 +392,51 @@ impl Kernel for DiceCe {
         let dice_weights = self.dice_weights(&weights);
         let (p, g, lse) = self.inputs(logits, label);
         let (outer, inner) = if self.batch { (1, n) } else { (n, 1) };
-        let items = (outer * (c - self.first(c))) as f64;
+        let (first, share) = (self.first(c), f64::from(self.share));
         let mut slopes = HostTensor::zeros([n, c, 4]);
         let (mut dice, mut entropy, mut weight) = (0.0, 0.0, 0.0);
-        for (item, class) in (0..outer).flat_map(|o| (0..c).map(move |class| (o, class))) {
-            let (mut both, mut size) = (0.0, 0.0);
-            for i in (0..inner).flat_map(|s| ((item + s) * c + class) * voxels..((item + s) * c + class + 1) * voxels) {
-                let (x, w) = (logits.data[i], weights[class]);
-                both += p[i] * g[i];
-                size += if self.squared { p[i] * p[i] + g[i] * g[i] } else { p[i] + g[i] };
-                entropy += match c {
-                    1 => (1.0 - g[i]) * x + (1.0 + (w - 1.0) * g[i]) * ((-x).max(0.0) + (-x.abs()).exp().ln_1p()),
-                    _ => w * g[i] * (lse[i / voxels / c * voxels + i % voxels] - x),
-                };
-                weight += if index { w * g[i] } else { 1.0 / c as f64 };
+        for item in 0..outer {
+            // Of each class: Σ p g, Σ p, Σ g, or their squares.
+            let mut sums = vec![[0.0; 3]; c];
+            for (class, sum) in sums.iter_mut().enumerate() {
+                let rows = (0..inner).map(|s| ((item + s) * c + class) * voxels);
+                for i in rows.flat_map(|row| row..row + voxels) {
+                    let (x, w) = (logits.data[i], weights[class]);
+                    let log_softmax = x - lse[i / voxels / c * voxels + i % voxels];
+                    sum[0] += p[i] * g[i];
+                    sum[1] += if self.squared { p[i] * p[i] } else { p[i] };
+                    sum[2] += if self.squared { g[i] * g[i] } else { g[i] };
+                    entropy += match (self.focal, c) {
+                        (Some(_), _) if class < first => 0.0,
+                        (Some(focal), _) => w * self.focal_terms(focal, class, c, [x, g[i], log_softmax]).0,
+                        (None, 1) => {
+                            (1.0 - g[i]) * x + (1.0 + (w - 1.0) * g[i]) * ((-x).max(0.0) + (-x.abs()).exp().ln_1p())
+                        }
+                        _ => -w * g[i] * log_softmax,
+                    };
+                    weight += match self.focal {
+                        Some(_) => f64::from(u8::from(class >= first)),
+                        None if index => w * g[i],
+                        None => 1.0 / c as f64,
+                    };
+                }
             }
-            let quotient = (2.0 * both + f64::from(self.smooth_nr), size + f64::from(self.smooth_dr));
-            if class >= self.first(c) {
-                dice += dice_weights[class] * (1.0 - quotient.0 / quotient.1) / items;
-                let share = f64::from(self.share) * f64::from(self.dice) * dice_weights[class] / items;
+            let (value, slope) = self.overlap_of(&sums[first..], &dice_weights[first..]);
+            dice += value / outer as f64;
+            for (class, slope) in slope.into_iter().enumerate() {
                 for s in 0..inner {
-                    let slope = [share * quotient.0 / quotient.1.powi(2), -2.0 * share / quotient.1];
-                    slopes.data[((item + s) * c + class) * 4..][..2].copy_from_slice(&slope);
+                    let slope = slope.map(|v| v * share * f64::from(self.dice) / outer as f64);
+                    slopes.data[((item + s) * c + first + class) * 4..][..2].copy_from_slice(&slope);
                 }
             }
         }
         let entropy_of = |sum: f64| if weight == 0.0 { 0.0 } else { sum / weight };
         for (i, slope) in slopes.data.chunks_exact_mut(4).enumerate() {
-            let factor = f64::from(self.share) * f64::from(self.cross_entropy);
-            (slope[2], slope[3]) = (entropy_of(factor), weights[i % c]);
+            let counts = self.focal.is_none() || i % c >= first;
+            let factor = if counts { entropy_of(share * f64::from(self.cross_entropy)) } else { 0.0 };
+            (slope[2], slope[3]) = (factor, weights[i % c]);
         }
-        let (dice, entropy) = (f64::from(self.share) * dice, f64::from(self.share) * entropy_of(entropy));
+        let (dice, entropy) = (share * dice, share * entropy_of(entropy));
         let loss = f64::from(self.dice) * dice + f64::from(self.cross_entropy) * entropy;
         let number = |v: &f64| !index || (*v >= 0.0 && *v < c as f64 && v.fract() == 0.0);
         let sound = logits.data.iter().all(|v| v.is_finite()) && label.data.iter().all(|v| v.is_finite() && number(v));
@@ -280,6 +475,8 @@ impl Graph {
     }
 }
 
+const FOCAL: Focal = Focal { gamma: 2.0, alpha: None, softmax: false };
+
 /// Settings and arguments for the cases of this op and of its gradient.
 pub(super) fn examples() -> Vec<(String, DiceCe, Vec<HostTensor>)> {
     let plain = DiceCe::default();
@@ -301,6 +498,41 @@ pub(super) fn examples() -> Vec<(String, DiceCe, Vec<HostTensor>)> {
         ("weighted, one class", DiceCe { sigmoid: true, ..weighted }, 2, 1, 1),
         ("a share of a sum", DiceCe { share: 0.25, cross_entropy: 0.5, ..plain }, 2, 3, 1),
         ("weighted, shares", DiceCe { sigmoid: true, ..weighted }, 2, 3, 3),
+        ("generalised", DiceCe { overlap: Overlap::Generalised(ClassSizes::Square), ..plain }, 2, 4, 1),
+        (
+            "generalised, batch",
+            DiceCe { overlap: Overlap::Generalised(ClassSizes::Simple), batch: true, ..weighted },
+            2,
+            3,
+            1,
+        ),
+        ("generalised, uniform", DiceCe { overlap: Overlap::Generalised(ClassSizes::Uniform), ..sigmoid }, 2, 3, 3),
+        (
+            "Tversky",
+            DiceCe { overlap: Overlap::Tversky { alpha: 0.3, beta: 0.7 }, background: false, ..plain },
+            2,
+            4,
+            1,
+        ),
+        (
+            "Tversky, batch",
+            DiceCe { overlap: Overlap::Tversky { alpha: 0.6, beta: 0.1 }, batch: true, ..sigmoid },
+            2,
+            2,
+            2,
+        ),
+        ("focal", DiceCe { focal: Some(FOCAL), ..weighted }, 2, 3, 1),
+        ("focal, alpha", DiceCe { focal: Some(Focal { gamma: 1.5, alpha: Some(0.3), ..FOCAL }), ..sigmoid }, 2, 3, 3),
+        ("focal, without background", DiceCe { focal: Some(FOCAL), background: false, ..weighted }, 2, 4, 1),
+        ("focal of a softmax", DiceCe { focal: Some(Focal { softmax: true, ..FOCAL }), ..weighted }, 2, 3, 1),
+        (
+            "focal of a softmax, alpha, no fading",
+            DiceCe { focal: Some(Focal { gamma: 0.0, alpha: Some(0.3), softmax: true }), dice: 0.0, ..plain },
+            1,
+            3,
+            1,
+        ),
+        ("focal, one class", DiceCe { focal: Some(FOCAL), ..sigmoid }, 2, 1, 1),
     ];
     let example = |(name, op, n, c, labels): (&str, DiceCe, usize, usize, usize)| {
         let size = [9, 7, 5];

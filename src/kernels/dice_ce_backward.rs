@@ -1,6 +1,7 @@
 //! The gradient of Dice and cross entropy with respect to the logits: with `q = dDice/dp = a (1 or 2 p) + b g`,
 //! `dx = p (q - Σ_c p q)` for a softmax, `dx = q p (1 - p)` for sigmoids, and for the cross entropy
-//! `s (softmax(x) Σ w g - w g)`, or `s (p (1 + (w - 1) g) - w g)` of a single class, all times the gradient of the loss. Slopes
+//! `s (softmax(x) Σ w g - w g)`, or `s (p (1 + (w - 1) g) - w g)` of a single class, all times the gradient of the loss; the focal
+//! loss has slopes of its own, by the logit or, of a softmax, by its logarithm in place of `-g`. Slopes
 //! are `(a, b, s, w)`; where the loss is NaN, so is the gradient.
 //!
 //! Shapes as in [`super::dice_ce`].
@@ -54,10 +55,19 @@ impl Kernel for DiceCeBackward {
         let mut dx = logits.clone();
         for (i, d) in dx.data.iter_mut().enumerate() {
             let classes = || (0..c).map(|class| (i / voxels / c * c + class) * voxels + i % voxels);
-            let entropy = match c {
-                1 => p[i] * (1.0 + (row(i)[3] - 1.0) * g[i]) - row(i)[3] * g[i],
+            let log_softmax = |j: usize| logits.data[j] - lse[j / voxels / c * voxels + j % voxels];
+            let focal = |focal, j: usize| {
+                let voxel = [logits.data[j], g[j], log_softmax(j)];
+                row(j)[3] * self.loss.focal_terms(focal, j / voxels % c, c, voxel).1
+            };
+            let entropy = match (self.loss.focal, c) {
+                (Some(f), _) if f.softmax && c > 1 => {
+                    focal(f, i) - log_softmax(i).exp() * classes().map(|j| focal(f, j)).sum::<f64>()
+                }
+                (Some(f), _) => focal(f, i),
+                (None, 1) => p[i] * (1.0 + (row(i)[3] - 1.0) * g[i]) - row(i)[3] * g[i],
                 _ => {
-                    let softmax = (logits.data[i] - lse[i / voxels / c * voxels + i % voxels]).exp();
+                    let softmax = log_softmax(i).exp();
                     softmax * classes().map(|j| row(j)[3] * g[j]).sum::<f64>() - row(i)[3] * g[i]
                 }
             };

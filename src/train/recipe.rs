@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::data::{AugmentRecipe, DataError, DataRecipe, Task};
 use super::schedule::{Decay, Schedule};
 use crate::fields::{FieldError, from_toml};
-use crate::kernels::dice_ce::DiceCe;
+use crate::kernels::dice_ce::{ClassSizes, DiceCe, Focal, Overlap};
 use crate::nets::DropoutOptions;
 use crate::weights::package::{Activation, Metadata};
 use crate::weights::{FloatType, WeightsError};
@@ -126,7 +126,7 @@ impl Default for RunRecipe {
     }
 }
 
-/// `[loss]`: MONAI's `DiceCELoss`.
+/// `[loss]`: MONAI's `DiceCELoss`, or another of its losses by `overlap` and `focal`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossRecipe {
@@ -134,6 +134,22 @@ pub struct LossRecipe {
     pub dice: f32,
     /// Factor of the cross entropy, `lambda_ce`.
     pub cross_entropy: f32,
+    /// What the Dice term is.
+    pub overlap: OverlapKind,
+    /// What classes count for in the generalised Dice loss, `w_type`.
+    pub w_type: WeightType,
+    /// Factor of false positives in the Tversky loss, `alpha`.
+    pub tversky_alpha: f32,
+    /// Factor of false negatives in the Tversky loss, `beta`.
+    pub tversky_beta: f32,
+    /// Factor of the focal loss, `lambda_focal`, which then stands in the cross entropy's place.
+    pub focal: f32,
+    /// Exponent of the focal loss.
+    pub gamma: f32,
+    /// Balance of the focal loss, `alpha`.
+    pub focal_alpha: Option<f32>,
+    /// Whether the focal loss is of a softmax, `use_softmax`.
+    pub focal_softmax: bool,
     /// Squares in the denominator, `squared_pred`.
     pub squared: bool,
     /// Sums over the batch before the quotient.
@@ -154,6 +170,14 @@ impl Default for LossRecipe {
         Self {
             dice: d.dice,
             cross_entropy: d.cross_entropy,
+            overlap: OverlapKind::Dice,
+            w_type: WeightType::Square,
+            tversky_alpha: 0.5,
+            tversky_beta: 0.5,
+            focal: 0.0,
+            gamma: 2.0,
+            focal_alpha: None,
+            focal_softmax: false,
             squared: d.squared,
             batch: d.batch,
             background: d.background,
@@ -162,6 +186,32 @@ impl Default for LossRecipe {
             class_weights: Vec::new(),
         }
     }
+}
+
+/// How prediction and truth are compared over all voxels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverlapKind {
+    /// MONAI's `DiceLoss`.
+    #[default]
+    Dice,
+    /// MONAI's `GeneralizedDiceLoss`.
+    GeneralizedDice,
+    /// MONAI's `TverskyLoss`.
+    Tversky,
+}
+
+/// What a class counts for in the generalised Dice loss, by the voxels that it has in truth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightType {
+    /// 1 over their square.
+    #[default]
+    Square,
+    /// 1 over their number.
+    Simple,
+    /// 1.
+    Uniform,
 }
 
 /// What one step of the schedule is.
@@ -292,7 +342,7 @@ impl Recipe {
         let share = |v: f64| (0.0..1.0).contains(&v);
         let classes = self.metadata.network.out_channels();
         let weights_fit = l.class_weights.is_empty() || l.class_weights.len() == classes;
-        let rules: [(&'static str, String, bool, &'static str); 20] = [
+        let rules: [(&'static str, String, bool, &'static str); 27] = [
             ("run.steps", r.steps.to_string(), r.steps > 0 && r.steps < 1 << 24, "1 to 16,777,215 steps are possible"),
             ("run.accumulate", r.accumulate.to_string(), (1..=4096).contains(&r.accumulate), "1 to 4096 are possible"),
             ("run.dropout_rate", r.dropout_rate.to_string(), share(r.dropout_rate.into()), "it must be in [0, 1)"),
@@ -327,8 +377,42 @@ impl Recipe {
             (
                 "loss.cross_entropy",
                 l.cross_entropy.to_string(),
-                l.cross_entropy.is_finite() && l.cross_entropy >= 0.0 && l.cross_entropy + l.dice > 0.0,
-                "it must not be negative, nor 0 beside a Dice factor of 0",
+                l.cross_entropy.is_finite() && l.cross_entropy >= 0.0 && l.cross_entropy + l.dice + l.focal > 0.0,
+                "it must not be negative, nor 0 where loss.dice and loss.focal are 0",
+            ),
+            ("loss.focal", l.focal.to_string(), finite(l.focal.into()), "it must not be negative"),
+            (
+                "loss.focal",
+                l.focal.to_string(),
+                l.focal == 0.0 || l.cross_entropy == 0.0,
+                "it stands in the place of the cross entropy: set loss.cross_entropy to 0",
+            ),
+            ("loss.gamma", l.gamma.to_string(), finite(l.gamma.into()), "it must not be negative"),
+            (
+                "loss.focal_alpha",
+                format!("{:?}", l.focal_alpha),
+                l.focal_alpha.is_none_or(|alpha| (0.0..=1.0).contains(&alpha)),
+                "it must be in [0, 1]",
+            ),
+            (
+                "loss.focal_softmax",
+                l.focal_softmax.to_string(),
+                !l.focal_softmax || (l.background && self.metadata.output.activation == Activation::Softmax),
+                "it needs output.activation softmax, and the background",
+            ),
+            (
+                "loss.tversky_alpha",
+                format!("{} with a loss.tversky_beta of {}", l.tversky_alpha, l.tversky_beta),
+                finite(l.tversky_alpha.into())
+                    && finite(l.tversky_beta.into())
+                    && l.tversky_alpha + l.tversky_beta > 0.0,
+                "both must not be negative, and one must be above 0",
+            ),
+            (
+                "loss.squared",
+                l.squared.to_string(),
+                !l.squared || l.overlap == OverlapKind::Dice,
+                "squares are Dice's alone: use loss.overlap dice",
             ),
             ("loss.smooth_nr", l.smooth_nr.to_string(), finite(l.smooth_nr.into()), "it must not be negative"),
             ("loss.smooth_dr", l.smooth_dr.to_string(), finite(l.smooth_dr.into()), "it must not be negative"),
@@ -367,7 +451,17 @@ impl Recipe {
         DiceCe {
             sigmoid: self.metadata.output.activation == Activation::Sigmoid,
             dice: l.dice,
-            cross_entropy: l.cross_entropy,
+            cross_entropy: if l.focal > 0.0 { l.focal } else { l.cross_entropy },
+            overlap: match l.overlap {
+                OverlapKind::Dice => Overlap::Dice,
+                OverlapKind::GeneralizedDice => Overlap::Generalised(match l.w_type {
+                    WeightType::Square => ClassSizes::Square,
+                    WeightType::Simple => ClassSizes::Simple,
+                    WeightType::Uniform => ClassSizes::Uniform,
+                }),
+                OverlapKind::Tversky => Overlap::Tversky { alpha: l.tversky_alpha, beta: l.tversky_beta },
+            },
+            focal: (l.focal > 0.0).then_some(Focal { gamma: l.gamma, alpha: l.focal_alpha, softmax: l.focal_softmax }),
             squared: l.squared,
             batch: l.batch,
             background: l.background,

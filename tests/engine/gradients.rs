@@ -384,7 +384,7 @@ fn refusals_name_the_node() {
 
 #[test]
 fn losses() {
-    use unetr_wgpu::kernels::dice_ce::DiceCe;
+    use unetr_wgpu::kernels::dice_ce::{ClassSizes, DiceCe, Focal, Overlap};
     let plain = DiceCe::default();
     let settings = [
         plain,
@@ -395,6 +395,17 @@ fn losses() {
         DiceCe { weighted: true, ..plain },
         DiceCe { weighted: true, background: false, batch: true, squared: true, ..plain },
         DiceCe { weighted: true, sigmoid: true, ..plain },
+        DiceCe { overlap: Overlap::Generalised(ClassSizes::Square), ..plain },
+        DiceCe { overlap: Overlap::Generalised(ClassSizes::Simple), batch: true, sigmoid: true, ..plain },
+        DiceCe { overlap: Overlap::Tversky { alpha: 0.3, beta: 0.8 }, background: false, ..plain },
+        DiceCe { focal: Some(Focal { gamma: 2.0, alpha: None, softmax: false }), background: false, ..plain },
+        DiceCe {
+            focal: Some(Focal { gamma: 1.5, alpha: Some(0.3), softmax: false }),
+            weighted: true,
+            sigmoid: true,
+            ..plain
+        },
+        DiceCe { focal: Some(Focal { gamma: 2.0, alpha: Some(0.3), softmax: true }), weighted: true, ..plain },
     ];
     for loss in settings {
         check(&format!("{loss:?}"), |g| {

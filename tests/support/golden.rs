@@ -75,6 +75,11 @@ pub fn error_at_places(file: &[u8], name: &str, got: &[f32]) -> (f64, f64) {
     worst
 }
 
+/// Whether there is a tensor of this name.
+pub fn has(file: &[u8], name: &str) -> bool {
+    SafeTensors::deserialize(file).expect("a safetensors file").tensor(name).is_ok()
+}
+
 /// Shape and values of one tensor, whatever its type.
 pub fn tensor(file: &[u8], name: &str) -> (Vec<usize>, Vec<f64>) {
     let file = SafeTensors::deserialize(file).expect("a safetensors file");

@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
 use unetr_wgpu::graph::{Graph, Plan, PlanOptions, Residents, TensorId};
-use unetr_wgpu::kernels::dice_ce::DiceCe;
+use unetr_wgpu::kernels::dice_ce::{ClassSizes, DiceCe, Focal, Overlap};
 use unetr_wgpu::nets::{Architecture, DropoutOptions};
 use unetr_wgpu::tensor::Shape;
 use unetr_wgpu::train::{
@@ -57,10 +57,27 @@ fn setting(text: &str) -> DiceCe {
     let options: Value = serde_json::from_str(options).expect("JSON");
     let on = |name: &str| options[name].as_bool().expect(name);
     let number = |name: &str| options[name].as_f64().expect(name) as f32;
+    let overlap = match kind {
+        "GeneralizedDiceLoss" | "GeneralizedDiceFocalLoss" => Overlap::Generalised(match options["w_type"].as_str() {
+            Some("simple") => ClassSizes::Simple,
+            Some("uniform") => ClassSizes::Uniform,
+            _ => ClassSizes::Square,
+        }),
+        "TverskyLoss" => Overlap::Tversky { alpha: number("alpha"), beta: number("beta") },
+        _ => Overlap::Dice,
+    };
+    let focal = kind.ends_with("FocalLoss").then(|| Focal {
+        gamma: number("gamma"),
+        alpha: options["alpha"].as_f64().map(|alpha| alpha as f32),
+        softmax: options["use_softmax"].as_bool().unwrap_or(false),
+    });
     DiceCe {
         sigmoid: activation == "sigmoid",
-        cross_entropy: if kind == "DiceCELoss" { 1.0 } else { 0.0 },
-        squared: on("squared_pred"),
+        dice: if kind == "FocalLoss" { 0.0 } else { 1.0 },
+        cross_entropy: if kind == "DiceCELoss" || focal.is_some() { 1.0 } else { 0.0 },
+        overlap,
+        focal,
+        squared: options["squared_pred"].as_bool().unwrap_or(false),
         batch: on("batch"),
         background: on("include_background"),
         smooth_nr: number("smooth_nr"),
@@ -72,11 +89,13 @@ fn setting(text: &str) -> DiceCe {
 #[test]
 fn losses_equal_monai() {
     let gpu = gpu();
-    for (path, weighted) in [("golden/losses.safetensors", false), ("golden/class-weights.safetensors", true)] {
+    let files = ["golden/losses.safetensors", "golden/class-weights.safetensors", "golden/other-losses.safetensors"];
+    for (path, count) in files.into_iter().zip([6, 6, 11]) {
         let file = golden::bytes(path);
         let settings = metadata(&file);
-        assert_eq!(settings.len(), 6);
+        assert_eq!(settings.len(), count, "{path}");
         for (name, text) in settings {
+            let weighted = golden::has(&file, &format!("{name}.weights"));
             one_loss(&gpu, &file, &name, DiceCe { weighted, ..setting(&text) });
         }
     }
@@ -109,7 +128,7 @@ fn one_loss(gpu: &Gpu, file: &[u8], name: &str, setting: DiceCe) {
     let error = l2(read(gradient).iter().zip(want("grad")).map(|(g, w)| f64::from(*g) - w)) / l2(want("grad"));
     println!("{name}: loss {value}, gradient to {error:.1e}");
     assert!(error <= 1e-5, "{name}: gradient to {error:e}");
-    if setting.weighted {
+    if golden::has(file, &format!("{name}.parts")) {
         for (part, want) in read(parts).iter().zip(want("parts")) {
             assert!((f64::from(*part) - want).abs() <= 1e-5 * want.abs(), "{name}: {part} for {want}");
         }
