@@ -43,7 +43,7 @@ const { metafile } = await build({
   external: ['./unetr-wgpu/index.js'],
   alias: { 'unetr-wgpu': './unetr-wgpu/index.js' },
 });
-await cp(`${www}pkg`, `${dist}unetr-wgpu`, { recursive: true });
+await cp(`${www}pkg`, `${dist}unetr-wgpu`, { recursive: true, filter: (name) => !name.endsWith('.d.ts') });
 // File by file: the package finds its worker and its module beside itself.
 for (const name of (await readdir(`${dist}unetr-wgpu`)).filter((n) => n.endsWith('.js'))) {
   const path = `${dist}unetr-wgpu/${name}`;
@@ -95,7 +95,7 @@ async function serviceWorker() {
   const files = ['./'];
   const hash = createHash('sha256');
   for (const name of names) {
-    if (/^models\/.*safetensors$|LICENSE|THIRD-PARTY|README|\.gitignore|\.d\.ts$|^bench\.|(blosc|lz4|zstd)-|licences|package\.json$/.test(name) || (await stat(dist + name)).isDirectory()) continue;
+    if (/^models\/.*safetensors$|LICENSE|THIRD-PARTY|README|\.gitignore|^bench\.|(blosc|lz4|zstd)-|licences|package\.json$/.test(name) || (await stat(dist + name)).isDirectory()) continue;
     if (name.startsWith('samples/') && !samples.includes(name)) continue;
     hash.update(name).update(await readFile(dist + name));
     if (name !== 'index.html') files.push(name);

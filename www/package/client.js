@@ -1,11 +1,26 @@
-import { UnetrError, aborted, typed } from './errors.js';
+import { UnetrError, aborted, reasonOf, typed } from './errors.js';
 
+/** @import { LabelBox, RunOptions } from './types.js' */
+
+/**
+ * @typedef {object} Waiting A request that is not answered yet.
+ * @property {unknown} model
+ * @property {((progress: any) => void) | undefined} progress
+ * @property {((part: LabelBox) => void) | undefined} part
+ * @property {(value: unknown) => void} resolve
+ * @property {(error: Error) => void} reject
+ */
+
+/** @type {Set<unknown>} */
 const FATAL = new Set(['device-lost', 'internal', 'no-webgpu', 'out-of-memory']);
 
 /** How long a worker without a model waits for the next one, which finds its kernels compiled. */
 const LINGER_MS = 60_000;
 
-/** The workers of this page that hold models, by what makes them. */
+/**
+ * The workers of this page that hold models, by what makes them.
+ * @type {Map<unknown, Client>}
+ */
 const shared = new Map();
 
 /** One worker and the requests that wait for it. A worker that failed is replaced at the next request. */
@@ -13,18 +28,27 @@ export class Client {
   /** Counts the workers: what a model was given to an earlier one is gone. */
   generation = 0;
   #make;
+  /** @type {Worker | null} */
   #worker = null;
+  /** @type {Map<number, Waiting>} */
   #waiting = new Map();
   #next = 1;
   #users = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   #linger;
+  /** @type {unknown} */
   #key;
 
+  /** @param {() => Worker} make */
   constructor(make) {
     this.#make = make;
   }
 
-  /** The client of all models of this page whose workers are made alike. */
+  /**
+   * The client of all models of this page whose workers are made alike.
+   * @param {unknown} key
+   * @param {() => Worker} make
+   */
   static share(key, make) {
     const client = shared.get(key) ?? new Client(make);
     shared.set(key, client);
@@ -55,12 +79,13 @@ export class Client {
 
   start() {
     if (this.alive) return;
+    /** @type {Worker} */
     let worker;
     try {
       worker = this.#make();
     } catch (error) {
       if (error instanceof UnetrError) throw error;
-      throw new UnetrError('internal', `the worker could not be started: ${error.message}`, { cause: error });
+      throw new UnetrError('internal', `the worker could not be started: ${reasonOf(error)}`, { cause: error });
     }
     // What a worker that was replaced still says is nobody's business.
     const current = () => this.#worker === worker;
@@ -74,8 +99,13 @@ export class Client {
     this.generation += 1;
   }
 
-  /** Sends a request; `signal` stops it, `onProgress` and `onPart` hear of it. */
-  ask(request, { signal, onProgress, onPart, transfer = [] } = {}) {
+  /**
+   * Sends a request; `signal` stops it, `onProgress` and `onPart` hear of it.
+   * @param {{ type: string, model?: number, [field: string]: unknown }} request
+   * @param {RunOptions & { onPart?: (part: LabelBox) => void }} [options]
+   * @returns {Promise<any>}
+   */
+  ask(request, { signal, onProgress, onPart } = {}) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(aborted(signal.reason));
@@ -84,9 +114,9 @@ export class Client {
       const id = this.number();
       const stop = () => {
         this.#worker?.postMessage({ type: 'cancel', id });
-        settle(reject, aborted(signal.reason));
+        settle(reject, aborted(signal?.reason));
       };
-      const settle = (end, value) => {
+      const settle = (/** @type {(value: any) => void} */ end, /** @type {unknown} */ value) => {
         signal?.removeEventListener('abort', stop);
         this.#waiting.delete(id);
         end(value);
@@ -100,14 +130,18 @@ export class Client {
       });
       signal?.addEventListener('abort', stop);
       try {
-        this.#worker.postMessage({ id, ...request }, transfer);
+        this.#worker?.postMessage({ id, ...request });
       } catch (error) {
-        settle(reject, new UnetrError('bad-input', `this cannot be sent to the worker: ${error.message}`, { cause: error }));
+        settle(reject, new UnetrError('bad-input', `this cannot be sent to the worker: ${reasonOf(error)}`, { cause: error }));
       }
     });
   }
 
-  /** Stops everything that is asked of a model, and takes it off the worker. */
+  /**
+   * Stops everything that is asked of a model, and takes it off the worker.
+   * @param {number} model
+   * @param {Error} error
+   */
   unload(model, error) {
     for (const [id, request] of [...this.#waiting]) {
       if (request.model !== model) continue;
@@ -117,6 +151,7 @@ export class Client {
     if (this.alive) this.ask({ type: 'unload', model }).catch(() => {});
   }
 
+  /** @param {any} message */
   #hear({ id, progress, part, value, error, fault }) {
     if (fault) {
       this.#fail(typed(fault));
@@ -132,23 +167,30 @@ export class Client {
     } else request?.resolve(value);
   }
 
+  /** @param {Error} error */
   #fail(error) {
     this.#worker?.terminate();
     this.#worker = null;
     for (const request of [...this.#waiting.values()]) request.reject(error);
   }
 
+  /** @param {Error} error */
   close(error) {
     this.#fail(error);
   }
 }
 
-/** Calls what the page gave. One that throws is called no more, and the run goes on. */
+/**
+ * Calls what the page gave. One that throws is called no more, and the run goes on.
+ * @param {Waiting | undefined} request
+ * @param {'progress' | 'part'} what
+ * @param {any} value
+ */
 function tell(request, what, value) {
   try {
     request?.[what]?.(value);
   } catch (error) {
-    request[what] = undefined;
+    if (request) request[what] = undefined;
     console.error(`unetr-wgpu: ${what === 'part' ? 'onLabels' : 'onProgress'} threw and is not called again in this request:`, error);
   }
 }

@@ -1,17 +1,57 @@
-import { UnetrError, aborted, release, throwIfAborted } from './errors.js';
+import { UnetrError, aborted, reasonOf, release, throwIfAborted } from './errors.js';
 import { openStore } from './store.js';
+
+/** @import { Meta, Store } from './store.js' */
+
+/**
+ * @typedef {object} Target What a model is streamed into.
+ * @property {(chunk: Uint8Array) => void} push
+ * @property {() => number} length
+ * @property {(bytes: Uint8Array) => void} copyTo
+ * @property {() => string} sha256
+ * @property {() => void} free
+ */
+
+/**
+ * @template {Target} T
+ * @typedef {object} Reading How a model is read.
+ * @property {AbortSignal} [signal]
+ * @property {(done: number, total: number) => void} report
+ * @property {(total: number) => T} makeFile
+ */
+
+/**
+ * @template {Target} T
+ * @typedef {object} Loaded
+ * @property {T} file
+ * @property {'given' | 'network' | 'opfs' | 'cache' | 'memory'} from
+ * @property {boolean} stored It was there before, so that asking for it again may give another.
+ * @property {() => Promise<Blob | void>} keep To be called by whoever opened the model; gives a blob only where the page must hold it in memory.
+ * @property {() => Promise<void>} drop To be called by whoever found that it is no model: what was stored is gone.
+ */
+
+/**
+ * @template {Target} T
+ * @typedef {object} Download
+ * @property {T | null} file
+ * @property {number} total
+ * @property {string | null} etag
+ * @property {boolean} resumable
+ * @property {boolean} written
+ * @property {boolean} stored
+ */
 
 const ATTEMPTS = 5;
 
 /**
- * Streams a model into `makeFile(total)`, an object with `push(chunk)`, `length()`, `copyTo(bytes)`, `sha256()` and `free()`.
+ * Streams a model into `makeFile(total)`.
  *
  * A broken connection goes on where it stopped, after a reload too if the store can. The hash is checked on every load:
  * against the one the caller gave, and against the one found when the file was stored. A page in place of a file is refused.
  *
- * Returns `{file, from, stored, keep, drop}`. Whoever opened the model calls `keep()`, which gives a blob only where the page
- * must hold the model in memory; whoever found that it is none calls `drop()`, and what was stored is gone. `stored`: it was
- * there before, so that asking for it again may give another.
+ * @template {Target} T
+ * @param {Reading<T> & { url?: string, blob?: Blob, sha256?: string, cache?: 'auto' | 'opfs' | 'cache' | 'memory' | 'none' | false }} options
+ * @returns {Promise<Loaded<T>>}
  */
 export async function loadModel({ url, blob, sha256, cache, signal, report, makeFile }) {
   const nothing = async () => {};
@@ -26,10 +66,11 @@ export async function loadModel({ url, blob, sha256, cache, signal, report, make
     // Another file is wanted now than the one that was kept.
     release(file);
   }
+  if (!url) throw new UnetrError('internal', 'a model must have an address or a file');
   const store = await openStore(url, cache);
   const kept = await store?.kept().catch(() => null);
   // One that is not wanted now stays until the one that is was opened.
-  if (kept && (!sha256 || kept.sha256 === sha256.toLowerCase())) {
+  if (store && kept && (!sha256 || kept.sha256 === sha256.toLowerCase())) {
     const file = await stored(store, kept, { signal, report, makeFile });
     if (file) return { file, from: store.kind, stored: true, keep: nothing, drop: () => store.dropKept() };
     await store.dropKept();
@@ -42,12 +83,15 @@ export async function loadModel({ url, blob, sha256, cache, signal, report, make
     from: 'network',
     stored: before,
     // A model that cannot be kept is still a model.
-    keep: () => (written ? store.keep(meta).catch(() => store.dropPart().catch(() => {})) : Promise.resolve(spare)),
-    drop: async () => { if (written) await store.dropPart().catch(() => {}); },
+    keep: () => (written && store ? store.keep(meta).catch(() => store.dropPart().catch(() => {})) : Promise.resolve(spare)),
+    drop: async () => { if (written) await store?.dropPart().catch(() => {}); },
   };
 }
 
-/** The whole file for the page's memory; nothing if that has no room either. */
+/**
+ * The whole file for the page's memory; nothing if that has no room either.
+ * @param {Target} file
+ */
 function copy(file) {
   try {
     const bytes = new Uint8Array(file.length());
@@ -58,8 +102,15 @@ function copy(file) {
   }
 }
 
-/** The stored file, or null if it is damaged. */
+/**
+ * The stored file, or null if it is damaged.
+ * @template {Target} T
+ * @param {Store} store
+ * @param {Meta} meta
+ * @param {Reading<T>} reading
+ */
 async function stored(store, meta, { signal, report, makeFile }) {
+  /** @type {T | undefined} */
   let file;
   try {
     const blob = await store.blob(meta);
@@ -69,15 +120,28 @@ async function stored(store, meta, { signal, report, makeFile }) {
     return file;
   } catch (error) {
     release(file);
-    if (error.code === 'aborted' || error.code === 'out-of-memory') throw error;
+    if (codeOf(error) === 'aborted' || codeOf(error) === 'out-of-memory') throw error;
     return null;
   }
 }
 
+/** @param {unknown} error */
+function codeOf(error) {
+  return /** @type {{ code?: unknown } | null} */ (error)?.code;
+}
+
+/**
+ * @param {Target} file
+ * @param {string} sha256
+ */
 function matches(file, sha256) {
   return file.sha256() === sha256.toLowerCase();
 }
 
+/**
+ * @param {Target} file
+ * @param {string | null} [wanted]
+ */
 function verify(file, wanted) {
   if (!wanted) return;
   if (!matches(file, wanted)) {
@@ -85,6 +149,14 @@ function verify(file, wanted) {
   }
 }
 
+/**
+ * @param {ReadableStream<Uint8Array>} source
+ * @param {number} total
+ * @param {Target} file
+ * @param {AbortSignal | undefined} signal
+ * @param {(done: number, total: number) => void} report
+ * @param {(chunk: Uint8Array) => void} [onChunk]
+ */
 async function stream(source, total, file, signal, report, onChunk) {
   const reader = source.getReader();
   const stop = () => reader.cancel().catch(() => {});
@@ -103,7 +175,12 @@ async function stream(source, total, file, signal, report, onChunk) {
   }
 }
 
+/**
+ * @template {Target} T
+ * @param {Reading<T> & { url: string, store: Store | null, sha256?: string }} options
+ */
 async function download({ url, store, signal, report, makeFile, sha256 }) {
+  /** @type {Download<T>} */
   const state = { file: null, total: 0, etag: null, resumable: true, written: false, stored: false };
   try {
     await resumeStored(state, { store, sha256, makeFile, signal, report });
@@ -112,27 +189,34 @@ async function download({ url, store, signal, report, makeFile, sha256 }) {
         await request({ url, store, state, signal, report, makeFile });
         break;
       } catch (error) {
-        if (typeof error.code === 'string' || attempt === ATTEMPTS) throw error;
+        if (typeof codeOf(error) === 'string' || attempt === ATTEMPTS) throw error;
         await pause(500 * 2 ** (attempt - 1), signal);
       }
     }
-    verify(state.file, sha256);
+    const { file } = state;
+    if (!file) throw new Error('nothing arrived');
+    verify(file, sha256);
     store?.close();
-    return state;
+    return { ...state, file };
   } catch (error) {
     release(state.file);
     store?.close();
-    if (error.code === 'checksum') await store?.dropPart().catch(() => {});
-    if (typeof error?.code === 'string') throw error;
+    if (codeOf(error) === 'checksum') await store?.dropPart().catch(() => {});
+    if (typeof codeOf(error) === 'string') throw error;
     if (signal?.aborted) throw aborted(signal.reason);
-    throw new UnetrError('network', `downloading ${url} failed: ${error.message}`, { cause: error });
+    throw new UnetrError('network', `downloading ${url} failed: ${reasonOf(error)}`, { cause: error });
   }
 }
 
-/** Takes over what an earlier visit left behind; that may be all, which nobody had opened yet. */
+/**
+ * Takes over what an earlier visit left behind; that may be all, which nobody had opened yet.
+ * @template {Target} T
+ * @param {Download<T>} state
+ * @param {Reading<T> & { store: Store | null, sha256?: string }} options
+ */
 async function resumeStored(state, { store, sha256, makeFile, signal, report }) {
   const meta = await store?.part().catch(() => null);
-  if (!meta?.total) return;
+  if (!store || !meta?.total) return;
   const part = await store.blob(meta).catch(() => null);
   const whole = part?.size === meta.total;
   if (!part?.size || part.size > meta.total || !(whole || meta.etag)) return;
@@ -146,13 +230,18 @@ async function resumeStored(state, { store, sha256, makeFile, signal, report }) 
     return;
   }
   state.total = meta.total;
-  state.etag = meta.etag;
+  state.etag = meta.etag ?? null;
   state.written = state.stored = whole;
 }
 
+/**
+ * @template {Target} T
+ * @param {Reading<T> & { url: string, store: Store | null, state: Download<T> }} options
+ */
 async function request({ url, store, state, signal, report, makeFile }) {
   const from = state.resumable && state.etag && state.file ? state.file.length() : 0;
-  const headers = from > 0 ? { range: `bytes=${from}-`, 'if-range': state.etag } : {};
+  /** @type {Record<string, string>} */
+  const headers = from > 0 && state.etag ? { range: `bytes=${from}-`, 'if-range': state.etag } : {};
   const response = await fetch(url, { headers, signal, cache: 'no-store' });
   const goesOn = from > 0 && response.status === 206 && startsAt(response) === from;
   if (!response.ok || (response.status === 206 && !goesOn)) {
@@ -164,7 +253,9 @@ async function request({ url, store, state, signal, report, makeFile }) {
   if (/^text\/html\b/i.test(response.headers.get('content-type') ?? '')) {
     throw new UnetrError('network', `${url} answers with a web page instead of a model: is the address right, and does it need no login?`);
   }
-  if (!goesOn) {
+  if (!response.body) throw new Error('the answer is empty');
+  let file = goesOn ? state.file : null;
+  if (!file) {
     release(state.file);
     state.file = null;
     const encoded = response.headers.has('content-encoding');
@@ -172,11 +263,12 @@ async function request({ url, store, state, signal, report, makeFile }) {
     // A weak tag does not promise equal bytes.
     const etag = response.headers.get('etag');
     state.etag = encoded || etag?.startsWith('W/') ? null : etag;
-    state.file = makeFile(state.total);
+    file = makeFile(state.total);
+    state.file = file;
   }
-  let writing = await begin(store, state);
-  await stream(response.body, state.total, state.file, signal, report, (chunk) => {
-    if (!writing) return;
+  let writing = await begin(store, { ...state, file });
+  await stream(response.body, state.total, file, signal, report, (chunk) => {
+    if (!writing || !store) return;
     try {
       store.write(chunk);
     } catch {
@@ -185,12 +277,16 @@ async function request({ url, store, state, signal, report, makeFile }) {
       writing = false;
     }
   });
-  if (state.total && state.file.length() !== state.total) {
-    throw new Error(`${state.file.length()} of ${state.total} bytes arrived`);
+  if (state.total && file.length() !== state.total) {
+    throw new Error(`${file.length()} of ${state.total} bytes arrived`);
   }
   state.written = writing;
 }
 
+/**
+ * @param {Store | null} store
+ * @param {{ etag: string | null, total: number, file: Target }} state
+ */
 async function begin(store, { etag, total, file }) {
   if (!store) return false;
   try {
@@ -202,13 +298,19 @@ async function begin(store, { etag, total, file }) {
   }
 }
 
+/** @param {Response} response */
 function startsAt(response) {
   return Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? NaN);
 }
 
+/**
+ * @param {number} ms
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<void>}
+ */
 function pause(ms, signal) {
   return new Promise((resolve, reject) => {
-    const stop = () => reject(aborted(signal.reason));
+    const stop = () => reject(aborted(signal?.reason));
     if (signal?.aborted) return stop();
     const timer = setTimeout(() => {
       signal?.removeEventListener('abort', stop);

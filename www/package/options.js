@@ -1,8 +1,8 @@
 import { UnetrError } from './errors.js';
 
-/** What each call accepts. */
 const RUN = ['signal', 'onProgress'];
 const ASSETS = ['assetPath', 'worker'];
+/** What each call accepts. */
 const KNOWN = {
   createSegmenter: ['model', 'package', 'prefix', 'precision', 'cache', 'sha256', 'resample', ...RUN, ...ASSETS],
   compile: RUN,
@@ -15,6 +15,7 @@ const KNOWN = {
   scanToNifti: ['series', 'acquisition', 'signal', ...ASSETS],
   selfTest: [...RUN, ...ASSETS],
 };
+/** @type {Record<string, unknown[]>} */
 const CHOICES = {
   precision: ['f32', 'f16'],
   resample: ['probabilities', 'labels'],
@@ -22,9 +23,15 @@ const CHOICES = {
 };
 const CALLBACKS = ['onProgress', 'onLabels', 'worker'];
 
-/** The options of a call, once nothing in them is misspelt: what is not known is refused, not ignored. */
+/**
+ * The options of a call, once nothing in them is misspelt: what is not known is refused, not ignored.
+ * @template {object} T
+ * @param {keyof typeof KNOWN} call
+ * @param {T | null} [options]
+ * @returns {T}
+ */
 export function checked(call, options) {
-  if (options === undefined || options === null) return {};
+  if (options === undefined || options === null) return /** @type {T} */ ({});
   if (typeof options !== 'object') throw new UnetrError('bad-input', `${call}: the options must be an object, not ${typeof options}`);
   const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
   for (const [name, value] of given) {
@@ -48,15 +55,23 @@ export function checked(call, options) {
       throw new UnetrError('bad-input', `options.sha256 is ${JSON.stringify(value)}: it must be 64 hexadecimal digits`);
     }
   }
-  return Object.fromEntries(given);
+  return /** @type {T} */ (Object.fromEntries(given));
 }
 
+/**
+ * @param {string} name
+ * @param {string[]} known
+ */
 function nearest(name, known) {
-  const [best] = known.map((k) => [distance(name.toLowerCase(), k.toLowerCase()), k]).sort((a, b) => a[0] - b[0]);
-  return best[0] <= Math.max(2, name.length >> 1) ? `; is '${best[1]}' meant?` : '';
+  const [best] = known.map((k) => ({ k, far: distance(name.toLowerCase(), k.toLowerCase()) })).sort((a, b) => a.far - b.far);
+  return best.far <= Math.max(2, name.length >> 1) ? `; is '${best.k}' meant?` : '';
 }
 
-/** Letters to change, add or leave out. */
+/**
+ * Letters to change, add or leave out.
+ * @param {string} a
+ * @param {string} b
+ */
 function distance(a, b) {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i += 1) {

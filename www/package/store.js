@@ -2,23 +2,69 @@
 // after a reload; the Cache API second; the page's memory last. What is kept is a model that was opened: a download stays a
 // part until then, beside the model that was kept before.
 
-/** Models that could be kept nowhere else, by URL: the page's, not the worker's. */
+/**
+ * @typedef {object} KeptModel
+ * @property {string} url
+ * @property {number} bytes
+ * @property {string | null} sha256
+ * @property {boolean} complete False for a download that was broken off and will go on.
+ * @property {'opfs' | 'cache' | 'memory'} kept `memory`: until this page is left.
+ *
+ * @typedef {object} Meta What is known of a file that is kept, or of a part of one.
+ * @property {string} [file] Its name in the private file system.
+ * @property {string | null} [etag]
+ * @property {number} total
+ * @property {string | null} [sha256]
+ *
+ * @typedef {{ url?: string, kept: Meta | null, part: Meta | null }} FileRecord
+ *
+ * @typedef {object} Access The part of `FileSystemSyncAccessHandle` that is used here.
+ * @property {(size: number) => void} truncate
+ * @property {(bytes: Uint8Array, options: { at: number }) => number} write
+ * @property {() => number} getSize
+ * @property {() => void} flush
+ * @property {() => void} close
+ *
+ * @typedef {object} Store A place for the model of one URL.
+ * @property {'opfs' | 'cache' | 'memory'} kind
+ * @property {() => Promise<Meta | null>} kept The model that was kept.
+ * @property {() => Promise<Meta | null>} part The download that was broken off or not opened.
+ * @property {(meta: Meta) => Promise<Blob>} blob
+ * @property {(meta: Meta, offset: number) => Promise<void>} begin Begins to write the part at `offset`; what lies behind it is dropped.
+ * @property {(chunk: Uint8Array) => void} write
+ * @property {(meta: Meta) => Promise<Blob | void>} keep The part becomes the model that is kept; gives the blob that the page must hold.
+ * @property {() => void} close
+ * @property {() => Promise<void>} dropPart
+ * @property {() => Promise<void>} dropKept
+ */
+
+/**
+ * Models that could be kept nowhere else, by URL: the page's, not the worker's.
+ * @type {Map<string, Blob>}
+ */
 export const memory = new Map();
 
 const FOLDER = 'unetr-wgpu';
 const HASH = 'x-unetr-sha256';
 
+/** @param {string} url */
 async function keyOf(url) {
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(url));
   return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, '0')).join('');
 }
 
+/** @param {boolean} create */
 async function folder(create) {
   const root = await navigator.storage.getDirectory();
   return root.getDirectoryHandle(FOLDER, { create });
 }
 
-/** What is known of a model's files: `{url, kept, part}`, the latter two null or `{file, etag, total, sha256}`. */
+/**
+ * What is known of a model's files.
+ * @param {FileSystemDirectoryHandle} dir
+ * @param {string} key
+ * @returns {Promise<FileRecord>}
+ */
 async function readRecord(dir, key) {
   try {
     const handle = await dir.getFileHandle(`${key}.json`);
@@ -29,39 +75,60 @@ async function readRecord(dir, key) {
   }
 }
 
-/** A model in the origin's private file system. Writing needs a worker. */
+/** @param {FileSystemFileHandle} handle */
+function accessTo(handle) {
+  // Workers have it, pages do not.
+  return /** @type {{ createSyncAccessHandle(): Promise<Access> }} */ (/** @type {unknown} */ (handle)).createSyncAccessHandle();
+}
+
+/**
+ * A model in the origin's private file system. Writing needs a worker.
+ * @implements {Store}
+ */
 class PrivateFile {
-  kind = 'opfs';
+  kind = /** @type {const} */ ('opfs');
+  at = 0;
   #dir;
   #key;
   #url;
   #record;
+  /** @type {Access | null} */
   #access = null;
 
-  static async open(url) {
-    if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) throw new Error('no writing here');
-    const file = new PrivateFile();
-    file.#dir = await folder(true);
-    file.#key = await keyOf(url);
-    file.#url = url;
-    file.#record = await readRecord(file.#dir, file.#key);
-    return file;
+  /**
+   * @param {FileSystemDirectoryHandle} dir
+   * @param {string} key
+   * @param {string} url
+   * @param {FileRecord} record
+   */
+  constructor(dir, key, url, record) {
+    this.#dir = dir;
+    this.#key = key;
+    this.#url = url;
+    this.#record = record;
   }
 
-  /** The model that was kept, `{file, etag, total, sha256}`, or null. */
+  /** @param {string} url */
+  static async open(url) {
+    if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) throw new Error('no writing here');
+    const dir = await folder(true);
+    const key = await keyOf(url);
+    return new PrivateFile(dir, key, url, await readRecord(dir, key));
+  }
+
   async kept() {
     return this.#record.kept;
   }
 
-  /** The download that was broken off or not opened, `{file, etag, total}`, or null. */
   async part() {
     return this.#record.part;
   }
 
+  /** @param {Partial<FileRecord>} changes */
   async #write(changes) {
     this.#record = { url: this.#url, kept: this.#record.kept, part: this.#record.part, ...changes };
     const handle = await this.#dir.getFileHandle(`${this.#key}.json`, { create: true });
-    const access = await handle.createSyncAccessHandle();
+    const access = await accessTo(handle);
     try {
       access.truncate(0);
       access.write(new TextEncoder().encode(JSON.stringify(this.#record)), { at: 0 });
@@ -71,18 +138,23 @@ class PrivateFile {
     }
   }
 
-  async blob({ file }) {
+  /** @param {Meta} meta */
+  async blob({ file = '' }) {
     return (await this.#dir.getFileHandle(file)).getFile();
   }
 
-  /** Begins to write the part at `offset`; what lies behind it is dropped. */
+  /**
+   * @param {Meta} meta
+   * @param {number} offset
+   */
   async begin({ etag, total }, offset) {
     this.close();
     // Two names take turns: a model that is kept is not touched before the next one was opened.
     const names = ['a', 'b'].map((turn) => `${this.#key}-${turn}.bin`);
-    const file = this.#record.part?.file ?? names.find((name) => name !== this.#record.kept?.file);
+    const [free] = names.filter((name) => name !== this.#record.kept?.file);
+    const file = this.#record.part?.file ?? free;
     const handle = await this.#dir.getFileHandle(file, { create: true });
-    this.#access = await handle.createSyncAccessHandle();
+    this.#access = await accessTo(handle);
     this.at = offset;
     try {
       // A gap would be filled with zeros.
@@ -95,18 +167,19 @@ class PrivateFile {
     }
   }
 
+  /** @param {Uint8Array} chunk */
   write(chunk) {
-    const written = this.#access.write(chunk, { at: this.at });
+    const written = this.#access?.write(chunk, { at: this.at });
     if (written !== chunk.byteLength) throw new Error('the disk is full');
     this.at += written;
   }
 
-  /** The part becomes the model that is kept. */
+  /** @param {Meta} meta */
   async keep({ etag, total, sha256 }) {
     this.close();
     const { kept, part } = this.#record;
-    await this.#write({ kept: { file: part.file, etag, total, sha256 }, part: null });
-    if (kept) await this.#dir.removeEntry(kept.file).catch(() => {});
+    await this.#write({ kept: { file: part?.file, etag, total, sha256 }, part: null });
+    if (kept?.file) await this.#dir.removeEntry(kept.file).catch(() => {});
   }
 
   close() {
@@ -123,10 +196,11 @@ class PrivateFile {
     await this.#drop('kept');
   }
 
+  /** @param {'kept' | 'part'} which */
   async #drop(which) {
     this.close();
     const gone = this.#record[which];
-    if (gone) await this.#dir.removeEntry(gone.file).catch(() => {});
+    if (gone?.file) await this.#dir.removeEntry(gone.file).catch(() => {});
     this.#record[which] = null;
     if (this.#record.kept || this.#record.part) await this.#write({});
     else await forget(this.#dir, this.#key);
@@ -135,19 +209,26 @@ class PrivateFile {
 
 /** What cannot be written piece by piece is collected first. */
 class Collected {
+  /** @type {Uint8Array<ArrayBuffer>[]} */
   #parts = [];
 
+  /** @returns {Promise<Meta | null>} */
   async part() {
     return null;
   }
 
-  /** Goes on at `offset`, behind what was collected so far. */
+  /**
+   * Goes on at `offset`, behind what was collected so far.
+   * @param {Meta} _meta
+   * @param {number} offset
+   */
   async begin(_meta, offset) {
     const held = this.#parts.reduce((sum, part) => sum + part.byteLength, 0);
     if (offset > held) throw new Error('what came before is not there');
     if (offset === 0) await this.dropPart();
   }
 
+  /** @param {Uint8Array} chunk */
   write(chunk) {
     this.#parts.push(chunk.slice());
   }
@@ -165,17 +246,28 @@ class Collected {
   }
 }
 
-/** A model in the Cache API: whole or not at all. */
+/**
+ * A model in the Cache API: whole or not at all.
+ * @implements {Store}
+ */
 class CachedResponse extends Collected {
-  kind = 'cache';
+  kind = /** @type {const} */ ('cache');
   #cache;
   #url;
 
+  /**
+   * @param {Cache} cache
+   * @param {string} url
+   */
+  constructor(cache, url) {
+    super();
+    this.#cache = cache;
+    this.#url = url;
+  }
+
+  /** @param {string} url */
   static async open(url) {
-    const file = new CachedResponse();
-    file.#cache = await caches.open(FOLDER);
-    file.#url = url;
-    return file;
+    return new CachedResponse(await caches.open(FOLDER), url);
   }
 
   async kept() {
@@ -185,12 +277,15 @@ class CachedResponse extends Collected {
   }
 
   async blob() {
-    return (await this.#cache.match(this.#url)).blob();
+    const found = await this.#cache.match(this.#url);
+    if (!found) throw new Error('it is gone');
+    return found.blob();
   }
 
+  /** @param {Meta} meta */
   async keep({ sha256 }) {
     const blob = this.take();
-    const headers = { 'content-length': String(blob.size), [HASH]: sha256 };
+    const headers = { 'content-length': String(blob.size), [HASH]: sha256 ?? '' };
     await this.#cache.put(this.#url, new Response(blob, { headers }));
   }
 
@@ -199,23 +294,38 @@ class CachedResponse extends Collected {
   }
 }
 
-/** A model in memory, handed to the page so that it outlives the worker. */
+/**
+ * A model in memory, handed to the page so that it outlives the worker.
+ * @implements {Store}
+ */
 class MemoryFile extends Collected {
-  kind = 'memory';
+  kind = /** @type {const} */ ('memory');
 
   async kept() {
     return null;
   }
 
-  /** Gives the blob that the page must hold. */
   async keep() {
     return this.take();
   }
+
+  /** @returns {Promise<Blob>} */
+  async blob() {
+    throw new Error('nothing is kept here');
+  }
+
+  async dropKept() {}
 }
 
+/** @type {Record<string, (url: string) => Promise<Store>>} */
 const KINDS = { opfs: PrivateFile.open, cache: CachedResponse.open, memory: async () => new MemoryFile() };
 
-/** The best place of those allowed: `'auto'`, one of `'opfs' | 'cache' | 'memory'`, or false for none. */
+/**
+ * The best place of those allowed.
+ * @param {string} url
+ * @param {'auto' | 'opfs' | 'cache' | 'memory' | 'none' | false} [choice]
+ * @returns {Promise<Store | null>}
+ */
 export async function openStore(url, choice = 'auto') {
   if (choice === false || choice === 'none') return null;
   const order = choice === 'auto' ? ['opfs', 'cache', 'memory'] : [choice];
@@ -229,17 +339,21 @@ export async function openStore(url, choice = 'auto') {
   return null;
 }
 
-/** Every model kept by this origin. */
+/**
+ * Every model kept by this origin.
+ * @returns {Promise<KeptModel[]>}
+ */
 export async function listModels() {
+  /** @type {KeptModel[]} */
   const models = [...memory].map(([url, blob]) => ({ url, bytes: blob.size, sha256: null, complete: true, kept: 'memory' }));
   try {
     const dir = await folder(false);
     for await (const name of dir.keys()) {
       if (!name.endsWith('.json')) continue;
       const { url, kept, part } = await readRecord(dir, name.replace('.json', ''));
-      for (const [meta, complete] of [[kept, true], [part, false]]) {
-        const file = meta && (await (await dir.getFileHandle(meta.file).catch(() => null))?.getFile());
-        if (file) models.push({ url, bytes: file.size, sha256: meta.sha256 ?? null, complete, kept: 'opfs' });
+      for (const meta of [kept, part]) {
+        const file = meta?.file && (await (await dir.getFileHandle(meta.file).catch(() => null))?.getFile());
+        if (url && file) models.push({ url, bytes: file.size, sha256: meta.sha256 ?? null, complete: meta === kept, kept: 'opfs' });
       }
     }
   } catch {
@@ -248,14 +362,19 @@ export async function listModels() {
   if (globalThis.caches && (await caches.has(FOLDER).catch(() => false))) {
     const cache = await caches.open(FOLDER);
     for (const request of await cache.keys()) {
-      const { headers } = await cache.match(request);
+      const headers = (await cache.match(request))?.headers;
+      if (!headers) continue;
       models.push({ url: request.url, bytes: Number(headers.get('content-length')), sha256: headers.get(HASH), complete: true, kept: 'cache' });
     }
   }
   return models;
 }
 
-/** Deletes the model of one URL, or all. */
+/**
+ * Deletes the model of one URL, or all.
+ * @param {string | URL} [url]
+ * @returns {Promise<void>}
+ */
 export async function clearModels(url) {
   if (url === undefined) {
     memory.clear();
@@ -271,7 +390,11 @@ export async function clearModels(url) {
   await cache?.delete(href);
 }
 
-/** Deletes all files of one model; pages may, though they cannot write. */
+/**
+ * Deletes all files of one model; pages may, though they cannot write.
+ * @param {FileSystemDirectoryHandle | null} dir
+ * @param {string} key
+ */
 async function forget(dir, key) {
   if (!dir) return;
   const names = [];

@@ -6,22 +6,43 @@
 // out: {id, progress} | {id, part} | {id, value} | {id, error: {code, message}} | {fault: {code, message}}
 import init, { Scan, onPanic } from './unetr_wgpu.js';
 import { Held, Model, fetchModel } from './device.js';
-import { UnetrError, aborted, plain, release, typed } from './errors.js';
+import { UnetrError, aborted, plain, reasonOf, release, typed } from './errors.js';
 
+/**
+ * @import { LoadRequest, Report } from './device.js'
+ * @import { Loaded } from './download.js'
+ * @import { NamedBlob, ScanFiles, ScanVoxels } from './sources.js'
+ * @import { Plan, Progress } from './types.js'
+ * @import { ModelFile, Outcome } from './unetr_wgpu.js'
+ */
+
+/** What a page posts to; a worker's own way of posting is another than a window's. */
+const page = /** @type {{ postMessage(message: unknown, transfer?: Transferable[]): void }} */ (/** @type {unknown} */ (self));
+/** @type {Map<number, AbortController>} */
 const running = new Map();
 const held = new Held();
+/** @type {Promise<void> | undefined} */
 let ready;
+/** @type {WebAssembly.Memory} */
 let memory;
+/** @type {Promise<unknown>} */
 let queue = Promise.resolve();
 
-/** A fault whose promise will never settle: everything that waits must be told, and this worker is of no more use. */
+/**
+ * A fault whose promise will never settle: everything that waits must be told, and this worker is of no more use.
+ * @param {import('./errors.js').ErrorCode} code
+ * @param {string} message
+ */
 function fault(code, message) {
-  self.postMessage({ fault: { code, message } });
+  page.postMessage({ fault: { code, message } });
 }
 
-/** A trap without a panic is nearly always a failed allocation: wasm aborts there without a word. */
+/**
+ * A trap without a panic is nearly always a failed allocation: wasm aborts there without a word.
+ * @param {unknown} error
+ */
 function trapped(error) {
-  const text = String(error?.message ?? error);
+  const text = reasonOf(error);
   if (error instanceof WebAssembly.RuntimeError) {
     if (/unreachable|memory/.test(text)) {
       fault('out-of-memory', 'the tab had no memory left for this scan and model: close other tabs, or take a smaller scan');
@@ -38,7 +59,7 @@ self.addEventListener('unhandledrejection', (event) => trapped(event.reason));
 
 async function start() {
   ({ memory } = await init());
-  onPanic((message) => fault('internal', message));
+  onPanic((/** @type {string} */ message) => fault('internal', message));
 }
 
 self.addEventListener('message', ({ data }) => {
@@ -52,32 +73,47 @@ self.addEventListener('message', ({ data }) => {
   (BESIDE.has(data.type) ? answered() : inTurn(answered)).finally(() => running.delete(data.id));
 });
 
-/** Calls `work` behind everything that came before. */
+/**
+ * Calls `work` behind everything that came before.
+ * @template T
+ * @param {() => T | Promise<T>} work
+ * @returns {Promise<T>}
+ */
 function inTurn(work) {
   const done = queue.then(work);
   queue = done.catch(() => {});
   return done;
 }
 
+/**
+ * @param {{ id: number, type: string }} request
+ * @param {AbortSignal} signal
+ */
 async function answer(request, signal) {
   const { id, type } = request;
   try {
     ready ??= start();
     await ready;
     if (signal.aborted) throw aborted();
-    const progress = meter((value) => self.postMessage({ id, progress: value }));
+    const progress = meter((value) => page.postMessage({ id, progress: value }));
     const { value = null, transfer = [] } = await HANDLERS[type](request, signal, progress);
-    self.postMessage({ id, value }, transfer);
+    page.postMessage({ id, value }, transfer);
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError) trapped(error);
-    else self.postMessage({ id, error: plain(typed(error)) });
+    else page.postMessage({ id, error: plain(typed(error)) });
   }
 }
 
-/** Progress of one request: a phase, how far it is, and how long it still takes by its pace since the first step. */
+/**
+ * Progress of one request: a phase, how far it is, and how long it still takes by its pace since the first step.
+ * @param {(progress: Progress) => void} post
+ * @returns {Report}
+ */
 function meter(post) {
+  /** @type {Progress['phase'] | undefined} */
   let phase;
-  let first;
+  /** @type {{ at: number, done: number } | null} */
+  let first = null;
   let last = 0;
   return (name, done, total) => {
     const now = performance.now();
@@ -98,24 +134,33 @@ function meter(post) {
 /** What waits for nothing that is being answered: it takes its own turn for what must not meet another. */
 const BESIDE = new Set(['load', 'compile']);
 
-/** The model that a request is about. */
+/**
+ * The model that a request is about.
+ * @param {number} id
+ */
 function model(id) {
   const found = held.model(id);
   if (!found) throw new UnetrError('internal', 'this model is not loaded');
   return found;
 }
 
+/**
+ * @param {LoadRequest & { model: number }} request
+ * @param {Loaded<ModelFile>} read
+ * @param {AbortSignal} signal
+ */
 async function put(request, read, signal) {
   if (signal.aborted) {
     release(read.file);
     throw aborted();
   }
   const made = new Model(held, request);
-  const loaded = await made.put(read);
+  const { segmenter, known } = await made.put(read);
   held.add(request.model, made);
-  return { value: { ...made.segmenter.model(), ...loaded, labelTable: made.segmenter.labelTable(), device: held.report() } };
+  return { value: { ...segmenter.model(), ...known, labelTable: segmenter.labelTable(), device: held.report() } };
 }
 
+/** @type {Record<string, (request: any, signal: AbortSignal, progress: Report) => Promise<{ value?: unknown, transfer?: Transferable[] }>>} */
 const HANDLERS = {
   async load(request, signal, progress) {
     for (let first = true; ; first = false) {
@@ -124,7 +169,8 @@ const HANDLERS = {
         return await inTurn(() => put(request, read, signal));
       } catch (error) {
         // What lay here is gone now; perhaps the server has a better one.
-        if (!first || !read.stored || error.code !== 'bad-model' || error.fields) throw error;
+        const { code, fields } = typed(error);
+        if (!first || !read.stored || code !== 'bad-model' || fields) throw error;
       }
     }
   },
@@ -135,17 +181,18 @@ const HANDLERS = {
   },
 
   async compile({ model: id }, signal, progress) {
-    await inTurn(() => model(id).ready());
-    await model(id).compile(null, signal, progress);
+    const segmenter = await inTurn(() => model(id).ready());
+    await model(id).compile(segmenter, null, signal, progress);
     return {};
   },
 
   async plan({ model: id, input, overlap, measure }, signal, progress) {
-    return { value: await model(id).use(async (m) => {
-      const plan = m.segmenter.prepare(await read(input), overlap ?? undefined);
+    const used = model(id);
+    return { value: await used.use(async (segmenter) => {
+      const plan = segmenter.prepare(await read(input), overlap ?? undefined);
       try {
-        if (measure && m.windowMs === null) await m.time(plan, signal, progress);
-        return timed(plan.report(), m.windowMs);
+        if (measure && used.windowMs === null) await used.time(segmenter, plan, signal, progress);
+        return timed(plan.report(), used.windowMs);
       } finally {
         release(plan);
       }
@@ -161,7 +208,8 @@ const HANDLERS = {
       release(scan);
       throw aborted();
     }
-    const part = parts ? (begin, extent, labels) => self.postMessage({ id, part: { begin, extent, labels } }, [labels.buffer]) : () => {};
+    /** @type {Parameters<Model['run']>[2]} */
+    const part = parts ? (begin, extent, labels) => page.postMessage({ id, part: { begin, extent, labels } }, [labels.buffer]) : () => {};
     const run = await used.run(scan, overlap, part, signal, progress);
     progress('postprocess', 0, 1);
     const inferred = performance.now();
@@ -170,14 +218,14 @@ const HANDLERS = {
     try {
       const value = {
         ...described(outcome),
-        labelTable: used.segmenter.labelTable(),
+        labelTable: (await used.ready()).labelTable(),
         plan: timed(run.plan, windowMs),
         windowMs,
         warnings: [...run.plan.warnings, ...run.warnings, ...outcome.doubts()],
         doubts: [...run.plan.doubts, ...outcome.doubts()],
         recoveries: run.warnings.length,
         device: held.report(),
-        timings: { preprocessMs: run.prepared - start, compileMs: run.compileMs, inferMs: run.inferMs },
+        timings: { preprocessMs: run.prepared - start, compileMs: run.compileMs, inferMs: run.inferMs, postprocessMs: 0, totalMs: 0 },
         wasmBytes: memory.buffer.byteLength,
       };
       value.timings.postprocessMs = performance.now() - inferred;
@@ -185,20 +233,20 @@ const HANDLERS = {
       value.provenance.started = new Date(performance.timeOrigin + start).toISOString();
       value.provenance.seconds = value.timings.totalMs / 1000;
       progress('postprocess', 1, 1);
-      return { value, transfer: [value.labels.buffer, value.nifti.buffer] };
+      return { value, transfer: buffers(value.labels, value.nifti) };
     } finally {
       release(outcome);
     }
   },
 
   async amend({ model: id, input, overlap, labels, corrected }) {
-    return model(id).use(async ({ segmenter }) => {
+    return model(id).use(async (segmenter) => {
       const plan = segmenter.prepare(await read(input), overlap ?? undefined);
       let outcome;
       try {
         outcome = plan.amended(segmenter, labels, corrected);
         const value = { ...described(outcome), labelTable: segmenter.labelTable(), warnings: plan.report().warnings };
-        return { value, transfer: [value.labels.buffer, value.nifti.buffer] };
+        return { value, transfer: buffers(value.labels, value.nifti) };
       } finally {
         release(outcome);
         release(plan);
@@ -208,12 +256,13 @@ const HANDLERS = {
 
   async compare({ model: id, labels, dims, affine, truth }) {
     const files = await bytes(truth);
-    const { segmenter } = await model(id).ready();
-    return { value: segmenter.compare(labels, Uint32Array.from(dims), Float64Array.from(affine.flat()), files, truth.map((f) => f.name)) };
+    const segmenter = await model(id).ready();
+    const names = truth.map((/** @type {NamedBlob} */ f) => f.name);
+    return { value: segmenter.compare(labels, Uint32Array.from(dims), Float64Array.from(affine.flat()), files, names) };
   },
 
   async bench({ model: id, repeats }, signal) {
-    const { segmenter } = await model(id).ready();
+    const segmenter = await model(id).ready();
     const report = await segmenter.bench(repeats, () => signal.aborted);
     return { value: { ...report, device: held.report() } };
   },
@@ -223,14 +272,14 @@ const HANDLERS = {
     const made = file.import(fields, prefix);
     const value = { warnings: made.warnings(), bytes: made.bytes() };
     release(made);
-    return { value, transfer: [value.bytes.buffer] };
+    return { value, transfer: buffers(value.bytes) };
   },
 
   async nifti({ input }) {
     const scan = await read(input);
     try {
       const value = { nifti: scan.toNifti(), warnings: scan.warnings() };
-      return { value, transfer: [value.nifti.buffer] };
+      return { value, transfer: buffers(value.nifti) };
     } finally {
       release(scan);
     }
@@ -238,16 +287,24 @@ const HANDLERS = {
 
   async selfTest(_request, signal, progress) {
     await held.open();
-    const kernels = await held.device.selfTest((done, total) => {
+    const kernels = await held.opened.device.selfTest((/** @type {number} */ done, /** @type {number} */ total) => {
       progress('selftest', done, total);
       return signal.aborted;
     });
     if (signal.aborted) throw aborted();
-    return { value: { ok: kernels.every((k) => k.ok), kernels, device: held.report() } };
+    return { value: { ok: kernels.every((/** @type {{ ok: boolean }} */ k) => k.ok), kernels, device: held.report() } };
   },
 };
 
-/** What JavaScript is told of an outcome. */
+/** @param {...Uint8Array} arrays */
+function buffers(...arrays) {
+  return arrays.map(({ buffer }) => /** @type {ArrayBuffer} */ (buffer));
+}
+
+/**
+ * What JavaScript is told of an outcome.
+ * @param {Outcome} outcome
+ */
 function described(outcome) {
   return {
     labels: outcome.labels(),
@@ -261,29 +318,36 @@ function described(outcome) {
   };
 }
 
+/**
+ * @param {Plan} plan
+ * @param {number | null} windowMs
+ */
 function timed(plan, windowMs) {
   return { ...plan, windowMs, estimatedMs: windowMs === null ? null : windowMs * plan.windows };
 }
 
+/** @param {NamedBlob[]} files */
 function bytes(files) {
   return Promise.all(files.map(async ({ name, blob }) => {
     try {
       return new Uint8Array(await blob.arrayBuffer());
     } catch (error) {
       // Moved or changed since it was chosen.
-      throw new UnetrError('bad-input', `${name || 'a file'} cannot be read (${error.message}): choose it again`, { cause: error });
+      throw new UnetrError('bad-input', `${name || 'a file'} cannot be read (${reasonOf(error)}): choose it again`, { cause: error });
     }
   }));
 }
 
+/** @param {ScanFiles | ScanVoxels} input */
 async function read(input) {
-  if (input.voxels) {
+  if ('voxels' in input) {
     const { data, channels = 1, dims, affine } = input.voxels;
     return Scan.fromVoxels(data, channels, Uint32Array.from(dims), Float64Array.from(affine.flat()));
   }
   return Scan.fromFiles(await bytes(input.files), input.files.map((f) => f.name), input.series, input.acquisition);
 }
 
+/** @param {Float64Array} flat */
 function rows(flat) {
   return [0, 4, 8, 12].map((at) => Array.from(flat.subarray(at, at + 4)));
 }

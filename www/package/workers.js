@@ -1,14 +1,18 @@
 // How workers of this package are made.
 import { UnetrError } from './errors.js';
 
-const OPTIONS = { type: 'module', name: 'unetr' };
+const OPTIONS = /** @type {const} */ ({ type: 'module', name: 'unetr' });
 
 /** What relative URLs are relative to; workers have no document, and other programs neither. */
 export function here() {
   return globalThis.document?.baseURI ?? globalThis.location?.href;
 }
 
-/** A function that makes the worker, and a key that is equal for those that make the same. */
+/**
+ * A function that makes the worker, and a key that is equal for those that make the same.
+ * @param {import('./types.js').AssetOptions} assets
+ * @returns {{ key: unknown, make: () => Worker }}
+ */
 export function workerFactory({ assetPath, worker }) {
   if (worker) return { key: worker, make: worker };
   if (assetPath === undefined) {
@@ -30,16 +34,23 @@ export function workerFactory({ assetPath, worker }) {
   return { key: script.href, make };
 }
 
-/** Makes a worker also where the page's policy wants the address of every script vouched for (Trusted Types). */
+/**
+ * Makes a worker also where the page's policy wants the address of every script vouched for (Trusted Types).
+ * @param {() => Worker} make
+ */
 function trusted(make) {
   try {
     return make();
   } catch (error) {
-    if (!globalThis.trustedTypes || !(error instanceof TypeError)) throw error;
+    if (!('trustedTypes' in globalThis) || !(error instanceof TypeError)) throw error;
     const policy = vouching(error);
     const { Worker } = globalThis;
     // The call must stay as bundlers know it; only the class that it finds is another.
     globalThis.Worker = class extends Worker {
+      /**
+       * @param {string | URL} address
+       * @param {WorkerOptions} [options]
+       */
       constructor(address, options) {
         super(policy.createScriptURL(String(address)), options);
       }
@@ -52,12 +63,14 @@ function trusted(make) {
   }
 }
 
+/** @type {any} */
 let policy;
 
+/** @param {unknown} cause */
 function vouching(cause) {
   try {
     // One for the page: a policy may be made once under each name.
-    policy ??= globalThis.trustedTypes.createPolicy('unetr-wgpu', { createScriptURL: (address) => address });
+    policy ??= /** @type {any} */ (globalThis).trustedTypes.createPolicy('unetr-wgpu', { createScriptURL: (/** @type {string} */ address) => address });
     return policy;
   } catch {
     const remedy = "add 'unetr-wgpu' to the trusted-types of its content security policy, or make the worker yourself and give `worker`";

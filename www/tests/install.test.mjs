@@ -63,7 +63,7 @@ before(async () => {
   const [packed] = JSON.parse(npm(`${root}www/pkg`, 'pack', '--json', '--pack-destination', folder));
   tarball = `${folder}/${packed.filename}`;
   const names = packed.files.map((f) => f.path);
-  for (const name of ['index.js', 'index.d.ts', 'worker.js', 'unetr_wgpu_bg.wasm', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'THIRD-PARTY.txt', 'package.json']) {
+  for (const name of ['index.js', 'index.d.ts', 'types.d.ts', 'segmenter.d.ts', 'worker.js', 'unetr_wgpu_bg.wasm', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'THIRD-PARTY.txt', 'package.json']) {
     assert.ok(names.includes(name), `${name} is in the tarball`);
   }
   assert.ok(names.every((n) => /\.(js|d\.ts|wasm|md|json)$|^LICENSE|^THIRD-PARTY/.test(n)), String(names));
@@ -73,6 +73,31 @@ before(async () => {
 after(async () => {
   await browser?.close();
   rmSync(folder, { recursive: true, force: true });
+});
+
+test('types in strict projects, resolved as Node and as bundlers do', () => {
+  const path = project('types', { 'main.ts': readFileSync(`${root}www/tests/types.ts`, 'utf8').replaceAll('../pkg/index.js', 'unetr-wgpu') });
+  for (const [module, resolution] of [['nodenext', 'nodenext'], ['esnext', 'bundler']]) {
+    const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--verbatimModuleSyntax'];
+    const words = [...strict, '--noEmit', '--module', module, '--moduleResolution', resolution, '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--types', ''];
+    execFileSync(`${root}www/node_modules/.bin/tsc`, [...words, 'main.ts'], { cwd: path, stdio: 'pipe', encoding: 'utf8' });
+  }
+});
+
+test('imported under Node, where there is no WebGPU', () => {
+  const path = project('node', { 'main.js': `
+    import * as unetr from 'unetr-wgpu';
+    const { webgpu, reason } = await unetr.checkSupport();
+    const error = await unetr.createSegmenter({ model: 'model.safetensors' }).catch((e) => e);
+    console.log(JSON.stringify({ names: Object.keys(unetr), webgpu, reason, code: error.code, typed: error instanceof unetr.UnetrError, kept: await unetr.listModels() }));
+  ` });
+  const said = JSON.parse(execFileSync(process.execPath, ['main.js'], { cwd: path, encoding: 'utf8' }));
+  assert.deepEqual(said.names.sort(), [
+    'SegmentationResult', 'UnetrError', 'checkSupport', 'clearModels', 'createSegmenter', 'importCheckpoint', 'listModels', 'scanToNifti', 'selfTest',
+  ]);
+  assert.equal(said.webgpu, false);
+  assert.match(said.reason, /no browser/);
+  assert.deepEqual([said.code, said.typed, said.kept], ['no-webgpu', true, []]);
 });
 
 test('in a page without a bundler', async () => {

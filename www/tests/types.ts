@@ -1,6 +1,6 @@
 // Compiled, never run: the declarations fit the way the package is used.
-import { UnetrError, checkSupport, clearModels, createSegmenter, importCheckpoint, listModels, scanToNifti, selfTest } from '../package/index.js';
-import type { LabelBox, Progress, SegmentationResult, Volume } from '../package/index.js';
+import { UnetrError, checkSupport, clearModels, createSegmenter, importCheckpoint, listModels, scanToNifti, selfTest } from '../pkg/index.js';
+import type { LabelBox, Progress, SegmentationResult, Volume } from '../pkg/index.js';
 
 export async function segment(file: File, signal: AbortSignal): Promise<Blob> {
   const support = await checkSupport();

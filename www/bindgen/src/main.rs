@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: bindgen WASM FOLDER NAME".into());
     };
     let mut bindgen = Bindgen::new();
-    bindgen.web(true)?.omit_default_module_path(false).input_path(wasm).out_name(name).typescript(false);
+    bindgen.web(true)?.omit_default_module_path(false).input_path(wasm).out_name(name).typescript(true);
     bindgen.remove_name_section(true).remove_producers_section(true).generate(folder)?;
     Ok(())
 }
