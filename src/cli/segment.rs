@@ -17,18 +17,15 @@ use super::postprocess::{Postprocess, PostprocessArgs};
 use super::progress::WindowProgress;
 use super::scans;
 use super::segment_files::{self, Paths};
-use super::segment_plan::{SegmentPlan, label_table};
+use super::segment_plan::{self, label_table};
 use super::signals;
-use crate::gpu::{AdapterClass, Gpu};
+use crate::gpu::Gpu;
 use crate::infer::{Prepared, Segmentation, Segmenter};
 use crate::report::fit::{label_doubts, scan_doubts};
-use crate::report::provenance::{
-    self, DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, TimeRecord, ToolRecord,
-};
+use crate::report::provenance::{self, Origin, TimeRecord};
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
 use crate::volume::nifti::LabelName;
 use crate::volume::{Study, StudyOptions};
-use crate::weights::package::Blend;
 use crate::weights::{Metadata, Package};
 
 /// Segment a scan: labels on its own grid, and a JSON record of their origin beside them.
@@ -97,7 +94,6 @@ pub(super) struct Made<'a> {
 
 /// A model on a device, and what is done with its labels.
 pub(super) struct Session<'a> {
-    gpu: &'a Gpu,
     package: &'a Package,
     segmenter: Segmenter,
     hash: String,
@@ -107,10 +103,10 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// What the labels follow from besides the scan, with the names that the record has.
     pub fn settings(&self, segment: &Segment) -> Value {
-        let (overlap, blend) = segment.blending(self.package.metadata());
+        let overlap = segment.inference.overlap.unwrap_or(self.package.metadata().inference.overlap);
         json!({
-            "model": self.hash, "overlap": overlap, "blend": blend, "precision": segment.inference.precision.name(),
-            "resample": format!("{:?}", segment.inference.resample).to_lowercase(),
+            "model": self.hash, "overlap": overlap, "blend": self.segmenter.blend().name(),
+            "precision": segment.inference.precision.name(), "resample": self.segmenter.options().resample.name(),
             "postprocessing": self.postprocess.settings(),
         })
     }
@@ -183,7 +179,7 @@ impl Segment {
     /// Puts the model on the device.
     pub(super) fn session<'a>(
         &self,
-        gpu: &'a Gpu,
+        gpu: &Gpu,
         package: &'a Package,
         postprocess: Postprocess,
     ) -> Result<Session<'a>, CliError> {
@@ -191,7 +187,7 @@ impl Segment {
         options.keep_probabilities = self.save_probabilities.is_some();
         options.keep_logits = self.save_logits.is_some();
         let segmenter = pollster::block_on(Segmenter::new(gpu, package, options))?;
-        Ok(Session { gpu, package, segmenter, hash: package.sha256(), postprocess })
+        Ok(Session { package, segmenter, hash: package.sha256(), postprocess })
     }
 
     /// Segments one scan and writes all its files.
@@ -202,31 +198,28 @@ impl Segment {
         (paths, sidecar, mut outputs): (&Paths<'_>, PathBuf, Outputs),
         started: Moment,
     ) -> Result<Segmented, CliError> {
-        let Session { gpu, package, segmenter, hash, postprocess } = session;
+        let Session { package, segmenter, hash, postprocess } = session;
         let metadata = package.metadata();
         detail("read", duration(started.seconds()));
         let prepared = segmenter.prepare(&scans.volume)?;
         detail("prepared", duration(started.seconds()));
-        let (overlap, blend) = self.blending(metadata);
-        let plan = SegmentPlan {
-            adapter: gpu.adapter(),
-            metadata,
-            hash,
-            scans,
+        let doubts = scan_doubts(metadata, &scans.modalities, &scans.volume);
+        let origin = Origin {
+            segmenter,
+            model_sha256: hash,
+            study: scans,
             prepared: &prepared,
-            overlap,
-            blend,
-            precision: self.inference.precision.name(),
-            doubts: scan_doubts(metadata, &scans.modalities, &scans.volume),
+            names: &postprocess.names,
+            doubts: doubts.as_deref(),
         };
-        plan.show();
+        segment_plan::show(&origin);
+        let mut record = Provenance::of(&origin);
         let mut segmentation = run_windows(segmenter, &prepared)?;
         detail("segmented", duration(started.seconds()));
 
-        let postprocessing = postprocess.apply(&mut segmentation.labels);
+        record.postprocessing = postprocess.apply(&mut segmentation.labels);
         let names = &postprocess.names;
         let numbers = statistics(&segmentation.labels, &scans.volume, names, &metadata.input.channels)?;
-        let mut record = Provenance { postprocessing, ..self.provenance(&plan, names) };
         if let Some(doubts) = label_doubts(metadata, &numbers) {
             warn_all("labels", &doubts);
             record.doubts.get_or_insert_default().extend(doubts);
@@ -240,66 +233,6 @@ impl Segment {
         let seconds = started.seconds();
         detail("written", duration(seconds));
         Ok(Segmented { statistics: numbers, record, sidecar, seconds })
-    }
-
-    pub(super) fn blending(&self, metadata: &Metadata) -> (f64, &'static str) {
-        let options = self.inference.segment_options();
-        let overlap = options.overlap.unwrap_or(metadata.inference.overlap);
-        let blend = match options.blend.unwrap_or(metadata.inference.blend) {
-            Blend::Gaussian => "gaussian",
-            Blend::Constant => "constant",
-        };
-        (overlap, blend)
-    }
-
-    fn provenance(&self, plan: &SegmentPlan<'_>, names: &[LabelName]) -> Provenance {
-        let SegmentPlan { metadata, scans, prepared, adapter, .. } = plan;
-        let volume = &scans.volume;
-        let mut warnings = scans.warning_texts();
-        warnings.extend(prepared.warnings.iter().cloned());
-        Provenance {
-            notice: NOTICE.to_owned(),
-            tool: ToolRecord::this(),
-            model: ModelRecord {
-                name: metadata.name.clone(),
-                version: metadata.version.clone(),
-                licence: metadata.licence.clone(),
-                sha256: plan.hash.to_owned(),
-            },
-            inputs: scans.files.clone(),
-            geometry: GeometryRecord {
-                dims: volume.dims,
-                channels: volume.channels,
-                spacing_mm: volume.affine.spacing(),
-                axis_codes: volume.affine.axis_codes(),
-                affine: volume.affine.0,
-                affine_source: scans.affine_source.to_owned(),
-                model_dims: prepared.volume.dims,
-                warnings,
-            },
-            preprocessing: json!(metadata.input),
-            inference: InferenceRecord {
-                roi_size: prepared.grid().roi,
-                windows: prepared.windows(),
-                overlap: plan.overlap,
-                blend: plan.blend.to_owned(),
-                sigma_scale: metadata.inference.sigma_scale,
-                resample: format!("{:?}", self.inference.resample).to_lowercase(),
-                precision: plan.precision.to_owned(),
-            },
-            labels: names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
-            doubts: plan.doubts.clone(),
-            device: DeviceRecord {
-                adapter: adapter.name.clone(),
-                backend: adapter.backend.clone(),
-                driver: adapter.driver.clone(),
-                software: adapter.class == AdapterClass::Software,
-                tuned_kernels: adapter.tuned_kernels,
-            },
-            postprocessing: Vec::new(),
-            time: None,
-            output: None,
-        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `unetr verify`: every kernel against its double-precision twin on this adapter, and networks against reference files.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -12,8 +11,10 @@ use super::files;
 use super::options::DeviceArgs;
 use super::table::Table;
 use crate::gpu::Gpu;
+use crate::graph::Case;
 use crate::infer::verify_reference;
-use crate::kernels::{all_cases, selftest};
+use crate::kernels::all_cases;
+use crate::kernels::selftest::{self, Summary};
 #[cfg(feature = "train")]
 use crate::train::{GradientError, verify_gradients};
 #[cfg(feature = "train")]
@@ -30,17 +31,6 @@ pub(super) struct Verify {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct KernelRow {
-    kernel: &'static str,
-    cases: usize,
-    worst_nmse: Option<f64>,
-    tolerance: f64,
-    ok: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    failures: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -75,7 +65,7 @@ struct ReferenceRows {
 #[derive(Serialize)]
 struct Report {
     adapter: String,
-    kernels: Vec<KernelRow>,
+    kernels: Vec<Summary>,
     references: Vec<ReferenceRows>,
     ok: bool,
 }
@@ -89,7 +79,7 @@ impl Verify {
         }
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
-        let kernels: Vec<KernelRow> = all_cases().into_iter().map(|(name, cases)| kernel(&gpu, name, cases)).collect();
+        let kernels: Vec<_> = all_cases().into_iter().map(|(name, cases)| kernel(&gpu, name, cases)).collect();
         let mut references = Vec::new();
         for (path, bytes) in inputs {
             let gradients = gradients(&gpu, &bytes).map_err(|e| e.at(path))?;
@@ -142,38 +132,10 @@ fn gradients(_gpu: &Gpu, _file: &[u8]) -> Result<Vec<GradientRow>, CliError> {
     Ok(Vec::new())
 }
 
-fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<crate::graph::Case>) -> KernelRow {
-    let mut row = KernelRow {
-        kernel: name,
-        cases: cases.len(),
-        worst_nmse: Some(0.0),
-        tolerance: selftest::MAX_NMSE,
-        ok: true,
-        failures: Vec::new(),
-    };
-    for case in cases {
-        let case = Arc::new(case);
-        match pollster::block_on(selftest::run_case(gpu, &case, None)) {
-            Ok(differences) => {
-                let worst =
-                    differences.iter().fold(0.0, |w: f64, d| if d.nmse > w || d.nmse.is_nan() { d.nmse } else { w });
-                if worst.is_nan() || worst > selftest::MAX_NMSE {
-                    row.failures.push(format!("{}: NMSE {worst:.1e}", case.name));
-                }
-                let finite = worst.is_finite();
-                row.worst_nmse = row.worst_nmse.filter(|_| finite).map(|w| w.max(worst));
-            }
-            Err(e) => {
-                row.failures.push(format!("{}: {e}", case.name));
-                row.worst_nmse = None;
-            }
-        }
-    }
-    row.ok = row.failures.is_empty();
-    for failure in &row.failures {
-        note(format!("{name}: {failure}"));
-    }
-    row
+fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<Case>) -> Summary {
+    let summary = pollster::block_on(selftest::summarise(gpu, name, cases));
+    summary.failures.iter().for_each(|failure| note(format!("{name}: {failure}")));
+    summary
 }
 
 fn verdict(ok: bool) -> String {

@@ -27,6 +27,16 @@ pub enum Resample {
     Labels,
 }
 
+impl Resample {
+    /// As options and records spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Probabilities => "probabilities",
+            Self::Labels => "labels",
+        }
+    }
+}
+
 /// What a run is asked to do; `None` takes the package's value.
 #[derive(Clone, Debug, Default)]
 pub struct SegmentOptions {
@@ -74,6 +84,8 @@ pub struct Prepared {
     pub geometry: Geometry,
     /// What the user should know about how the scan was treated.
     pub warnings: Vec<String>,
+    /// Fraction of a window shared with the next.
+    pub overlap: f64,
     pub(super) job: Job,
     pub(super) graphs: Graphs,
     pub(super) decision: Option<Decision>,
@@ -141,6 +153,16 @@ impl Segmenter {
         &self.metadata
     }
 
+    /// What was asked for.
+    pub fn options(&self) -> &SegmentOptions {
+        &self.options
+    }
+
+    /// Weighting of overlapping windows.
+    pub fn blend(&self) -> Blend {
+        self.options.blend.unwrap_or(self.metadata.inference.blend)
+    }
+
     /// The device.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -179,7 +201,7 @@ impl Segmenter {
         let graphs = job.graphs(decision.as_ref().map(|d| &d.op))?;
         let memory = job.memory(&graphs, &self.target(), self.gpu.limits())?;
         let (volume, geometry, warnings) = (made.volume, made.geometry, made.warnings);
-        Ok(Prepared { volume, geometry, warnings, job, graphs, decision, memory })
+        Ok(Prepared { volume, geometry, warnings, overlap, job, graphs, decision, memory })
     }
 
     /// Pipelines that a run of this scan needs and the device has not made yet; without a scan, those of any scan that fits
@@ -259,8 +281,7 @@ impl Segmenter {
     }
 
     async fn plans(&self, prepared: &Prepared) -> Result<Run, InferError> {
-        let blend = self.options.blend.unwrap_or(self.metadata.inference.blend);
-        let importance = importance(prepared.job.grid.roi, blend, self.metadata.inference.sigma_scale);
+        let importance = importance(prepared.job.grid.roi, self.blend(), self.metadata.inference.sigma_scale);
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let on_host = prepared.decision.is_none();
         let keep = Keep { logits: self.options.keep_logits, probabilities: self.options.keep_probabilities || on_host };

@@ -1,6 +1,8 @@
 //! Runs a kernel's cases on a device and compares them with its double-precision twin: the test suite's core, and the
 //! self-test that users run on their own adapter.
 
+use std::sync::Arc;
+
 use crate::gpu::Gpu;
 use crate::graph::{Case, Graph, GraphError, Kernel, Plan, PlanError, PlanOptions, Residents, TensorId};
 use crate::graph::{Cost, Dispatch, Io, Layout, Target};
@@ -11,7 +13,7 @@ pub const MAX_NMSE: f64 = 1e-7;
 
 /// A case's kernel borrowed by a graph.
 #[derive(Debug)]
-struct Borrowed(std::sync::Arc<Case>);
+struct Borrowed(Arc<Case>);
 
 impl Kernel for Borrowed {
     fn name(&self) -> &'static str {
@@ -51,7 +53,7 @@ pub struct CaseGraph {
 ///
 /// # Errors
 /// [`GraphError`] if the case does not fit its own kernel.
-pub fn case_graph(case: &std::sync::Arc<Case>) -> Result<CaseGraph, GraphError> {
+pub fn case_graph(case: &Arc<Case>) -> Result<CaseGraph, GraphError> {
     let mut graph = Graph::new().with_half_weights(true);
     let count = case.inputs.len();
     let inputs: Vec<TensorId> = case
@@ -69,7 +71,7 @@ pub fn case_graph(case: &std::sync::Arc<Case>) -> Result<CaseGraph, GraphError> 
             }
         })
         .collect();
-    let kernel = Borrowed(std::sync::Arc::clone(case));
+    let kernel = Borrowed(Arc::clone(case));
     let outputs = if case.in_place > 0 {
         let (read, updated) = inputs.split_at(count - case.in_place);
         graph.update_many("case", kernel, read, updated)?;
@@ -81,15 +83,59 @@ pub fn case_graph(case: &std::sync::Arc<Case>) -> Result<CaseGraph, GraphError> 
     Ok(CaseGraph { graph, inputs, outputs })
 }
 
+/// How the cases of an op did.
+#[derive(Clone, Debug, serde::Serialize)]
+// JavaScript's names are its own.
+#[cfg_attr(target_arch = "wasm32", serde(rename_all = "camelCase"))]
+pub struct Summary {
+    /// The op, by its file.
+    pub kernel: &'static str,
+    /// How many ran.
+    pub cases: usize,
+    /// The largest error; `None` where values were not finite or a case did not run.
+    pub worst_nmse: Option<f64>,
+    /// [`MAX_NMSE`].
+    pub tolerance: f64,
+    /// Whether all cases are within it.
+    pub ok: bool,
+    /// Each case that is not, and why.
+    pub failures: Vec<String>,
+}
+
+/// Runs all cases of an op in the variant that this device gets.
+pub async fn summarise(gpu: &Gpu, kernel: &'static str, cases: Vec<Case>) -> Summary {
+    let count = cases.len();
+    let mut worst = 0.0f64;
+    let mut failures = Vec::new();
+    for case in cases {
+        let case = Arc::new(case);
+        let nmse = match run_case(gpu, &case, None).await {
+            Ok(differences) => differences.iter().map(|d| d.nmse).fold(0.0, larger),
+            Err(e) => {
+                failures.push(format!("{}: {e}", case.name));
+                worst = f64::NAN;
+                continue;
+            }
+        };
+        if nmse.is_nan() || nmse > MAX_NMSE {
+            failures.push(format!("{}: NMSE {nmse:.1e}", case.name));
+        }
+        worst = larger(worst, nmse);
+    }
+    let worst_nmse = worst.is_finite().then_some(worst);
+    Summary { kernel, cases: count, worst_nmse, tolerance: MAX_NMSE, ok: failures.is_empty(), failures }
+}
+
+/// The larger of two, and NaN of one that is not a number, which `f64::max` would lose.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
 /// Runs a case on the device, with kernel variant `variant` if given; the difference of each result.
 ///
 /// # Errors
 /// [`PlanError`] if it cannot run.
-pub async fn run_case(
-    gpu: &Gpu,
-    case: &std::sync::Arc<Case>,
-    variant: Option<usize>,
-) -> Result<Vec<Difference>, PlanError> {
+pub async fn run_case(gpu: &Gpu, case: &Arc<Case>, variant: Option<usize>) -> Result<Vec<Difference>, PlanError> {
     let built = case_graph(case)?;
     let options = PlanOptions { variant, ..PlanOptions::default() };
     let plan = Plan::new(gpu, &built.graph, &options, &mut Residents::default()).await?;

@@ -4,10 +4,15 @@
 //! ([`Provenance::for_embedding`]) has neither, so that equal runs give equal files. Only file names are kept, no folders.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::NOTICE;
+use crate::gpu::{AdapterClass, AdapterReport};
+use crate::infer::{Prepared, Segmenter};
+use crate::volume::Study;
+use crate::volume::nifti::LabelName;
 pub use crate::volume::study::FileRecord;
+use crate::weights::Metadata;
 
 /// The model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -139,6 +144,61 @@ pub struct ToolRecord {
     pub version: String,
 }
 
+impl ModelRecord {
+    fn of(metadata: &Metadata, sha256: &str) -> Self {
+        Self {
+            name: metadata.name.clone(),
+            version: metadata.version.clone(),
+            licence: metadata.licence.clone(),
+            sha256: sha256.to_owned(),
+        }
+    }
+}
+
+impl GeometryRecord {
+    fn of(study: &Study, prepared: &Prepared) -> Self {
+        let volume = &study.volume;
+        let mut warnings = study.warning_texts();
+        warnings.extend(prepared.warnings.iter().cloned());
+        Self {
+            dims: volume.dims,
+            channels: volume.channels,
+            spacing_mm: volume.affine.spacing(),
+            axis_codes: volume.affine.axis_codes(),
+            affine: volume.affine.0,
+            affine_source: study.affine_source.to_owned(),
+            model_dims: prepared.volume.dims,
+            warnings,
+        }
+    }
+}
+
+impl InferenceRecord {
+    fn of(segmenter: &Segmenter, prepared: &Prepared) -> Self {
+        Self {
+            roi_size: prepared.grid().roi,
+            windows: prepared.windows(),
+            overlap: prepared.overlap,
+            blend: segmenter.blend().name().to_owned(),
+            sigma_scale: segmenter.metadata().inference.sigma_scale,
+            resample: segmenter.options().resample.name().to_owned(),
+            precision: if segmenter.options().half_weights { "f16" } else { "f32" }.to_owned(),
+        }
+    }
+}
+
+impl DeviceRecord {
+    fn of(adapter: &AdapterReport) -> Self {
+        Self {
+            adapter: adapter.name.clone(),
+            backend: adapter.backend.clone(),
+            driver: adapter.driver.clone(),
+            software: adapter.class == AdapterClass::Software,
+            tuned_kernels: adapter.tuned_kernels,
+        }
+    }
+}
+
 impl ToolRecord {
     /// This program.
     pub fn this() -> Self {
@@ -146,9 +206,45 @@ impl ToolRecord {
     }
 }
 
+/// A run on a scan, as its record tells it.
+pub struct Origin<'a> {
+    /// The model on its device, with the settings of the run.
+    pub segmenter: &'a Segmenter,
+    /// SHA-256 of the model's file.
+    pub model_sha256: &'a str,
+    /// The scan as it was read.
+    pub study: &'a Study,
+    /// The scan as the network sees it.
+    pub prepared: &'a Prepared,
+    /// Meaning of the labels.
+    pub names: &'a [LabelName],
+    /// What is unlike the model's training scans, if the model says what these were like.
+    pub doubts: Option<&'a [String]>,
+}
+
 impl Provenance {
     /// The notice every record carries.
     pub const NOTICE: &'static str = NOTICE;
+
+    /// The record of a run before its labels are changed, timed and written.
+    pub fn of(run: &Origin<'_>) -> Self {
+        let metadata = run.segmenter.metadata();
+        Self {
+            notice: NOTICE.to_owned(),
+            tool: ToolRecord::this(),
+            model: ModelRecord::of(metadata, run.model_sha256),
+            inputs: run.study.files.clone(),
+            geometry: GeometryRecord::of(run.study, run.prepared),
+            preprocessing: json!(metadata.input),
+            inference: InferenceRecord::of(run.segmenter, run.prepared),
+            postprocessing: Vec::new(),
+            labels: run.names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
+            doubts: run.doubts.map(<[String]>::to_vec),
+            device: DeviceRecord::of(run.segmenter.gpu().adapter()),
+            time: None,
+            output: None,
+        }
+    }
 
     /// The record without what differs between equal runs.
     pub fn for_embedding(&self) -> Self {

@@ -39,7 +39,10 @@ impl WebSegmenter {
         let (network, roi) = (&self.inner.metadata().network, self.inner.roi_size());
         let mut ticks = Ticks::new(tick);
         let report =
-            bench(self.inner.gpu(), network, roi, self.options.half_weights, repeats, &now, &mut || ticks.call()).await;
+            bench(self.inner.gpu(), network, roi, self.inner.options().half_weights, repeats, &now, &mut || {
+                ticks.call()
+            })
+            .await;
         ticks.check()?;
         let report = report.map_err(WebError::from)?;
         let node = |n: NodeTime| Node { name: n.name, op: n.op, ms: n.milliseconds, gflop: n.gflop, gb: n.gigabytes };

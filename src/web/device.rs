@@ -11,6 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::error::WebError;
 use super::object;
 use crate::gpu::{AdapterClass, BrowserAdapter, Gpu, GpuOptions, PipelineCompiler, PipelineSource};
+use crate::graph::Case;
 use crate::kernels::{all_cases, selftest};
 
 /// An open device.
@@ -54,19 +55,6 @@ struct Limits {
     max_compute_workgroup_storage_size: u32,
     max_compute_invocations_per_workgroup: u32,
     max_compute_workgroups_per_dimension: u32,
-}
-
-/// One kernel against its double-precision twin.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct KernelRow {
-    kernel: &'static str,
-    cases: usize,
-    /// `None` where values were not finite or a case did not run.
-    worst_nmse: Option<f64>,
-    tolerance: f64,
-    ok: bool,
-    failures: Vec<String>,
 }
 
 #[wasm_bindgen]
@@ -113,7 +101,7 @@ impl Device {
         let total = all.len();
         let mut rows = Vec::with_capacity(total);
         for (name, cases) in all {
-            rows.push(kernel(&self.gpu, name, cases).await);
+            rows.push(selftest::summarise(&self.gpu, name, spread(cases)).await);
             let (done, total) = (JsValue::from(rows.len()), JsValue::from(total));
             if progress.call2(&JsValue::NULL, &done, &total)?.is_truthy() {
                 break;
@@ -127,36 +115,7 @@ impl Device {
 /// a software GPU, beyond 12 GiB. `unetr verify` runs all.
 const MOST_CASES: usize = 8;
 
-async fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<crate::graph::Case>) -> KernelRow {
-    let mut failures = Vec::new();
-    let mut worst = 0.0f64;
-    let spread = cases.len().div_ceil(MOST_CASES).max(1);
-    let chosen: Vec<_> = cases.into_iter().step_by(spread).collect();
-    let count = chosen.len();
-    for case in chosen {
-        let case = Arc::new(case);
-        let nmse = match selftest::run_case(gpu, &case, None).await {
-            // f64::max would lose NaN.
-            Ok(all) => all.iter().fold(0.0, |w: f64, d| if d.nmse > w || d.nmse.is_nan() { d.nmse } else { w }),
-            Err(e) => {
-                failures.push(format!("{}: {e}", case.name));
-                worst = f64::NAN;
-                continue;
-            }
-        };
-        if nmse.is_nan() || nmse > selftest::MAX_NMSE {
-            failures.push(format!("{}: NMSE {nmse:.1e}", case.name));
-        }
-        if nmse.is_nan() || nmse > worst {
-            worst = nmse;
-        }
-    }
-    KernelRow {
-        kernel: name,
-        cases: count,
-        worst_nmse: worst.is_finite().then_some(worst),
-        tolerance: selftest::MAX_NMSE,
-        ok: failures.is_empty(),
-        failures,
-    }
+fn spread(cases: Vec<Case>) -> Vec<Case> {
+    let step = cases.len().div_ceil(MOST_CASES).max(1);
+    cases.into_iter().step_by(step).collect()
 }

@@ -1,20 +1,16 @@
 //! A segmented scan: labels, numbers, files, and where they come from.
 
-use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::error::WebError;
 use super::object;
 use super::plan::Plan;
 use super::segmenter::WebSegmenter;
-use crate::gpu::{AdapterClass, AdapterReport};
 use crate::infer::Segmentation;
 use crate::report::fit::label_doubts;
-use crate::report::provenance::{DeviceRecord, GeometryRecord, InferenceRecord, LabelRecord, ModelRecord, ToolRecord};
-use crate::report::{NOTICE, Provenance, Statistics, statistics};
+use crate::report::provenance::Origin;
+use crate::report::{Provenance, Statistics, statistics};
 use crate::volume::nifti::{self, Header, LabelName, WriteOptions};
-use crate::weights::Metadata;
-use crate::weights::package::Blend;
 
 /// A segmented scan.
 #[wasm_bindgen]
@@ -88,7 +84,14 @@ impl Outcome {
         let channels = &segmenter.inner.metadata().input.channels;
         let numbers = statistics(&segmentation.labels, &plan.scan.study.volume, &segmenter.names, channels)?;
         let doubts = label_doubts(segmenter.inner.metadata(), &numbers);
-        let mut provenance = provenance(segmenter, plan);
+        let mut provenance = Provenance::of(&Origin {
+            segmenter: &segmenter.inner,
+            model_sha256: &segmenter.sha256,
+            study: &plan.scan.study,
+            prepared: &plan.prepared,
+            names: &segmenter.names,
+            doubts: plan.doubts.as_deref(),
+        });
         if let Some(doubts) = &doubts {
             provenance.doubts.get_or_insert_default().extend(doubts.iter().cloned());
         }
@@ -100,66 +103,5 @@ impl Outcome {
             doubts: doubts.unwrap_or_default(),
             provenance,
         })
-    }
-}
-
-fn provenance(segmenter: &WebSegmenter, plan: &Plan) -> Provenance {
-    let (metadata, volume) = (segmenter.inner.metadata(), &plan.scan.study.volume);
-    let mut warnings = plan.scan.study.warning_texts();
-    warnings.extend(plan.prepared.warnings.iter().cloned());
-    Provenance {
-        notice: NOTICE.to_owned(),
-        tool: ToolRecord::this(),
-        model: model_record(metadata, &segmenter.sha256),
-        inputs: plan.scan.study.files.clone(),
-        geometry: GeometryRecord {
-            dims: volume.dims,
-            channels: volume.channels,
-            spacing_mm: volume.affine.spacing(),
-            axis_codes: volume.affine.axis_codes(),
-            affine: volume.affine.0,
-            affine_source: plan.scan.study.affine_source.to_owned(),
-            model_dims: plan.prepared.volume.dims,
-            warnings,
-        },
-        preprocessing: json!(metadata.input),
-        inference: InferenceRecord {
-            roi_size: plan.prepared.grid().roi,
-            windows: plan.prepared.windows(),
-            overlap: plan.overlap,
-            blend: match metadata.inference.blend {
-                Blend::Gaussian => "gaussian",
-                Blend::Constant => "constant",
-            }
-            .to_owned(),
-            sigma_scale: metadata.inference.sigma_scale,
-            resample: format!("{:?}", segmenter.options.resample).to_lowercase(),
-            precision: if segmenter.options.half_weights { "f16" } else { "f32" }.to_owned(),
-        },
-        postprocessing: Vec::new(),
-        labels: segmenter.names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),
-        doubts: plan.doubts.clone(),
-        device: device_record(segmenter.inner.gpu().adapter()),
-        time: None,
-        output: None,
-    }
-}
-
-fn model_record(metadata: &Metadata, sha256: &str) -> ModelRecord {
-    ModelRecord {
-        name: metadata.name.clone(),
-        version: metadata.version.clone(),
-        licence: metadata.licence.clone(),
-        sha256: sha256.to_owned(),
-    }
-}
-
-fn device_record(adapter: &AdapterReport) -> DeviceRecord {
-    DeviceRecord {
-        adapter: adapter.name.clone(),
-        backend: adapter.backend.clone(),
-        driver: adapter.driver.clone(),
-        software: adapter.class == AdapterClass::Software,
-        tuned_kernels: adapter.tuned_kernels,
     }
 }

@@ -19,7 +19,6 @@ use crate::volume::LabelMap;
 pub struct Plan {
     pub(super) scan: Scan,
     pub(super) prepared: Prepared,
-    pub(super) overlap: f64,
     /// What is unlike the model's training scans, if the model says what these were like.
     pub(super) doubts: Option<Vec<String>>,
     state: RunState,
@@ -129,10 +128,9 @@ impl Plan {
 impl Plan {
     pub(super) fn new(segmenter: &mut WebSegmenter, mut scan: Scan, overlap: Option<f64>) -> Result<Self, WebError> {
         segmenter.inner.set_overlap(overlap)?;
-        let overlap = overlap.unwrap_or(segmenter.inner.metadata().inference.overlap);
         scan.study.arrange(&segmenter.inner.metadata().input.channels)?;
         let prepared = segmenter.inner.prepare(&scan.study.volume)?;
         let doubts = scan_doubts(segmenter.inner.metadata(), &scan.study.modalities, &scan.study.volume);
-        Ok(Self { scan, prepared, overlap, doubts, state: RunState::default() })
+        Ok(Self { scan, prepared, doubts, state: RunState::default() })
     }
 }

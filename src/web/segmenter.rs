@@ -32,7 +32,6 @@ struct Options {
 #[wasm_bindgen(js_name = Segmenter)]
 pub struct WebSegmenter {
     pub(super) inner: Segmenter,
-    pub(super) options: SegmentOptions,
     pub(super) names: Vec<LabelName>,
     pub(super) sha256: String,
 }
@@ -111,8 +110,8 @@ impl WebSegmenter {
             resample: if wanted.resample_labels { Resample::Labels } else { Resample::Probabilities },
             ..SegmentOptions::default()
         };
-        let inner = Segmenter::new(gpu, &package, options.clone()).await?;
-        Ok(Self { inner, options, names, sha256 })
+        let inner = Segmenter::new(gpu, &package, options).await?;
+        Ok(Self { inner, names, sha256 })
     }
 }
 

@@ -15,8 +15,8 @@ const RULES: &[(&str, &[&str])] = &[
     ("metrics", &["tensor", "volume"]),
     ("nets", &["tensor", "fields", "graph", "kernels"]),
     ("weights", &["tensor", "fields", "filetype", "volume", "nets"]),
-    ("report", &["tensor", "volume", "metrics", "weights"]),
     ("infer", &["tensor", "gpu", "graph", "kernels", "volume", "metrics", "nets", "weights"]),
+    ("report", &["tensor", "gpu", "volume", "metrics", "weights", "infer"]),
     (
         "train",
         &[

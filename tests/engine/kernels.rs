@@ -1,6 +1,7 @@
 //! Every kernel, every case, every variant on this machine's adapter against its double-precision twin.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
 use unetr_wgpu::graph::{Case, Dispatch, Layouted, Target};
@@ -29,17 +30,29 @@ fn different(gpu: &Gpu, case: &Arc<Case>) -> Vec<usize> {
     variants
 }
 
-/// The cases of the ops in `UNETR_OP`, names between commas, or all.
+/// Memory that this program holds, MiB, where the system tells.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * 4096 >> 20
+}
+
+/// Whether the variable, where it is set, holds this name among others between semicolons.
+fn wanted(variable: &str, name: &str) -> bool {
+    std::env::var(variable).map_or(true, |list| list.split(';').any(|n| n == name))
+}
+
+/// The cases that `UNETR_CASE` names of the ops in `UNETR_OP`, or all. Time and memory of each are told with `--nocapture`.
 fn check(gpu: &Gpu, variants: impl Fn(&Arc<Case>) -> Vec<Option<usize>>) {
-    let only = std::env::var("UNETR_OP").ok();
     let mut failures = Vec::new();
-    for (name, cases) in all_cases() {
-        for case in
-            cases.into_iter().filter(|_| only.as_deref().is_none_or(|o| o.split(',').any(|o| o == name))).map(Arc::new)
-        {
+    for (name, cases) in all_cases().into_iter().filter(|(name, _)| wanted("UNETR_OP", name)) {
+        for case in cases.into_iter().filter(|case| wanted("UNETR_CASE", &case.name)).map(Arc::new) {
             for variant in variants(&case) {
                 let label = format!("{name}: {} (variant {variant:?})", case.name);
-                match pollster::block_on(selftest::run_case(gpu, &case, variant)) {
+                let begin = Instant::now();
+                let result = pollster::block_on(selftest::run_case(gpu, &case, variant));
+                println!("{:8.3} s {:6} MiB  {label}", begin.elapsed().as_secs_f64(), resident());
+                match result {
                     Ok(differences) => {
                         for (i, d) in differences.iter().enumerate() {
                             if d.nmse.is_nan() || d.nmse > selftest::MAX_NMSE {

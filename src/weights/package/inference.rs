@@ -16,6 +16,16 @@ pub enum Blend {
     Constant,
 }
 
+impl Blend {
+    /// As packages, options and records spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gaussian => "gaussian",
+            Self::Constant => "constant",
+        }
+    }
+}
+
 /// Sliding window settings, with MONAI's names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InferenceSection {
