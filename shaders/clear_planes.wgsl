@@ -15,7 +15,7 @@ fn forward(
     let index = flat_group(wid, counts) * 64u + lane;
     let voxels = params.planes * params.plane;
     let c = index / max(voxels, 1u);
-    if (voxels == 0u || c >= params.channels) {
+    if ((voxels == 0u) | (c >= params.channels)) {
         return;
     }
     let voxel = index % voxels;

@@ -13,6 +13,7 @@ struct Params { x: u32, y: u32, z: u32, channels_0: u32, channels_1: u32, k: u32
 #unroll s in 0..SOURCES
 @group(0) @binding(#) var<storage, read> x_$s: array<f32>;
 #import term $s
+#import row $s
 #end
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
 #if BIAS
@@ -20,13 +21,6 @@ struct Params { x: u32, y: u32, z: u32, channels_0: u32, channels_1: u32, k: u32
 #import bias
 #end
 @group(0) @binding(#) var<storage, read_write> y: array<f32>;
-
-#unroll s in 0..SOURCES
-fn load_$s(row: u32, at: i32, f: vec3<f32>) -> f32 {
-    let inside = at >= 0 && at < i32(params.z);
-    return select(0.0, value_$s(x_$s[row + u32(clamp(at, 0, i32(params.z) - 1))], f), inside);
-}
-#end
 
 @compute @workgroup_size(64)
 fn forward(
@@ -40,7 +34,7 @@ fn forward(
     let block = group / params.groups % blocks;
     let n = group / params.groups / blocks;
     let tile = group % params.groups * 64u + lane;
-    if (tile >= params.tiles || n >= params.n) {
+    if ((tile >= params.tiles) | (n >= params.n)) {
         return;
     }
     let z_tiles = (params.z + VOX - 1u) / VOX;
@@ -76,12 +70,12 @@ fn forward(
         for (var t = 0u; t < 9u; t += 1u) {
             let qx = i32(px + t / 3u) - 1;
             let qy = i32(py + t % 3u) - 1;
-            if (qx < 0 || qx >= i32(params.x) || qy < 0 || qy >= i32(params.y)) {
+            if ((qx < 0) | (qx >= i32(params.x)) | (qy < 0) | (qy >= i32(params.y))) {
                 continue;
             }
             let row = channel + u32(qx) * plane + u32(qy) * params.z;
 #unroll i in 0..SPAN
-            let a_$i = load_$s(row, i32(z) + $i - 1, f);
+            let a_$i = load_$s(row, params.z, i32(z) + $i - 1, f);
 #end
 #unroll o in 0..QUADS
             {
@@ -98,7 +92,7 @@ fn forward(
 #else
         let row = channel + px * plane + py * params.z;
 #unroll v in 0..VOX
-        let a_$v = load_$s(row, i32(z) + $v, f);
+        let a_$v = load_$s(row, params.z, i32(z) + $v, f);
 #end
 #unroll o in 0..QUADS
         {

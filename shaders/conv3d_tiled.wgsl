@@ -55,7 +55,7 @@ fn place(i: u32, tile: vec3<u32>) -> u32 {
     let at = vec3<u32>(i / PLANE, i % PLANE / ROW, i % PLANE % ROW);
     // Below 0 wraps around and is beyond the end too.
     let p = tile + at - 1u;
-    if (i >= AREA || at.y >= 6u || p.x >= params.x || p.y >= params.y || p.z >= params.z) {
+    if ((i >= AREA) | (at.y >= 6u) | (p.x >= params.x) | (p.y >= params.y) | (p.z >= params.z)) {
         return OUTSIDE;
     }
     return (p.x * params.y + p.y) * params.z + p.z;
@@ -69,7 +69,7 @@ fn total(lane: u32, values: array<vec4<f32>, QUADS>) -> array<vec4<f32>, QUADS> 
     var sum = values;
     for (var reach = LANES / 2u; reach > 0u; reach /= 2u) {
         workgroupBarrier();
-        if (own >= reach && own < 2u * reach) {
+        if ((own >= reach) & (own < 2u * reach)) {
 #unroll o in 0..QUADS
             sh_w[$ou * 32u + first + own - reach] = sum[$o];
 #end
@@ -239,9 +239,9 @@ fn forward(
     }
     let p = tile + vec3<u32>(lane_x, 0u, lane_z);
     let at = (p.x * params.y + p.y) * params.z + p.z;
-    let inside = p.x < params.x && p.z < params.z;
+    let inside = (p.x < params.x) & (p.z < params.z);
 #unroll v in 0..4
-    let inside_$v = inside && p.y + $vu < params.y;
+    let inside_$v = inside & (p.y + $vu < params.y);
 #end
 #if MOMENTS
     let sides = min(vec3<u32>(params.x, params.y, params.z) - tile, vec3<u32>(4u, 4u, EXTENT));

@@ -36,7 +36,7 @@ fn forward(
     let quad = group / params.groups % blocks * QUADS;
     let n = group / params.groups / blocks;
     let tile = group % params.groups * 64u + lane;
-    if (tile >= params.tiles || n >= params.n) {
+    if ((tile >= params.tiles) | (n >= params.n)) {
         return;
     }
     // Positions along Z are counted in blocks of four voxels.
@@ -59,7 +59,7 @@ fn forward(
 #if CUBE
 #unroll i in 0..SPAN
     let row_$i = (clamp(py + $iu, 1u, params.y) - 1u) * row;
-    let in_$i = py + $iu >= 1u && py + $iu <= params.y;
+    let in_$i = (py + $iu >= 1u) & (py + $iu <= params.y);
 #end
     let left = max(z, 1u) - 1u;
     let right = min(z + VOX4, row - 1u);
@@ -94,7 +94,7 @@ fn forward(
         let f = factors_0(n * params.channels + c, c);
 #if CUBE
         for (var t = 0u; t < 3u; t += 1u) {
-            if (px + t < 1u || px + t > params.x) {
+            if ((px + t < 1u) | (px + t > params.x)) {
                 continue;
             }
             let at = channel + (px + t - 1u) * plane;
@@ -106,13 +106,13 @@ fn forward(
             var four_$i_$j = value4_0(x_0[at_$i + z_$j], f);
 #end
 #unroll j in 0..VOX4
-            four_$i_$j = select(vec4<f32>(), four_$i_$j, in_$i && z + $ju < row);
+            four_$i_$j = select(vec4<f32>(), four_$i_$j, in_$i & (z + $ju < row));
 #end
-            let a_$i_0 = select(0.0, left_$i, in_$i && in_left);
+            let a_$i_0 = select(0.0, left_$i, in_$i & in_left);
 #unroll v in 0..VOX
             let a_$i_$(v+1) = four_$i_$(v/4)[$(v%4)];
 #end
-            let a_$i_$(VOX+1) = select(0.0, right_$i, in_$i && in_right);
+            let a_$i_$(VOX+1) = select(0.0, right_$i, in_$i & in_right);
 #end
             let weights = params.first + (c * 27u + t * 9u) * k4;
 #unroll s in 0..3
@@ -150,7 +150,7 @@ fn forward(
 #if MOMENTS
 #unroll r in 0..ROWS
 #unroll j in 0..VOX4
-    let inside_$r_$j = py + $ru < params.y && z + $ju < row;
+    let inside_$r_$j = (py + $ru < params.y) & (z + $ju < row);
 #end
 #end
     let count = f32(min(ROWS, params.y - py) * min(VOX4, row - z) * 4u);
@@ -164,7 +164,7 @@ fn forward(
             let to = channel * volume + px * plane + z;
 #unroll r in 0..ROWS
 #unroll j in 0..VOX4
-            if (py + $ru < params.y && z + $ju < row) {
+            if ((py + $ru < params.y) & (z + $ju < row)) {
                 y[to + (py + $ru) * row + $ju] = vec4<f32>(sum_$r_$(j*4)_$o[$i], sum_$r_$(j*4+1)_$o[$i], sum_$r_$(j*4+2)_$o[$i], sum_$r_$(j*4+3)_$o[$i]);
             }
 #end

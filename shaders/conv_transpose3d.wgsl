@@ -16,7 +16,7 @@ struct Params { samples: u32, channels: u32, k: u32, x: u32, y: u32, z: u32 }
 @group(0) @binding(#) var<storage, read_write> y: array<f32>;
 
 fn store(n: u32, k: u32, voxel: u32, near: vec4<f32>, far: vec4<f32>) {
-    if (voxel >= params.x * params.y * params.z || k >= params.k) {
+    if ((voxel >= params.x * params.y * params.z) | (k >= params.k)) {
         return;
     }
     let i = voxel / params.z / params.y;

@@ -26,7 +26,7 @@ var<workgroup> sh_x: array<f32, DEPTH * WIDTH>;
 var<workgroup> sh_w: array<vec4<f32>, DEPTH * GROUP_QUADS>;
 
 fn store(n: u32, k: u32, voxel: u32, near: vec4<f32>, far: vec4<f32>) {
-    if (voxel >= params.x * params.y * params.z || k >= params.k) {
+    if ((voxel >= params.x * params.y * params.z) | (k >= params.k)) {
         return;
     }
     let i = voxel / params.z / params.y;

@@ -74,7 +74,7 @@ fn forward(
     let plane = 4u * params.y * row;
 #unroll f in 0..FOURS
 #unroll o in 0..OUTPUTS
-    if (first + $fu < volume && k + $ou < params.k) {
+    if ((first + $fu < volume) & (k + $ou < params.k)) {
         let i = at_$f / row / params.y;
         let j = at_$f / row % params.y;
         let to = (n * params.k + k_$o) * 8u * volume + i * 2u * plane + j * 4u * row + at_$f % row * 2u;

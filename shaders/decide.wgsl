@@ -31,7 +31,7 @@ struct Params {
 fn position(g: vec3<i32>) -> i32 {
     let q = g - vec3<i32>(params.crop_x, params.crop_y, params.crop_z);
     let size = vec3<i32>(params.size_x, params.size_y, params.size_z);
-    if (any(q < vec3<i32>()) || any(q >= size)) {
+    if (any(q < vec3<i32>()) | any(q >= size)) {
         return -1;
     }
     let s = q + vec3<i32>(params.shift_x, params.shift_y, params.shift_z);
@@ -92,7 +92,7 @@ fn forward(
                 winner = vec2<f32>(NOT_FINITE, NOT_FINITE);
             }
 #if REGIONS
-            if (value > 0.5 && channel[k].y > winner.x) {
+            if ((value > 0.5) & (channel[k].y > winner.x)) {
                 winner = vec2<f32>(channel[k].y, channel[k].x);
             }
 #else

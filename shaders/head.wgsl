@@ -114,7 +114,7 @@ fn forward(
             // Classes before the first wrap around to large numbers and are dropped too.
             let k = (params.first_quad + $ou) * 4u + $ju;
             let part = k - params.first_class;
-            if (part < params.classes && k < params.k) {
+            if ((part < params.classes) & (k < params.k)) {
 #if ACCUMULATE
 #unroll v in 0..WIDTH
                 acc[part * params.ring * plane + to_$v] += weight_$v * (sum_$i_$v_$o[$j] + b[k]);

@@ -28,7 +28,7 @@ struct Params { rows: u32, columns: u32, depth: u32, residual_rows: u32 }
 #end
 
 fn finish(row: u32, column: u32, sum: f32) {
-    if (row >= params.rows || column >= params.columns) {
+    if ((row >= params.rows) | (column >= params.columns)) {
         return;
     }
     var v = sum;

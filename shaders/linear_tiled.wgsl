@@ -50,7 +50,7 @@ fn step_of(block: u32) -> u32 {
 // Four rows x four values of the depth, turned; zeros beyond the depth. Rows beyond the last repeat it.
 fn fetch(block: u32, row: u32, column: u32, first: u32, end: u32) -> mat4x4<f32> {
     let k = first + step_of(block);
-    if (block >= BLOCKS || k >= end) {
+    if ((block >= BLOCKS) | (k >= end)) {
         return mat4x4<f32>();
     }
     let steps = params.depth / 4u;
@@ -152,7 +152,7 @@ fn forward(
         let at = row + (lane_row + $ru * LANE_ROWS) * 4u + $ju;
         let quad = column / 4u + lane_column + $cu * LANE_COLUMNS;
 #if PARTIAL
-        if (at < params.rows && quad < params.columns / 4u) {
+        if ((at < params.rows) & (quad < params.columns / 4u)) {
             sums[(part * params.rows + at) * (params.columns / 4u) + quad] = sum_$r_$c_$j;
         }
 #else

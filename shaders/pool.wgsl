@@ -2,13 +2,10 @@
 //   y[n, c, p] = max or mean over t of a[n, c, p stride + t - padding]
 //   x_0, x_1  (N, C, X, Y, Z)      y  (N, C, OX, OY, OZ)
 #import index
+#import extents
 #import values
 
-struct Params {
-    rows: u32, own: u32, x: u32, y: u32, z: u32, out_x: u32, out_y: u32, out_z: u32,
-    kernel_x: u32, kernel_y: u32, kernel_z: u32, stride_x: u32, stride_y: u32, stride_z: u32,
-    padding_x: u32, padding_y: u32, padding_z: u32,
-}
+struct Params { g: Extents, rows: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> x_0: array<f32>;
 #import value 0
@@ -26,14 +23,14 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    let oz = index % params.out_z;
-    let oy = index / params.out_z % params.out_y;
-    let ox = index / params.out_z / params.out_y % params.out_x;
-    let row = index / params.out_z / params.out_y / params.out_x;
+    let oz = index % params.g.out_z;
+    let oy = index / params.g.out_z % params.g.out_y;
+    let ox = index / params.g.out_z / params.g.out_y % params.g.out_x;
+    let row = index / params.g.out_z / params.g.out_y / params.g.out_x;
     if (row >= params.rows) {
         return;
     }
-    let channel = row % params.own;
+    let channel = row % params.g.channels;
     let f_0 = factors_0(row, channel);
 #if SECOND
     let f_1 = factors_1(row, channel);
@@ -41,15 +38,15 @@ fn forward(
 #end
     var found = false;
     var result = 0.0;
-    for (var t = 0u; t < params.kernel_x * params.kernel_y * params.kernel_z; t += 1u) {
+    for (var t = 0u; t < params.g.kernel_x * params.g.kernel_y * params.g.kernel_z; t += 1u) {
         // Below 0 wraps around and is beyond the end too.
-        let qx = ox * params.stride_x + t / params.kernel_z / params.kernel_y - params.padding_x;
-        let qy = oy * params.stride_y + t / params.kernel_z % params.kernel_y - params.padding_y;
-        let qz = oz * params.stride_z + t % params.kernel_z - params.padding_z;
-        if (qx >= params.x || qy >= params.y || qz >= params.z) {
+        let qx = ox * params.g.stride_x + t / params.g.kernel_z / params.g.kernel_y - params.g.padding_x;
+        let qy = oy * params.g.stride_y + t / params.g.kernel_z % params.g.kernel_y - params.g.padding_y;
+        let qz = oz * params.g.stride_z + t % params.g.kernel_z - params.g.padding_z;
+        if ((qx >= params.g.x) | (qy >= params.g.y) | (qz >= params.g.z)) {
             continue;
         }
-        let at = ((row * params.x + qx) * params.y + qy) * params.z + qz;
+        let at = ((row * params.g.x + qx) * params.g.y + qy) * params.g.z + qz;
 #if SECOND
         let a = whole(values_0(x_0[at], f_0) + values_1(x_1[at], f_1), slope);
 #else
@@ -57,7 +54,7 @@ fn forward(
 #end
 #if MAX
         // Not a number is passed on, as torch does.
-        let larger = !found || !(a <= result);
+        let larger = !found | !(a <= result);
         result = select(result, a, larger);
         found = true;
 #else
@@ -67,6 +64,6 @@ fn forward(
 #if MAX
     y[index] = result;
 #else
-    y[index] = result / f32(params.kernel_x * params.kernel_y * params.kernel_z);
+    y[index] = result / f32(params.g.kernel_x * params.g.kernel_y * params.g.kernel_z);
 #end
 }

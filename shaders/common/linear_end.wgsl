@@ -4,7 +4,7 @@
 
 fn finish(row: u32, quad: u32, sum: vec4<f32>) {
     let quads = params.columns / 4u;
-    if (row >= params.rows || quad >= quads) {
+    if ((row >= params.rows) | (quad >= quads)) {
         return;
     }
     var v = sum;

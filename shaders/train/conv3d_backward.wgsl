@@ -63,7 +63,7 @@ fn forward(
 #if CUBE
         let qx = px + t / 3u;
         let qy = py + t % 3u;
-        if (qx < 1u || qx > params.x || qy < 1u || qy > params.y) {
+        if ((qx < 1u) | (qx > params.x) | (qy < 1u) | (qy > params.y)) {
             continue;
         }
         let source = (qx - 1u) * plane + (qy - 1u) * params.z;

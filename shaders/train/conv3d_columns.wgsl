@@ -67,7 +67,7 @@ fn forward(
         let px = column / across % params.x;
         let n = column / across / params.x;
         let qx = px + t;
-        if (qx < 1u || qx > params.x) {
+        if ((qx < 1u) | (qx > params.x)) {
             continue;
         }
         let first = z == 0u;
@@ -118,8 +118,8 @@ fn forward(
                 let left = value_0(x_0[at - select(1u, 0u, first)], f_$i);
                 let right = value_0(x_0[at + VALUES - select(0u, 1u, last)], f_$i);
 #end
-                let a_0 = select(0.0, left, x_inside && !first);
-                let a_$(STEP+1) = select(0.0, right, x_inside && !last);
+                let a_0 = select(0.0, left, x_inside & !first);
+                let a_$(STEP+1) = select(0.0, right, x_inside & !last);
 #unroll q in 0..VALUES
                 let four_$q = select(Value(), values_0(x_0[at + $qu], f_$i), x_inside);
 #end

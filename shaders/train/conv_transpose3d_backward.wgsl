@@ -115,7 +115,7 @@ fn forward(
     }
 #unroll v in 0..4
 #unroll i in 0..HELD
-    if (voxel + $vu < voxels && c + $iu < params.channels) {
+    if ((voxel + $vu < voxels) & (c + $iu < params.channels)) {
         dx[(n * params.channels + c + $iu) * voxels + voxel + $vu] = sum_$v_$i;
     }
 #end

@@ -132,7 +132,7 @@ fn forward(
     }
 #unroll f in 0..2
 #unroll i in 0..HELD
-    if (first + $fu < volume && c + $iu < params.channels) {
+    if ((first + $fu < volume) & (c + $iu < params.channels)) {
         dx[(n * params.channels + c + $iu) * volume + first + $fu] = sum_$f_$i;
     }
 #end

@@ -157,7 +157,7 @@ fn forward(
         let truth = label[n * params.voxels + i];
         let class_here = u32(truth);
         let g = select(0.0, 1.0, class_here == channel % params.classes);
-        worst = select(worst, NOT_FINITE, class_here >= params.classes || f32(class_here) != truth);
+        worst = select(worst, NOT_FINITE, (class_here >= params.classes) | (f32(class_here) != truth));
 #else
         let truth = label[channel * params.voxels + i];
         let g = truth;

@@ -77,7 +77,7 @@ fn forward(
 #end
 #unroll i in 0..ROWS
 #unroll q in 0..QUADS
-    if (row + $iu < params.rows && column + $qu < width) {
+    if ((row + $iu < params.rows) & (column + $qu < width)) {
         y[(row + $iu) * width + column + $qu] = sum_$i_$q;
     }
 #end

@@ -29,7 +29,7 @@ fn forward(
         if (o < params.size * FACTOR) {
             let share = (f32(j % FACTOR) + select(0.5, 0.0, FACTOR % 2u == 1u)) / f32(FACTOR);
             let before = j < FACTOR;
-            let edge = (before && i == 0u) || (!before && i + 1u == params.size);
+            let edge = (before & (i == 0u)) | (!before & (i + 1u == params.size));
             sum = fma(select(select(1.0 - share, share, before), 1.0, edge), dy[(row + o) * params.inner + inner], sum);
         }
     }

@@ -31,7 +31,7 @@ fn forward(
     var start = 0u;
 #unroll t in 0..GRADIENTS
     let end$t = params.ends[$(t/4)][$(t%4)];
-    if (index >= start && index < end$t) {
+    if ((index >= start) & (index < end$t)) {
         let count = params.counts[$(t/4)][$(t%4)];
         let steps = (count + end$t - start - 1u) / (end$t - start);
         let first = (index - start) / 64u * 64u * steps;

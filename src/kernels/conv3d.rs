@@ -22,6 +22,7 @@ use crate::tensor::{HostTensor, Shape};
 
 pub(super) use correlation::{Branch, Correlation, Source, VARIANTS};
 pub(super) use gather::{VARIANTS as SCATTER, scatter};
+pub(crate) use geometry::Extents;
 pub use geometry::Geometry;
 
 /// A convolution in a network.
@@ -445,6 +446,8 @@ pub fn cases() -> Vec<Case> {
             (true, false, true),
             (2, &[(3, PLAIN)], 5, [5, 6, 7], F32),
         ),
+        // More loop iterations than llvmpipe runs in an invocation.
+        other("very many channels", [7, 7, 1], [1, 1, 2], [3, 3, 0], true, (1, &[(1400, PLAIN)], 1, [1, 1, 2], F32)),
         other("many groups by slices", [1, 1, 3], [1; 3], [0, 0, 1], false, (66_000, &[(1, PLAIN)], 1, [1, 1, 2], F32)),
     ]
 }

@@ -499,6 +499,9 @@ pub fn cases() -> Vec<Case> {
         weights("trained slopes, pointwise", 2, &[(3, PRELU)], 5, [3, 4, 5], 1),
         weights_case("many rows", slices, 1, &[(1, PLAIN)], 1, [65, 130, 70]),
     ];
+    // More loop iterations than llvmpipe runs in an invocation.
+    let areas = Geometry { kernel: [7, 7, 1], stride: [1, 1, 2], padding: [3, 3, 0] };
+    cases.push(data_case("very many channels", areas, (1, 1400, (0, 1, 1), [1, 1, 2]), None));
     for (name, geometry) in
         [("down by two", down), ("slices", slices), ("other axes", other), ("patches", patches), ("seven", seven)]
     {

@@ -2,32 +2,12 @@
 //! the first stage of theirs. `dw[c, t, k] = Σ_{n, p} large[n, c, p stride + t - padding] small[n, k, p]`, stored `[c][t][k padded
 //! to 4]` for each part.
 
-use super::conv3d::{Geometry, Source};
+use super::conv3d::{Extents, Geometry, Source};
 use crate::gpu::{Access, AdapterClass};
 use crate::graph::{Dispatch, Operand, Target, groups, params};
 use crate::tensor::Shape;
 
-params!(Params {
-    x: u32,
-    y: u32,
-    z: u32,
-    channels: u32,
-    out_x: u32,
-    out_y: u32,
-    out_z: u32,
-    k: u32,
-    kernel_x: u32,
-    kernel_y: u32,
-    stride_x: u32,
-    stride_y: u32,
-    padding_x: u32,
-    padding_y: u32,
-    padding_z: u32,
-    first: u32,
-    n: u32,
-    parts: u32,
-    total: u32,
-});
+params!(Params { g: Extents, k: u32, n: u32, first: u32, parts: u32, total: u32 });
 
 /// Channels of the large volume and voxels along Z of an invocation. The first suits software adapters.
 pub(super) const VARIANTS: &[(usize, usize)] = &[(4, 4), (4, 2), (2, 4), (1, 4)];
@@ -102,23 +82,10 @@ impl Operands<'_> {
                 entry: "forward",
                 constants,
                 params: Params {
-                    x: input[0] as u32,
-                    y: input[1] as u32,
-                    z: input[2] as u32,
-                    channels: large.channels as u32,
-                    out_x: out[0] as u32,
-                    out_y: out[1] as u32,
-                    out_z: out[2] as u32,
+                    g: g.extents(large.channels, input, out),
                     k: small.channels as u32,
-                    kernel_x: g.kernel[0] as u32,
-                    kernel_y: g.kernel[1] as u32,
-                    stride_x: g.stride[0] as u32,
-                    stride_y: g.stride[1] as u32,
-                    padding_x: g.padding[0] as u32,
-                    padding_y: g.padding[1] as u32,
-                    padding_z: g.padding[2] as u32,
-                    first: first as u32,
                     n: n as u32,
+                    first: first as u32,
                     parts: parts as u32,
                     total: self.total() as u32,
                 }

@@ -3,7 +3,7 @@
 //!
 //! Shapes: `x (N, C, X, Y, Z)`, `y (N, C, ..)`. Source: `torch.nn.MaxPool3d`, `AvgPool3d`.
 
-use super::conv3d::Geometry;
+use super::conv3d::{Extents, Geometry};
 use super::lazy::{Form, Lazy};
 use super::residual::{ends, example, others};
 use super::{bind_read, bind_write, constant, kernel_name};
@@ -11,25 +11,7 @@ use crate::graph::{Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Target, 
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params {
-    rows: u32,
-    own: u32,
-    x: u32,
-    y: u32,
-    z: u32,
-    out_x: u32,
-    out_y: u32,
-    out_z: u32,
-    kernel_x: u32,
-    kernel_y: u32,
-    kernel_z: u32,
-    stride_x: u32,
-    stride_y: u32,
-    stride_z: u32,
-    padding_x: u32,
-    padding_y: u32,
-    padding_z: u32,
-});
+params!(Params { g: Extents, rows: u32 });
 
 /// What is taken of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,37 +92,17 @@ impl Kernel for Pool {
     }
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
-        let (n, c, [x, y, z]) = io.input(0).volume().expect("checked by infer");
+        let (n, c, size) = io.input(0).volume().expect("checked by infer");
         let (_, _, out) = io.output(0).volume().expect("checked by infer");
         let mut constants = self.form.constants(&io.shapes());
         constants.extend([("WIDE", 0), ("MAX", constant(self.pooling == Pooling::Max))]);
         let mut bindings: Vec<_> = (0..io.inputs.len()).map(bind_read).collect();
         bindings.push(bind_write(0));
-        let Geometry { kernel, stride, padding } = self.geometry;
         vec![Dispatch {
             shader: "pool",
             entry: "forward",
             constants,
-            params: Params {
-                rows: (n * c) as u32,
-                own: c as u32,
-                x: x as u32,
-                y: y as u32,
-                z: z as u32,
-                out_x: out[0] as u32,
-                out_y: out[1] as u32,
-                out_z: out[2] as u32,
-                kernel_x: kernel[0] as u32,
-                kernel_y: kernel[1] as u32,
-                kernel_z: kernel[2] as u32,
-                stride_x: stride[0] as u32,
-                stride_y: stride[1] as u32,
-                stride_z: stride[2] as u32,
-                padding_x: padding[0] as u32,
-                padding_y: padding[1] as u32,
-                padding_z: padding[2] as u32,
-            }
-            .block(),
+            params: Params { g: self.geometry.extents(c, size, out), rows: (n * c) as u32 }.block(),
             bindings,
             groups: groups(io.output(0).elements().div_ceil(64)),
         }]

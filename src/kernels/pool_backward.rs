@@ -3,7 +3,7 @@
 //!
 //! Shapes as in [`super::pool`].
 
-use super::conv3d::Geometry;
+use super::conv3d::{Extents, Geometry};
 use super::lazy::Form;
 use super::pool::{Pool, Pooling, taps};
 use super::residual::Residual;
@@ -12,24 +12,7 @@ use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel,
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params {
-    rows: u32,
-    x: u32,
-    y: u32,
-    z: u32,
-    out_x: u32,
-    out_y: u32,
-    out_z: u32,
-    kernel_x: u32,
-    kernel_y: u32,
-    kernel_z: u32,
-    stride_x: u32,
-    stride_y: u32,
-    stride_z: u32,
-    padding_x: u32,
-    padding_y: u32,
-    padding_z: u32,
-});
+params!(Params { g: Extents, rows: u32 });
 
 /// The op; arguments `dy` and, for the largest, `a`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,30 +45,14 @@ impl Kernel for PoolBackward {
         let (n, c, out) = io.input(0).volume().expect("checked by infer");
         let mut bindings: Vec<_> = (0..io.inputs.len()).map(bind_read).collect();
         bindings.push(bind_write(0));
-        let Geometry { kernel, stride, padding } = self.geometry;
         vec![Dispatch {
             shader: "pool_backward",
             entry: "forward",
-            constants: vec![("MAX", constant(self.pooling == Pooling::Max))],
-            params: Params {
-                rows: (n * c) as u32,
-                x: self.size[0] as u32,
-                y: self.size[1] as u32,
-                z: self.size[2] as u32,
-                out_x: out[0] as u32,
-                out_y: out[1] as u32,
-                out_z: out[2] as u32,
-                kernel_x: kernel[0] as u32,
-                kernel_y: kernel[1] as u32,
-                kernel_z: kernel[2] as u32,
-                stride_x: stride[0] as u32,
-                stride_y: stride[1] as u32,
-                stride_z: stride[2] as u32,
-                padding_x: padding[0] as u32,
-                padding_y: padding[1] as u32,
-                padding_z: padding[2] as u32,
-            }
-            .block(),
+            constants: vec![
+                ("MAX", constant(self.pooling == Pooling::Max)),
+                ("KERNEL", self.geometry.kernel[2] as u32),
+            ],
+            params: Params { g: self.geometry.extents(c, self.size, out), rows: (n * c) as u32 }.block(),
             bindings,
             groups: groups(io.output(0).elements().div_ceil(64)),
         }]
@@ -174,5 +141,7 @@ pub fn cases() -> Vec<Case> {
             ),
         ]);
     }
+    let seven = Geometry { kernel: [7; 3], stride: [1; 3], padding: [3; 3] };
+    cases.push(case(Pooling::Max, 1, 1, [8; 3], seven, 1024.0));
     cases
 }

@@ -11,7 +11,6 @@ use wasm_bindgen_futures::JsFuture;
 use super::error::WebError;
 use super::object;
 use crate::gpu::{AdapterClass, BrowserAdapter, Gpu, GpuOptions, PipelineCompiler, PipelineSource};
-use crate::graph::Case;
 use crate::kernels::{all_cases, selftest};
 
 /// An open device.
@@ -101,7 +100,7 @@ impl Device {
         let total = all.len();
         let mut rows = Vec::with_capacity(total);
         for (name, cases) in all {
-            rows.push(selftest::summarise(&self.gpu, name, spread(cases)).await);
+            rows.push(selftest::summarise(&self.gpu, name, cases).await);
             let (done, total) = (JsValue::from(rows.len()), JsValue::from(total));
             if progress.call2(&JsValue::NULL, &done, &total)?.is_truthy() {
                 break;
@@ -109,13 +108,4 @@ impl Device {
         }
         object(&rows)
     }
-}
-
-/// Of each kernel so many cases at the most, evenly spread: the kernels of all cases together took the compiler of SwiftShader,
-/// a software GPU, beyond 12 GiB. `unetr verify` runs all.
-const MOST_CASES: usize = 8;
-
-fn spread(cases: Vec<Case>) -> Vec<Case> {
-    let step = cases.len().div_ceil(MOST_CASES).max(1);
-    cases.into_iter().step_by(step).collect()
 }

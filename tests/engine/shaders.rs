@@ -122,6 +122,17 @@ fn no_op_has_more_variants_than_it_says() {
     }
 }
 
+/// `&&` and `||` are branches to compilers: a hundred of them in an unrolled part took SwiftShader's minutes and gigabytes,
+/// where `&` and `|` take milliseconds.
+#[test]
+fn conditions_do_not_branch() {
+    for (name, source) in SHADERS {
+        let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let bad: Vec<&str> = code.filter(|line| line.contains("&&") || line.contains("||")).collect();
+        assert!(bad.is_empty(), "{name}: {bad:?}");
+    }
+}
+
 /// Barriers and workgroup memory are slow where a CPU plays the GPU.
 #[test]
 fn software_adapters_get_kernels_without_workgroup_memory() {

@@ -14,7 +14,32 @@ pub struct Geometry {
     pub padding: [usize; 3],
 }
 
+/// Two volumes and the windows between them, as shaders that import `common/extents` have them in their parameters.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Extents {
+    input: [u32; 3],
+    channels: u32,
+    output: [u32; 3],
+    kernel: [u32; 3],
+    stride: [u32; 3],
+    padding: [u32; 3],
+}
+
 impl Geometry {
+    /// With so many channels of the input, and the voxels of both volumes.
+    pub(in crate::kernels) fn extents(&self, channels: usize, input: [usize; 3], output: [usize; 3]) -> Extents {
+        let words = |sizes: [usize; 3]| sizes.map(|size| size as u32);
+        Extents {
+            input: words(input),
+            channels: channels as u32,
+            output: words(output),
+            kernel: words(self.kernel),
+            stride: words(self.stride),
+            padding: words(self.padding),
+        }
+    }
+
     /// Stride 1, with as much padding as keeps the size where kernels are odd.
     pub fn same(kernel: [usize; 3]) -> Self {
         Self { kernel, stride: [1; 3], padding: kernel.map(|k| k / 2) }
