@@ -6,13 +6,15 @@ use super::act::{ActName, act};
 use super::conv::{ConvLayer, conv};
 use super::norm::{NormName, norm};
 use crate::graph::{GraphError, TensorId};
-use crate::kernels::lazy::Lazy;
+use crate::kernels::lazy::{Act, Lazy};
 
 /// What follows a convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adn {
     /// Norm.
     pub norm: NormName,
+    /// Share of the normalised values that training drops.
+    pub dropout: f32,
     /// Activation.
     pub act: ActName,
 }
@@ -36,13 +38,17 @@ pub fn convolution(
     if name.is_empty() { build(n) } else { n.scope(name, build) }
 }
 
-/// `adn`: norm, then activation.
+/// `adn`: norm, dropout (in training), activation.
 ///
 /// # Errors
 /// As [`convolution`].
 pub fn adn(n: &mut Net, y: TensorId, adn: Adn) -> Result<Lazy, GraphError> {
     n.scope("adn", |n| {
         let normed = norm(n, adn.norm, "N", y)?;
-        Ok(Lazy::new(y, Some(normed), act(n, adn.act, "A")))
+        let act = act(n, adn.act, "A");
+        let (dropout, g) = n.dropout();
+        let value = Lazy::new(y, Some(normed), Act::None);
+        let dropped = dropout.drop_value(g, "D", &value, adn.dropout)?;
+        Ok(dropped.map_or_else(|| Lazy::new(y, Some(normed), act), |x| Lazy::new(x, None, act)))
     })
 }

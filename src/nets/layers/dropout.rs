@@ -5,6 +5,7 @@
 use super::super::builder::Net;
 use crate::graph::{Graph, GraphError, TensorId};
 use crate::kernels::dropout::Mask;
+use crate::kernels::lazy::Lazy;
 
 /// How much is dropped, and by which random numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +64,19 @@ impl Sites {
         }
     }
 
+    /// `value` stored, with some of its values dropped at the rate that the network's arguments say; `None` where none are.
+    pub fn drop_value(
+        &mut self,
+        g: &mut Graph,
+        name: &str,
+        value: &Lazy,
+        rate: f32,
+    ) -> Result<Option<TensorId>, GraphError> {
+        let Some((mask, step)) = self.at(rate).filter(|_| rate > 0.0) else { return Ok(None) };
+        let x = g.store(name, value)?;
+        g.dropout(name, x, step, mask, None).map(Some)
+    }
+
     /// `x (N, C, X, Y, Z)` with whole channels dropped at the rate that the network's arguments say.
     pub fn drop_channels(&mut self, g: &mut Graph, name: &str, x: TensorId, rate: f32) -> Result<TensorId, GraphError> {
         match self.at(rate) {
@@ -70,19 +84,6 @@ impl Sites {
             None => Ok(x),
         }
     }
-}
-
-/// A network whose own argument `dropout` would drop values in training: that is not built, and training without it would be
-/// another training than the one asked for.
-///
-/// # Errors
-/// [`GraphError`] in a graph for training, unless nothing would be dropped.
-pub(in crate::nets) fn refuse_in_training(n: &mut Net, dropout: f64) -> Result<(), GraphError> {
-    if !n.graph().training() || dropout == 0.0 {
-        return Ok(());
-    }
-    let reason = format!("network.dropout is {dropout}: this network is trained without dropout; set it to 0");
-    Err(GraphError { node: "dropout".to_owned(), reason })
 }
 
 /// The upper half of the `count`-th number of splitmix64 (Steele et al., OOPSLA 2014).

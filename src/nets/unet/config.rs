@@ -38,7 +38,7 @@ pub struct UNetConfig {
     pub act: ActName,
     /// Norm.
     pub norm: NormName,
-    /// Share of the values dropped in training; networks that are trained here have none.
+    /// Share of the normalised values that training drops before they are activated.
     pub dropout: f64,
     /// Whether convolutions have a bias.
     pub bias: bool,

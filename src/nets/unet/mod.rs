@@ -12,7 +12,6 @@ use super::builder::Net;
 use super::config::ConfigError;
 use super::layers::conv::{ConvLayer, conv, conv_transpose};
 use super::layers::convolution::{Adn, adn, convolution};
-use super::layers::dropout::refuse_in_training;
 use super::network::{Network, Output, Stage, Tail, Window, first_parts};
 use crate::graph::{GraphError, TensorId};
 use crate::kernels::lazy::{Act, Lazy};
@@ -45,6 +44,10 @@ impl Network for UNetConfig {
         super::config::to_map(self)
     }
 
+    fn drops(&self) -> bool {
+        self.dropout > 0.0
+    }
+
     fn module<'a>(&self, node: &'a str) -> &'a str {
         // A level is `model`, then `1.submodule` so many times; its ways down and up are `0` and `2`.
         let below = node.matches("1.submodule").count();
@@ -52,7 +55,6 @@ impl Network for UNetConfig {
     }
 
     fn build(&self, n: &mut Net, input: TensorId) -> Result<Output, GraphError> {
-        refuse_in_training(n, self.dropout)?;
         let mut stages = Stages::new();
         let logits = n.scope("model", |n| {
             let logits = self.level(n, input.into(), self.out_channels, 0, &mut stages)?;
@@ -165,6 +167,6 @@ impl UNetConfig {
 
     /// What follows each convolution.
     fn behind(&self) -> Adn {
-        Adn { norm: self.norm, act: self.act }
+        Adn { norm: self.norm, dropout: self.dropout as f32, act: self.act }
     }
 }
