@@ -2,7 +2,6 @@
 //! weights, after the attention's projection, after GELU and after the MLP's second layer; and where its own arguments say so. A
 //! network that segments has none.
 
-use super::super::builder::Net;
 use crate::graph::{Graph, GraphError, TensorId};
 use crate::kernels::dropout::Mask;
 use crate::kernels::lazy::Lazy;
