@@ -1,4 +1,4 @@
-// y = (x - mean) / sqrt(var + eps) * w + b over the last axis, biased variance.
+// y = (x - mean) / sqrt(var + eps) * w + b over the last axis, biased variance; w and b if AFFINE.
 //   x, y  (rows, width)
 //   w, b  (width)
 #import index
@@ -7,8 +7,10 @@
 struct Params { rows: u32, width: u32, eps: f32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> x: array<f32>;
+#if AFFINE
 @group(0) @binding(#) var<storage, read> w: array<f32>;
 @group(0) @binding(#) var<storage, read> b: array<f32>;
+#end
 @group(0) @binding(#) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
@@ -34,6 +36,11 @@ fn forward(
     }
     let rstd = 1.0 / sqrt(row_sum(lane, squares) / f32(params.width) + params.eps);
     for (var i = row_start(lane); i < params.width; i += ROW_STEP) {
-        y[first + i] = fma((x[first + i] - mean) * rstd, w[i], b[i]);
+        let v = (x[first + i] - mean) * rstd;
+#if AFFINE
+        y[first + i] = fma(v, w[i], b[i]);
+#else
+        y[first + i] = v;
+#end
     }
 }

@@ -1,7 +1,7 @@
 // Gradients of layer norm. The first stage, row by row: dx = rstd (w dy - mean(w dy) - x_hat mean(w dy x_hat)); the second
 // (WEIGHTS), one invocation per column and part of the rows: sums of dy x_hat and of dy.
 //   x, dy, dx         (rows, width)
-//   w                 (width)
+//   w                 (width), if AFFINE, else ones
 //   rows_at           (rows) of (mean, rstd)
 //   factors, offsets  (parts, width): sums of dy x_hat, of dy
 #import index
@@ -16,8 +16,18 @@ struct Params { rows: u32, width: u32, parts: u32, eps: f32 }
 @group(0) @binding(#) var<storage, read_write> offsets: array<f32>;
 #else
 #import rows
+#if AFFINE
 @group(0) @binding(#) var<storage, read> w: array<f32>;
 @group(0) @binding(#) var<storage, read_write> rows_at: array<vec2<f32>>;
+
+fn weight(i: u32) -> f32 {
+    return w[i];
+}
+#else
+fn weight(i: u32) -> f32 {
+    return 1.0;
+}
+#end
 @group(0) @binding(#) var<storage, read_write> dx: array<f32>;
 #end
 
@@ -61,7 +71,7 @@ fn forward(
     var moved = 0.0;
     for (var i = row_start(lane); i < params.width; i += ROW_STEP) {
         let offset = x[first + i] - mean;
-        let d = dy[first + i] * w[i];
+        let d = dy[first + i] * weight(i);
         squares = fma(offset, offset, squares);
         weighted += d;
         moved = fma(d, offset, moved);
@@ -70,10 +80,12 @@ fn forward(
     let plain = row_sum(lane, weighted) * share;
     let scaled = row_sum(lane, moved) * share * rstd;
     for (var i = row_start(lane); i < params.width; i += ROW_STEP) {
-        dx[first + i] = rstd * (dy[first + i] * w[i] - plain - (x[first + i] - mean) * rstd * scaled);
+        dx[first + i] = rstd * (dy[first + i] * weight(i) - plain - (x[first + i] - mean) * rstd * scaled);
     }
+#if AFFINE
     if (row_start(lane) == 0u) {
         rows_at[row] = vec2<f32>(mean, rstd);
     }
+#end
 #end
 }

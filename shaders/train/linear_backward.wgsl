@@ -1,10 +1,10 @@
 // The products of a linear layer's gradients: y[i, j] = sum over r of A[i, r] B[r, j].
 //   dx: A = dy (rows, depth), B = w (depth, columns)
-//   dw: A = dy (depth, rows) TRANSPOSED, B = x (depth, columns)
+//   dw: A = dy (depth, rows) TRANSPOSED, B = x (depth, columns); y (parts, rows, columns), `part` of the depth in each
 // Without workgroup memory: one invocation holds ROWS x 4 QUADS results. SCALAR is for columns that are no multiple of 4.
 #import index
 
-struct Params { rows: u32, columns: u32, depth: u32 }
+struct Params { rows: u32, columns: u32, depth: u32, part: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> a: array<f32>;
 #if SCALAR
@@ -29,13 +29,13 @@ fn load(row: u32, column: u32) -> vec4<f32> {
 }
 #end
 
-fn store(row: u32, column: u32, v: vec4<f32>) {
+fn store(first: u32, row: u32, column: u32, v: vec4<f32>) {
     if (row >= params.rows) {
         return;
     }
 #unroll j in 0..4
     if (column + $ju < params.columns) {
-        y[row * params.columns + column + $ju] = v[$j];
+        y[first + row * params.columns + column + $ju] = v[$j];
     }
 #end
 }
@@ -48,9 +48,11 @@ fn forward(
 ) {
     let column_tiles = (params.columns + 4u * QUADS - 1u) / (4u * QUADS);
     let tile = flat_group(wid, counts) * 64u + lane;
-    let row = tile / column_tiles * ROWS;
+    let row_tiles = (params.rows + ROWS - 1u) / ROWS;
+    let row = tile / column_tiles % row_tiles * ROWS;
     let column = tile % column_tiles * 4u * QUADS;
-    if (row >= params.rows) {
+    let part = tile / column_tiles / row_tiles;
+    if (part * params.part >= params.depth) {
         return;
     }
     // Rows and columns beyond the end repeat the last ones and are dropped at the end.
@@ -71,7 +73,7 @@ fn forward(
     let column_$q = min(column + $qu * 4u, params.columns - 4u);
 #end
 #end
-    for (var r = 0u; r < params.depth; r += 1u) {
+    for (var r = part * params.part; r < min((part + 1u) * params.part, params.depth); r += 1u) {
 #unroll q in 0..QUADS
         let v_$q = load(r, column_$q);
 #end
@@ -90,7 +92,7 @@ fn forward(
     }
 #unroll i in 0..ROWS
 #unroll q in 0..QUADS
-    store(row + $iu, column + $qu * 4u, sum_$i_$q);
+    store(part * params.rows * params.columns, row + $iu, column + $qu * 4u, sum_$i_$q);
 #end
 #end
 }

@@ -1,10 +1,10 @@
 // The products of a linear layer's gradients, y[i, j] = sum over r of A[i, r] B[r, j], where all rows in memory are whole
 // blocks of four values: everything is loaded four values at a time. One invocation holds ROWS x 4 QUADS results.
 //   dx: A = dy (rows, depth), B = w (depth, columns)
-//   dw: A = dy (depth, rows) TRANSPOSED, B = x (depth, columns)
+//   dw: A = dy (depth, rows) TRANSPOSED, B = x (depth, columns); y (parts, rows, columns), `part` of the depth in each
 #import index
 
-struct Params { rows: u32, columns: u32, depth: u32 }
+struct Params { rows: u32, columns: u32, depth: u32, part: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(#) var<storage, read> b: array<vec4<f32>>;
@@ -19,9 +19,11 @@ fn forward(
     let width = params.columns / 4u;
     let column_tiles = (width + QUADS - 1u) / QUADS;
     let tile = flat_group(wid, counts) * LANES + lane;
-    let row = tile / column_tiles * ROWS;
+    let row_tiles = (params.rows + ROWS - 1u) / ROWS;
+    let row = tile / column_tiles % row_tiles * ROWS;
     let column = tile % column_tiles * QUADS;
-    if (row >= params.rows) {
+    let part = tile / column_tiles / row_tiles;
+    if (part * params.part >= params.depth) {
         return;
     }
     // Rows and columns beyond the end repeat the last ones and are dropped at the end.
@@ -38,7 +40,7 @@ fn forward(
 #unroll i in 0..ROWS4
     let a_$i = min(row / 4u + $iu, height - 1u);
 #end
-    for (var r = 0u; r < params.depth; r += 1u) {
+    for (var r = part * params.part; r < min((part + 1u) * params.part, params.depth); r += 1u) {
 #unroll q in 0..QUADS
         let v_$q = b[r * width + b_$q];
 #end
@@ -78,7 +80,7 @@ fn forward(
 #unroll i in 0..ROWS
 #unroll q in 0..QUADS
     if ((row + $iu < params.rows) & (column + $qu < width)) {
-        y[(row + $iu) * width + column + $qu] = sum_$i_$q;
+        y[(part * params.rows + row + $iu) * width + column + $qu] = sum_$i_$q;
     }
 #end
 #end

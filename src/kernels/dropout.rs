@@ -147,6 +147,23 @@ impl Graph {
         self.add_one_op(name, Dropout { mask, together: 1, residual: residual.is_some() }, &inputs)
     }
 
+    /// Dropout of whole samples of `x (N, ..)` at step `step (1)`, then `+ residual`: stochastic depth.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the rate is not in [0, 1) or the residual does not fit.
+    pub fn dropout_samples(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        step: TensorId,
+        mask: Mask,
+        residual: TensorId,
+    ) -> Result<TensorId, GraphError> {
+        let shape = self.shape(x);
+        let together = shape.elements() / shape.dims().first().copied().unwrap_or(1).max(1);
+        self.add_one_op(name, Dropout { mask, together, residual: true }, &[x, step, residual])
+    }
+
     /// Dropout of whole channels of `x (N, C, X, Y, Z)` at step `step (1)`.
     ///
     /// # Errors
@@ -163,7 +180,7 @@ impl Graph {
     }
 }
 
-/// Nothing dropped, some, nearly all; other steps; a residual; whole channels.
+/// Nothing dropped, some, nearly all; other steps; a residual; whole channels and samples.
 pub fn cases() -> Vec<Case> {
     let case = |rate, seed, step: f64, together, residual: bool| {
         let mut inputs = vec![HostTensor::noise([50, 60], 3), HostTensor::new([1], vec![step])];
@@ -176,6 +193,7 @@ pub fn cases() -> Vec<Case> {
         case(0.1, 2, 5.0, 1, true),
         case(0.9, 3, 16_000_000.0, 1, false),
         case(0.4, 4, 2.0, 60, false),
+        case(0.5, 5, 3.0, 1500, true),
     ]
 }
 

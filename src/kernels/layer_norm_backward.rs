@@ -13,9 +13,12 @@ use crate::tensor::{HostTensor, Shape};
 
 params!(Params { rows: u32, width: u32, parts: u32, eps: f32 });
 
-/// The op; arguments `dy, x, w`, results `dx, dw, db`.
+/// The op; arguments `dy, x`, if affine `w`; results `dx`, if affine `dw, db`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LayerNormBackward;
+pub struct LayerNormBackward {
+    /// Whether the norm has a weight and a bias.
+    pub affine: bool,
+}
 
 /// Invocations per column; each takes about 32 rows.
 fn parts(rows: usize) -> usize {
@@ -31,7 +34,10 @@ impl Kernel for LayerNormBackward {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         match inputs {
-            [dy, x, w] if dy == x && w.elements() == x.last() => Ok(vec![x.clone(), w.clone(), w.clone()]),
+            [dy, x, w] if self.affine && dy == x && w.elements() == x.last() => {
+                Ok(vec![x.clone(), w.clone(), w.clone()])
+            }
+            [dy, x] if !self.affine && dy == x => Ok(vec![x.clone()]),
             _ => Err(GraphError::new(format!("gradient, x and weight do not fit: {inputs:?}"))),
         }
     }
@@ -39,7 +45,7 @@ impl Kernel for LayerNormBackward {
     fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
         let (rows, width) = (io.input(0).rows(), io.input(0).last());
         let partials = (parts(rows) * width) as u64 * 4;
-        vec![rows as u64 * 8, partials, partials]
+        if self.affine { vec![rows as u64 * 8, partials, partials] } else { Vec::new() }
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
@@ -49,30 +55,37 @@ impl Kernel for LayerNormBackward {
         let stage = |weights: bool, bindings, needed: usize| Dispatch {
             shader: "layer_norm_backward",
             entry: "forward",
-            constants: vec![("WEIGHTS", constant(weights)), ("SHARED", constant(shared))],
+            constants: vec![
+                ("WEIGHTS", constant(weights)),
+                ("SHARED", constant(shared)),
+                ("AFFINE", constant(self.affine)),
+            ],
             params: Params { rows: rows as u32, width: width as u32, parts: parts as u32, eps: EPS as f32 }.block(),
             bindings,
             groups: groups(needed),
         };
         let (read, write) = (Access::Read, Access::Write);
+        let row_groups = if shared { rows } else { rows.div_ceil(64) };
+        if !self.affine {
+            return vec![stage(false, vec![bind_read(0), bind_read(1), bind_write(0)], row_groups)];
+        }
         let at = Operand::Scratch(0);
         let sums = Parts { count: width, parts };
         let (factors, first) = sums.finish(Operand::Scratch(1), Operand::Output(1));
         let (offsets, second) = sums.finish(Operand::Scratch(2), Operand::Output(2));
         let data = vec![bind_read(0), bind_read(1), bind_read(2), (at, write), bind_write(0)];
         let weights = vec![bind_read(0), bind_read(1), (at, read), (factors, write), (offsets, write)];
-        let mut work = vec![
-            stage(false, data, if shared { rows } else { rows.div_ceil(64) }),
-            stage(true, weights, (width * parts).div_ceil(64)),
-        ];
+        let mut work = vec![stage(false, data, row_groups), stage(true, weights, (width * parts).div_ceil(64))];
         work.extend(first);
         work.extend(second);
         work
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let (dy, x, w) = (inputs[0], inputs[1], inputs[2]);
+        let (dy, x) = (inputs[0], inputs[1]);
         let width = x.shape.last();
+        let ones = HostTensor::new([width], vec![1.0; width]);
+        let w = if self.affine { inputs[2] } else { &ones };
         let mut dx = x.clone();
         let (mut dw, mut db) = (HostTensor::zeros(w.shape.clone()), HostTensor::zeros(w.shape.clone()));
         for (row, d) in dx.data.chunks_mut(width).zip(dy.data.chunks(width)) {
@@ -88,7 +101,7 @@ impl Kernel for LayerNormBackward {
                 *v = rstd * (d[i] * w.data[i] - plain - *v * scaled);
             }
         }
-        vec![dx, dw, db]
+        if self.affine { vec![dx, dw, db] } else { vec![dx] }
     }
 
     fn cost(&self, io: &Io) -> Cost {
@@ -104,23 +117,27 @@ impl Op for LayerNorm {
         dy: &[Option<TensorId>],
     ) -> Result<Vec<Option<TensorId>>, GraphError> {
         let Some(dy) = dy[0] else {
-            return Ok(vec![None; 3]);
+            return Ok(vec![None; node.inputs.len()]);
         };
-        let made = g.add("", LayerNormBackward, &[dy, node.inputs[0], node.inputs[1]])?;
+        let mut inputs = vec![dy, node.inputs[0]];
+        inputs.extend(self.affine.then(|| node.inputs[1]));
+        let made = g.add("", LayerNormBackward { affine: self.affine }, &inputs)?;
         Ok(made.into_iter().map(Some).collect())
     }
 }
 
-/// Narrow and wide rows, many rows, and a mean far from zero.
+/// Narrow and wide rows, many rows, and a mean far from zero; with weights and without.
 pub fn cases() -> Vec<Case> {
-    [(1, 1), (3, 7), (5, 64), (2, 65), (70_000, 3), (54, 768)]
-        .iter()
-        .zip(0..)
-        .map(|(&(rows, width), seed)| {
-            let dy = HostTensor::noise([rows, width], seed + 40);
-            let x = HostTensor::noise([rows, width], seed).map(|v| v * 3.0 + 5.0);
-            let w = HostTensor::noise([width], seed + 50);
-            Case::new(format!("{rows}x{width}"), LayerNormBackward, vec![dy, x, w])
-        })
-        .collect()
+    let case = |rows, width, seed, affine: bool| {
+        let mut inputs = vec![
+            HostTensor::noise([rows, width], seed + 40),
+            HostTensor::noise([rows, width], seed).map(|v| v * 3.0 + 5.0),
+        ];
+        inputs.extend(affine.then(|| HostTensor::noise([width], seed + 50)));
+        let without = if affine { "" } else { " without weights" };
+        Case::new(format!("{rows}x{width}{without}"), LayerNormBackward { affine }, inputs)
+    };
+    let sizes = [(1, 1), (3, 7), (5, 64), (2, 65), (70_000, 3), (54, 768)];
+    let affine = sizes.iter().zip(0..).map(|(&(rows, width), seed)| case(rows, width, seed, true));
+    affine.chain([case(3, 7, 6, false), case(2, 65, 7, false)]).collect()
 }

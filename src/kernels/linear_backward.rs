@@ -5,13 +5,14 @@
 
 use super::channel_sums::ChannelSums;
 use super::linear::{Linear, erf};
-use super::sum_parts::SumRepeats;
+use super::sum_parts::{Parts, SumRepeats};
 use super::{bind_read, bind_write, constant, kernel_name};
-use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Target, TensorId};
+use crate::gpu::Access;
+use crate::graph::{Applied, Case, Cost, Dispatch, Graph, GraphError, Io, Kernel, Op, Operand, Target, TensorId};
 use crate::graph::{groups, params, values};
 use crate::tensor::{HostTensor, Shape};
 
-params!(Params { rows: u32, columns: u32, depth: u32 });
+params!(Params { rows: u32, columns: u32, depth: u32, part: u32 });
 params!(GeluParams { count: u32 });
 
 /// A product of the gradient; arguments `dy, w` (gradient of `x`) or `dy, x` (gradient of the weight).
@@ -48,6 +49,8 @@ fn wide_rows(rows: usize, transposed: bool) -> usize {
     choices.iter().copied().min_by_key(|c| rows.div_ceil(*c) * (c + 12)).unwrap_or(4)
 }
 
+/// Rows of the depth that are summed one after the other; more of them are summed in parts, so that no loop is long.
+const PART: usize = 8192;
 /// llvmpipe ends every invocation after 65,535 loop iterations.
 const MOST_DEPTH: usize = 65_000;
 
@@ -58,6 +61,11 @@ impl LinearBackward {
             Some(_) => (dy.last(), other.last(), dy.rows()),
             None => (dy.rows(), other.elements() / dy.last().max(1), dy.last()),
         }
+    }
+
+    /// Parts in which a weight's gradient is summed over its many rows.
+    fn parts(&self, depth: usize) -> usize {
+        if self.weight.is_some() { depth.div_ceil(PART) } else { 1 }
     }
 }
 
@@ -73,9 +81,9 @@ impl Kernel for LinearBackward {
             return Err(GraphError::new("a gradient and another factor are needed"));
         };
         let (rows, columns, depth) = self.sizes(dy, other);
-        if depth > MOST_DEPTH {
+        if self.weight.is_none() && depth > MOST_DEPTH {
             return Err(GraphError::new(format!(
-                "a gradient sums over {depth} rows, at most {MOST_DEPTH} are possible"
+                "a gradient sums over {depth} columns, at most {MOST_DEPTH} are possible"
             )));
         }
         let misfit = || GraphError::new(format!("gradient {dy} and {other} do not fit"));
@@ -90,8 +98,20 @@ impl Kernel for LinearBackward {
         }
     }
 
+    fn scratch(&self, io: &Io, _target: &Target) -> Vec<u64> {
+        let (rows, columns, depth) = self.sizes(io.input(0), io.input(1));
+        match self.parts(depth) {
+            1 => Vec::new(),
+            parts => vec![(parts * rows * columns) as u64 * 4],
+        }
+    }
+
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (rows, columns, depth) = self.sizes(io.input(0), io.input(1));
+        let parts = self.parts(depth);
+        let part = depth.div_ceil(parts);
+        let sums = Parts { count: rows * columns, parts };
+        let (to, second) = sums.finish(Operand::Scratch(0), Operand::Output(0));
         let transposed = self.weight.is_some();
         let blocks = columns.is_multiple_of(4) && if transposed { rows } else { depth }.is_multiple_of(4);
         let (wide, tile_rows, quads) = match *target.choose(VARIANTS) {
@@ -111,14 +131,17 @@ impl Kernel for LinearBackward {
         } else {
             constants.push(("SCALAR", constant(columns % 4 != 0)));
         }
-        vec![Dispatch {
+        let mut work = vec![Dispatch {
             shader: if wide { "linear_backward_wide" } else { "linear_backward" },
             entry: "forward",
             constants,
-            params: Params { rows: rows as u32, columns: columns as u32, depth: depth as u32 }.block(),
-            bindings: vec![bind_read(0), bind_read(1), bind_write(0)],
-            groups: groups(tiles.div_ceil(lanes)),
-        }]
+            params: Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, part: part as u32 }
+                .block(),
+            bindings: vec![bind_read(0), bind_read(1), (to, Access::Write)],
+            groups: groups((parts * tiles).div_ceil(lanes)),
+        }];
+        work.extend(second);
+        work
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
@@ -218,10 +241,19 @@ impl Op for Linear {
 /// Both products with shapes around every tile's edge, and GELU where its exponential vanishes.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (seed, (rows, columns, depth)) in
-        [(1, 1, 1), (3, 5, 7), (13, 17, 12), (27, 96, 48), (216, 31, 64), (37, 20, 72), (2, 40, 8)]
-            .into_iter()
-            .enumerate()
+    for (seed, (rows, columns, depth)) in [
+        (1, 1, 1),
+        (3, 5, 7),
+        (13, 17, 12),
+        (27, 96, 48),
+        (216, 31, 64),
+        (37, 20, 72),
+        (2, 40, 8),
+        (20_011, 8, 4),
+        (8193, 3, 5),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let dy = HostTensor::noise([rows, columns], seed as u64);
         let w = HostTensor::noise([columns, depth], seed as u64 + 10);

@@ -54,6 +54,9 @@ pub mod norm_parameters;
 #[cfg(feature = "train")]
 pub mod norm_parameters_backward;
 mod pack_weights;
+pub mod patch_merging;
+#[cfg(feature = "train")]
+pub mod patch_merging_backward;
 pub mod patchify;
 #[cfg(feature = "train")]
 pub mod patchify_backward;
@@ -73,6 +76,9 @@ pub mod resize_backward;
 pub mod running_averages;
 pub mod running_norm;
 pub mod selftest;
+pub mod split_weights;
+#[cfg(feature = "train")]
+pub mod split_weights_backward;
 #[cfg(feature = "train")]
 pub mod square_sum;
 pub mod stitch;
@@ -81,6 +87,9 @@ pub mod sum_parts;
 pub mod transpose;
 #[cfg(feature = "train")]
 pub mod transpose_backward;
+pub mod window_attention;
+#[cfg(feature = "train")]
+pub mod window_attention_backward;
 
 use crate::gpu::Access;
 use crate::graph::{Binding, Case, Operand};
@@ -102,14 +111,17 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("linear", linear::cases()),
         ("moments", moments::cases()),
         ("norm_parameters", norm_parameters::cases()),
+        ("patch_merging", patch_merging::cases()),
         ("patchify", patchify::cases()),
         ("pool", pool::cases()),
         ("resample", resample::cases()),
         ("residual", residual::cases()),
         ("resize", resize::cases()),
         ("running_norm", running_norm::cases()),
+        ("split_weights", split_weights::cases()),
         ("stitch", stitch::cases()),
         ("transpose", transpose::cases()),
+        ("window_attention", window_attention::cases()),
     ];
     #[cfg(feature = "train")]
     let forward = forward.into_iter().chain([
@@ -131,14 +143,17 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("linear_backward", linear_backward::cases()),
         ("moments_backward", moments_backward::cases()),
         ("norm_parameters_backward", norm_parameters_backward::cases()),
+        ("patch_merging_backward", patch_merging_backward::cases()),
         ("patchify_backward", patchify_backward::cases()),
         ("pool_backward", pool_backward::cases()),
         ("resample_backward", resample_backward::cases()),
         ("residual_backward", residual_backward::cases()),
         ("resize_backward", resize_backward::cases()),
         ("running_averages", running_averages::cases()),
+        ("split_weights_backward", split_weights_backward::cases()),
         ("sum_parts", sum_parts::cases()),
         ("transpose_backward", transpose_backward::cases()),
+        ("window_attention_backward", window_attention_backward::cases()),
     ]);
     forward.into_iter().collect()
 }

@@ -124,6 +124,7 @@ impl Built {
                 Stage::Values(values) => {
                     values.iter().map(|value| self.graph.store(&name, value)).collect::<Result<_, _>>()?
                 }
+                Stage::Tokens { x, grid } => vec![self.graph.transpose(&name, x, &grid)?],
                 Stage::Linear { x, weight, bias } => {
                     vec![self.graph.linear(&name, x, weight, Some(bias), false, None)?]
                 }

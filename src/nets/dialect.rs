@@ -116,6 +116,17 @@ pub struct Unused {
     pub value: f32,
 }
 
+/// Whole numbers that the reference program stores beside its parameters, and that follow from the network's arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values, row-major.
+    pub values: Vec<i64>,
+}
+
 /// What another program calls a network's tensors.
 pub trait Dialect: Sync {
     /// Ends of names, one of which every checkpoint of the network holds; what stands before it is the prefix of all names.
@@ -140,6 +151,11 @@ pub trait Dialect: Sync {
     /// # Errors
     /// [`DialectError`].
     fn infer(&self, shapes: &Shapes, given: &Section<'_>) -> Result<Architecture, DialectError>;
+
+    /// A sentence for each argument that the shapes cannot tell, that was not given, and that is taken as most checkpoints have it.
+    fn assumed(&self, _given: &Section<'_>) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The tensors that a parameter is joined of along its first axis, where it is not stored under its own name.
     fn parts(&self, _parameter: &str) -> Vec<String> {

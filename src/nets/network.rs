@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::builder::{Build, Built, Net};
 use super::config::ConfigError;
-use super::dialect::{MonaiVersion, Unused};
+use super::dialect::{Index, MonaiVersion, Unused};
 use super::parameter::Parameter;
 use super::registry;
 use crate::fields::Section;
@@ -78,6 +78,16 @@ pub trait Network: Debug + Send + Sync + 'static {
     /// `load_state_dict(strict=True)`.
     fn copies(&self, _parameter: &str) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Whole numbers that the reference program stores beside parameters, and that follow from the arguments.
+    fn indices(&self) -> Vec<Index> {
+        Vec::new()
+    }
+
+    /// How far gradients may be from a sampled reference in single precision, relative to their length.
+    fn gradient_tolerance(&self) -> f64 {
+        2e-4
     }
 
     /// The module that a node belongs to in tables: `encoder2` for `encoder2.blocks.0.1.conv1`.
@@ -190,6 +200,13 @@ pub enum Tail {
 pub enum Stage {
     /// One value or several, whose channels follow one another.
     Values(Vec<Lazy>),
+    /// Tokens `(N, L, E)` of a grid, which the reference has as a volume.
+    Tokens {
+        /// The tokens.
+        x: TensorId,
+        /// Tokens along X, Y, Z.
+        grid: [usize; 3],
+    },
     /// A linear layer to whose result the network adds something at once.
     Linear {
         /// Its argument, tokens.

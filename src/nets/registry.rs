@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::config::ConfigError;
 use super::dialect::Dialect;
 use super::network::Architecture;
-use super::{nnunet, segresnet, segresnet_ds, setr, transbts, unet, unetr};
+use super::{nnunet, segresnet, segresnet_ds, setr, swin_unetr, transbts, unet, unetr};
 use crate::fields::Section;
 
 /// A kind of network.
@@ -25,6 +25,7 @@ pub static NETWORKS: &[NetworkType] = &[
     of("UNETR", unetr::UnetrConfig::read, &unetr::monai::Monai, unetr::config::PUBLISHED),
     of("UNet", unet::UNetConfig::read, &unet::monai::Monai, unet::config::PUBLISHED),
     of("SegResNet", segresnet::SegResNetConfig::read, &segresnet::monai::Monai, segresnet::config::PUBLISHED),
+    of("SwinUNETR", swin_unetr::SwinUnetrConfig::read, &swin_unetr::monai::Monai, swin_unetr::config::PUBLISHED),
     of(
         "SegResNetDS",
         segresnet_ds::SegResNetDsConfig::read,

@@ -3,7 +3,7 @@
 //! `load_state_dict(strict=True)` wants exactly the keys of the MONAI that loads, and versions differ in tensors that a
 //! network never executes ([`crate::nets::Network::unused`]). Those are written with the values of a fresh module (norms 1
 //! and 0, the rest 0); a batch norm's number of batches is written as 0. What a module registered twice holds is written under
-//! both names ([`crate::nets::Network::copies`]).
+//! both names ([`crate::nets::Network::copies`]), an index ([`crate::nets::Network::indices`]) as it follows from the arguments.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +35,10 @@ pub fn export(package: &Package, version: MonaiVersion, dtype: FloatType) -> Res
     for unused in network.unused(version) {
         let count = unused.shape.iter().product();
         file.push_f32(&unused.name, &unused.shape, &vec![unused.value; count], dtype)?;
+    }
+    for index in network.indices() {
+        let bytes: Vec<u8> = index.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        file.push(&index.name, Dtype::I64, &index.shape, &bytes)?;
     }
     for counter in counters(network) {
         file.push(&counter, Dtype::I64, &[], &0i64.to_le_bytes())?;

@@ -12,6 +12,7 @@ use unetr_wgpu::kernels::norm_parameters::Norm;
 use unetr_wgpu::kernels::pool::Pooling;
 use unetr_wgpu::kernels::resize::Sampling;
 use unetr_wgpu::kernels::sum_parts::SumRepeats;
+use unetr_wgpu::kernels::window_attention::Windows;
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
 /// Differentiates what `build` makes of noise with respect to all of its parameters, by both ways.
@@ -117,6 +118,39 @@ fn attention() {
         let step = g.input("step", [1]);
         Ok(g.attention("attention", qkv, 2, Some((Mask { rate: 0.4, seed: 9 }, step)))?.0)
     });
+}
+
+#[test]
+fn attention_in_windows() {
+    let whole = Windows { grid: [2, 2, 2], window: [2, 2, 2], shifted: false };
+    let moved = Windows { grid: [3, 2, 5], window: [2, 2, 3], shifted: true };
+    let small = Windows { grid: [2, 2, 1], window: [3, 2, 2], shifted: true };
+    for (windows, bias, dropped) in
+        [(whole, false, false), (moved, true, false), (moved, true, true), (small, true, false)]
+    {
+        check("attention in windows", |g| {
+            let qkv = g.parameter("qkv", [2, windows.cells(), 12]);
+            let table = g.parameter("table", [windows.distances(), 2]);
+            // A projection's bias is in the grid's rows too, so that it has a gradient where nothing is padded.
+            let bias = if bias { Some(g.parameter("bias", [12])) } else { None };
+            let w = g.parameter("w", [12, 12]);
+            let qkv = g.linear("linear", qkv, w, bias, false, None)?;
+            let dropout = if dropped { Some((Mask { rate: 0.4, seed: 9 }, g.input("step", [1]))) } else { None };
+            g.window_attention("attention", [qkv, table], bias, windows, 2, dropout)
+        });
+    }
+}
+
+#[test]
+fn patch_merging() {
+    let once = [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]];
+    let twice = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 1]];
+    for corners in [once, twice] {
+        check("patch merging", |g| {
+            let x = g.parameter("x", [2, 16, 3]);
+            g.patch_merging("merging", x, [2, 4, 2], corners)
+        });
+    }
 }
 
 fn weight(g: &mut Graph, name: &str, k: usize, c: usize, side: usize) -> TensorId {

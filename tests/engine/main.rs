@@ -11,6 +11,8 @@ mod kernels;
 mod networks;
 #[cfg(feature = "train")]
 mod not_finite;
+#[cfg(feature = "train")]
+mod parts;
 mod plan;
 mod resume;
 mod shaders;

@@ -210,7 +210,7 @@ impl ReferenceFile {
 
     /// How far a gradient may be from the reference: relative to its length, and to that of all together.
     pub fn gradient_tolerance(&self) -> (f64, f64) {
-        if self.procedural.is_some() { (2e-4, 1e-6) } else { (1e-4, 1e-7) }
+        if self.procedural.is_some() { (self.network.gradient_tolerance(), 1e-6) } else { (1e-4, 1e-7) }
     }
 
     /// Length of a gradient of the reference.

@@ -40,6 +40,11 @@ impl Sites {
         self.at(rate)
     }
 
+    /// What the next place drops at the rate that the network's arguments say, or, where that is none, as [`Sites::next`].
+    pub fn next_or(&mut self, own: f64) -> Option<(Mask, TensorId)> {
+        if own > 0.0 { self.at(own as f32) } else { self.next() }
+    }
+
     /// What the next place drops, at a rate that the network's arguments say.
     pub fn at(&mut self, rate: f32) -> Option<(Mask, TensorId)> {
         let (options, step) = self.options.zip(self.step).filter(|_| rate != 0.0)?;

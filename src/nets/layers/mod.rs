@@ -6,6 +6,7 @@ pub mod convolution;
 pub mod dropout;
 pub mod linear;
 pub mod norm;
+pub mod parts;
 pub mod pre_activation;
 pub mod unet_block;
 pub mod vit;

@@ -92,13 +92,19 @@ pub fn unet_block(n: &mut Net, name: &str, sources: &[Lazy], block: Block) -> Re
 /// # Errors
 /// [`GraphError`] if the shapes do not fit.
 pub fn up(n: &mut Net, name: &str, x: TensorId, out: usize) -> Result<TensorId, GraphError> {
-    let shape = [n.channels(x), out, 2, 2, 2];
-    let w = n.matrix(&format!("{name}.conv.weight"), shape, Layout::Natural, Init::Uniform { fan_in: out * 8 });
+    let w = up_weight(n, name, x, out);
     let conv = ConvTranspose::without_overlap(n.graph(), w, None);
     n.graph().conv_transpose3d(name, &[x.into()], &conv)
 }
 
-fn weight(n: &mut Net, name: &str, [out, channels]: [usize; 2], side: usize, he: bool) -> TensorId {
+/// The weight of [`up`].
+pub(super) fn up_weight(n: &mut Net, name: &str, x: TensorId, out: usize) -> TensorId {
+    let shape = [n.channels(x), out, 2, 2, 2];
+    n.matrix(&format!("{name}.conv.weight"), shape, Layout::Natural, Init::Uniform { fan_in: out * 8 })
+}
+
+/// The weight of a cubic convolution.
+pub(super) fn weight(n: &mut Net, name: &str, [out, channels]: [usize; 2], side: usize, he: bool) -> TensorId {
     let fan_in = channels * side.pow(3);
     let init = if he { Init::he(fan_in) } else { Init::Uniform { fan_in } };
     n.matrix(&format!("{name}.conv.weight"), [out, channels, side, side, side], Layout::TapMajor, init)

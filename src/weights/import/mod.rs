@@ -103,6 +103,7 @@ fn convert(
         }
         (Err(e), _) => return Err(e),
     };
+    warnings.extend(dialect.assumed(&section));
     let object = fields::complete(given, &network, &mut warnings);
     let metadata = Metadata::from_object(object)?;
     let network = &metadata.network;
