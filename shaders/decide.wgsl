@@ -1,15 +1,27 @@
 // From class probabilities on the model's grid to labels on the scan's, one part of the classes at a time: the
 // probabilities are interpolated (trilinear, border clamp) at each voxel of the scan and the label is decided there, so
 // that classes x scan is never stored.
-//   coordinate = clamp(matrix (i, j, k, 1), 0, grid - 1) on the model's grid before its crop
+//   coordinate = clamp(matrix (i, j, k, 1), 0, grid - 1) on the model's grid before its crop; TABLES: of each axis
+//   table    (entries) of (neighbour below, weight of the one above), for the indices along the scan's axis, axis after axis
 //   p        (classes, RX, VY, VZ), a ring along X over the cropped, padded grid; outside the crop all are zero
 //   channel  (classes) of (label, rank)
 //   best     (box of the scan) of (probability or rank, label); FIRST starts it
-// Softmax: the first class of the greatest probability. REGIONS: the one of the highest rank above 0.5.
+// Softmax: the first class of the greatest value. REGIONS: the one of the highest rank above 0.5, of LOGITS above 0.
 // A value that is not finite gives NOT_FINITE, found by its bits: comparisons with NaN are not reliable in WGSL.
 #import index
 
 const NOT_FINITE: f32 = 65535.0;
+#if LOGITS
+const LEAST: f32 = 0.0;
+#if REGIONS
+const START: f32 = 0.0;
+#else
+const START: f32 = -3.40282347e38;
+#end
+#else
+const LEAST: f32 = 0.5;
+const START: f32 = 0.0;
+#end
 
 struct Params {
     xx: f32, xy: f32, xz: f32, xw: f32,
@@ -19,12 +31,16 @@ struct Params {
     crop_x: i32, crop_y: i32, crop_z: i32, ring: u32,
     size_x: i32, size_y: i32, size_z: i32, volume_y: u32,
     shift_x: i32, shift_y: i32, shift_z: i32, volume_z: u32,
-    begin_x: u32, begin_y: u32, begin_z: u32, pad_0: u32,
-    box_x: u32, box_y: u32, box_z: u32, pad_1: u32,
+    begin_x: u32, begin_y: u32, begin_z: u32, table_y: u32,
+    box_x: u32, box_y: u32, box_z: u32, table_z: u32,
+    axis_x: u32, axis_y: u32, axis_z: u32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> p: array<f32>;
 @group(0) @binding(#) var<storage, read> channel: array<vec2<f32>>;
+#if TABLES
+@group(0) @binding(#) var<storage, read> table: array<vec2<f32>>;
+#end
 @group(0) @binding(#) var<storage, read_write> best: array<vec2<f32>>;
 
 // The ring position of a grid voxel, or -1 outside the crop.
@@ -48,11 +64,19 @@ fn forward(
     if (index >= params.box_x * params.box_y * params.box_z) {
         return;
     }
-    let v = vec3<f32>(
-        f32(params.begin_x + index / params.box_z / params.box_y),
-        f32(params.begin_y + index / params.box_z % params.box_y),
-        f32(params.begin_z + index % params.box_z),
+    let voxel = vec3<u32>(
+        params.begin_x + index / params.box_z / params.box_y,
+        params.begin_y + index / params.box_z % params.box_y,
+        params.begin_z + index % params.box_z,
     );
+#if TABLES
+    let entry_x = table[voxel[params.axis_x]];
+    let entry_y = table[params.table_y + voxel[params.axis_y]];
+    let entry_z = table[params.table_z + voxel[params.axis_z]];
+    let low = vec3<f32>(entry_x.x, entry_y.x, entry_z.x);
+    let t = vec3<f32>(entry_x.y, entry_y.y, entry_z.y);
+#else
+    let v = vec3<f32>(voxel);
     let top = vec3<f32>(f32(params.grid_x - 1u), f32(params.grid_y - 1u), f32(params.grid_z - 1u));
     let c = clamp(vec3<f32>(
         dot(vec3<f32>(params.xx, params.xy, params.xz), v) + params.xw,
@@ -61,6 +85,7 @@ fn forward(
     ), vec3<f32>(), top);
     let low = floor(c);
     let t = c - low;
+#end
     let g = vec3<i32>(low);
 #unroll i in 0..8
     // Neighbours of no weight are not looked at: they may lie outside the ring's planes.
@@ -75,7 +100,7 @@ fn forward(
     at_$i = max(at_$i, 0);
 #end
 #if FIRST
-    var winner = vec2<f32>();
+    var winner = vec2<f32>(START, 0.0);
 #else
     var winner = best[index];
 #end
@@ -92,7 +117,7 @@ fn forward(
                 winner = vec2<f32>(NOT_FINITE, NOT_FINITE);
             }
 #if REGIONS
-            if ((value > 0.5) & (channel[k].y > winner.x)) {
+            if ((value > LEAST) & (channel[k].y > winner.x)) {
                 winner = vec2<f32>(channel[k].y, channel[k].x);
             }
 #else

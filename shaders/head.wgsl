@@ -7,8 +7,10 @@
 // Accumulating, for the classes from first_class on:
 //   axes        window weights along X, then Y, then Z
 //   acc         (classes of this part, RX, VY, VZ), a ring along X over the whole volume; acc += weight * logits
+//   mirrored    a bit for each axis along which the network saw the window mirrored
 // One invocation holds SPAN values of WIDTH voxels each and 4 QUADS classes.
 #import index
+#import mirror
 #import runs
 #import values
 #import weights
@@ -18,6 +20,7 @@ struct Params {
     x: u32, y: u32, z: u32, floor: f32,
     start_x: u32, start_y: u32, start_z: u32, ring: u32,
     volume_y: u32, volume_z: u32, classes: u32, first_class: u32,
+    mirrored: u32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> x_0: array<Value>;
@@ -101,9 +104,9 @@ fn forward(
         let plane = params.volume_y * params.volume_z;
 #unroll v in 0..WIDTH
         let voxel_$v = at_$i * WIDTH + $vu;
-        let vx_$v = voxel_$v / params.z / params.y;
-        let vy_$v = voxel_$v / params.z % params.y;
-        let vz_$v = voxel_$v % params.z;
+        let vx_$v = mirror(voxel_$v / params.z / params.y, params.x, params.mirrored);
+        let vy_$v = mirror(voxel_$v / params.z % params.y, params.y, params.mirrored >> 1u);
+        let vz_$v = mirror(voxel_$v % params.z, params.z, params.mirrored >> 2u);
         let weight_$v = max(axes[vx_$v] * axes[params.x + vy_$v] * axes[params.x + params.y + vz_$v], params.floor);
         let to_$v = (params.start_x + vx_$v) % params.ring * plane + (params.start_y + vy_$v) * params.volume_z + params.start_z + vz_$v;
 #end

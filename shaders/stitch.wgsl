@@ -2,12 +2,15 @@
 //   logits  (1, K, X, Y, Z)
 //   axes    window weights along X, then Y, then Z; weight = max(their product, floor)
 //   acc     (classes, ring, VY, VZ)
+//   mirrored  a bit for each axis along which the network saw the window mirrored
 #import index
+#import mirror
 
 struct Params {
     x: u32, y: u32, z: u32, floor: f32,
     start_x: u32, start_y: u32, start_z: u32, ring: u32,
     volume_y: u32, volume_z: u32, classes: u32, first_class: u32,
+    mirrored: u32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> logits: array<f32>;
@@ -26,9 +29,9 @@ fn forward(
         return;
     }
     let voxel = index % voxels;
-    let vx = voxel / params.z / params.y;
-    let vy = voxel / params.z % params.y;
-    let vz = voxel % params.z;
+    let vx = mirror(voxel / params.z / params.y, params.x, params.mirrored);
+    let vy = mirror(voxel / params.z % params.y, params.y, params.mirrored >> 1u);
+    let vz = mirror(voxel % params.z, params.z, params.mirrored >> 2u);
     let weight = max(axes[vx] * axes[params.x + vy] * axes[params.x + params.y + vz], params.floor);
     let plane = index / voxels * params.ring + (params.start_x + vx) % params.ring;
     let at = (plane * params.volume_y + params.start_y + vy) * params.volume_z + params.start_z + vz;

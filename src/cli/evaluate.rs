@@ -267,7 +267,7 @@ impl Evaluate {
                 failures.push(why);
             }
         }
-        let preprocess = segmenter.metadata().input.preprocess();
+        let preprocess = &segmenter.metadata().input.preprocess;
         let mixed = preprocess.mixed(scores.grids.iter().map(|(codes, spacing)| (codes.as_str(), *spacing)));
         warn_all("dataset", &mixed);
         scores.notes.extend(mixed);

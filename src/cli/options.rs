@@ -55,10 +55,10 @@ pub(super) enum BlendArg {
     Constant,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ResampleArg {
-    #[default]
     Probabilities,
+    Logits,
     Labels,
 }
 
@@ -118,9 +118,10 @@ pub(super) struct InferenceArgs {
     /// Window size in voxels [default: the model's]; networks with a position table take their own alone.
     #[arg(long, value_name = "X,Y,Z", value_parser = three_sizes)]
     pub roi: Option<[usize; 3]>,
-    /// The way back to the scan's grid: interpolate class probabilities and decide there, or take the nearest label.
-    #[arg(long, default_value = "probabilities")]
-    pub resample: ResampleArg,
+    /// The way back to the scan's grid: interpolate class probabilities or logits and decide there, or take the nearest
+    /// label [default: the model's].
+    #[arg(long)]
+    pub resample: Option<ResampleArg>,
     /// Storage of the weights on the device; arithmetic is f32.
     #[arg(long, default_value = "f32")]
     pub precision: Precision,
@@ -135,10 +136,11 @@ impl InferenceArgs {
                 BlendArg::Gaussian => package::Blend::Gaussian,
                 BlendArg::Constant => package::Blend::Constant,
             }),
-            resample: match self.resample {
+            resample: self.resample.map(|resample| match resample {
                 ResampleArg::Probabilities => Resample::Probabilities,
+                ResampleArg::Logits => Resample::Logits,
                 ResampleArg::Labels => Resample::Labels,
-            },
+            }),
             half_weights: self.precision == Precision::F16,
             ..SegmentOptions::default()
         }

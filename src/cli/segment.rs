@@ -106,7 +106,7 @@ impl Session<'_> {
         let overlap = segment.inference.overlap.unwrap_or(self.package.metadata().inference.overlap);
         json!({
             "model": self.hash, "overlap": overlap, "blend": self.segmenter.blend().name(),
-            "precision": segment.inference.precision.name(), "resample": self.segmenter.options().resample.name(),
+            "precision": segment.inference.precision.name(), "resample": self.segmenter.resample().name(),
             "postprocessing": self.postprocess.settings(),
         })
     }

@@ -15,7 +15,6 @@ use crate::report::provenance::FileRecord;
 use crate::report::sha256;
 use crate::volume::nifti::{self, LabelName, WriteOptions};
 use crate::volume::{LabelMap, Volume};
-use crate::weights::package::Intensity;
 use crate::weights::{Dtype, FloatType, TensorsBuilder};
 
 /// Names of the outputs, their kinds checked.
@@ -143,10 +142,7 @@ fn picture(made: &Made<'_>) -> Result<Vec<u8>, CliError> {
     let scans: Vec<&str> = made.scans.files.iter().map(|f| f.file.as_str()).collect();
     let title = format!("{}: {} {}", scans.join(" + "), made.metadata.name, made.metadata.version);
     // A model that is given a fixed range of intensities looks at the scan through that window; so do we.
-    let window = match made.metadata.input.intensity {
-        Some(Intensity::ScaleRange { a_min, a_max, .. }) => Some(Window { low: a_min, high: a_max }),
-        _ => None,
-    };
+    let window = made.metadata.input.preprocess.window().map(|[low, high]| Window { low, high });
     let options = PreviewOptions {
         title: &title,
         channel: 0,

@@ -49,6 +49,12 @@ impl FieldError {
         Self { path: String::new(), problem: Problem::Unknown { known } }.within(key).within(path)
     }
 
+    /// A word that is none of those known.
+    pub fn unknown_value(given: &str, known: &[&str]) -> Self {
+        let meant = meant(given, known.iter().copied(), "known value");
+        Self::value("", format_args!("unknown value `{}`{meant}", shown(given, 120)))
+    }
+
     /// This error, seen from the object that holds it under `key`; an empty key changes nothing.
     #[must_use]
     pub fn within(mut self, key: &str) -> Self {
@@ -107,8 +113,7 @@ impl de::Error for FieldError {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let meant = meant(variant, expected.iter().copied(), "known value");
-        Self::custom(format_args!("unknown value `{}`{meant}", shown(variant, 120)))
+        Self::unknown_value(variant, expected)
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Plan {
     own: HashMap<TensorId, Buffer>,
     uniforms: Buffer,
     steps: Vec<Step>,
+    /// Bind groups of each step, for each set of weights.
+    sets: Vec<Vec<wgpu::BindGroup>>,
 }
 
 impl Plan {
@@ -139,19 +141,52 @@ impl Plan {
         let mut steps = Vec::with_capacity(layouted.work.len());
         let mut offset = 0;
         for work in &layouted.work {
-            let buffers: Vec<&wgpu::Buffer> = work
-                .places
-                .iter()
-                .map(|place| match place {
-                    Place::Slot(s) => &*slots[*s],
-                    Place::Own(id) => &*own[id],
-                })
-                .collect();
+            let buffers = buffers(work, &slots, &own);
             steps.push(step(gpu, work, &layouted.nodes[work.node].name, &buffers, &uniforms, offset)?);
             gpu.queue.write_buffer(&uniforms, offset, &work.dispatch.params.bytes);
             offset += uniform_bytes(work, alignment);
         }
-        Ok(Self { gpu: gpu.clone(), layouted, slots, own, uniforms, steps })
+        let sets = vec![steps.iter().map(|step| step.bind_group.clone()).collect()];
+        Ok(Self { gpu: gpu.clone(), layouted, slots, own, uniforms, steps, sets })
+    }
+
+    /// Binds another set of weights beside those that are there; all else is shared.
+    ///
+    /// # Errors
+    /// [`PlanError`] if a weight is missing or has another shape.
+    pub async fn add_weights(&mut self, weights: &Residents) -> Result<(), PlanError> {
+        let mut weights = weights.clone();
+        let mut own = self.own.clone();
+        for (id, tensor) in (0u32..).map(TensorId).zip(&self.layouted.tensors) {
+            if tensor.role == Role::Parameter {
+                own.insert(id, weights.bind(&self.gpu, tensor)?);
+            }
+        }
+        let this = &*self;
+        let set = this.gpu.scoped("a set of weights", || {
+            let each = this.layouted.work.iter().zip(&this.steps);
+            let groups = each.map(|(work, step)| {
+                let name = &this.layouted.nodes[work.node].name;
+                let buffers = buffers(work, &this.slots, &own);
+                bind_group(&this.gpu, work, name, &buffers, &this.uniforms, step.uniform)
+            });
+            groups.collect::<Result<Vec<_>, PlanError>>()
+        });
+        let set = set.await?;
+        self.sets.push(set);
+        Ok(())
+    }
+
+    /// Sets of weights.
+    pub fn weight_sets(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// Takes the weights of this set from now on; one that is not there changes nothing.
+    pub fn select_weights(&mut self, set: usize) {
+        for (step, group) in self.steps.iter_mut().zip(self.sets.get(set).into_iter().flatten()) {
+            step.bind_group = group.clone();
+        }
     }
 
     /// GPU memory by purpose.
@@ -348,6 +383,17 @@ impl Step {
     }
 }
 
+/// What a step's shader is given.
+fn buffers<'a>(work: &Work, slots: &'a [Buffer], own: &'a HashMap<TensorId, Buffer>) -> Vec<&'a wgpu::Buffer> {
+    let places = work.places.iter();
+    places
+        .map(|place| match place {
+            Place::Slot(s) => &*slots[*s],
+            Place::Own(id) => &*own[id],
+        })
+        .collect()
+}
+
 fn step(
     gpu: &Gpu,
     work: &Work,
@@ -357,8 +403,21 @@ fn step(
     offset: u64,
 ) -> Result<Step, PlanError> {
     let dispatch = &work.dispatch;
-    let pipeline = gpu.pipeline(&pipeline_key(dispatch))?;
-    let size = std::num::NonZeroU64::new(parameter_bytes(dispatch));
+    let bind_group = bind_group(gpu, work, name, buffers, uniforms, offset)?;
+    let pipeline = gpu.pipeline(&pipeline_key(dispatch))?.pipeline.clone();
+    Ok(Step { pipeline, bind_group, groups: dispatch.groups, node: work.node, uniform: offset })
+}
+
+fn bind_group(
+    gpu: &Gpu,
+    work: &Work,
+    name: &str,
+    buffers: &[&wgpu::Buffer],
+    uniforms: &wgpu::Buffer,
+    offset: u64,
+) -> Result<wgpu::BindGroup, PlanError> {
+    let pipeline = gpu.pipeline(&pipeline_key(&work.dispatch))?;
+    let size = std::num::NonZeroU64::new(parameter_bytes(&work.dispatch));
     let params = wgpu::BufferBinding { buffer: uniforms, offset, size };
     let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) }];
     entries.extend(
@@ -367,16 +426,9 @@ fn step(
             .zip(1..)
             .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }),
     );
-    let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+    Ok(gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some(name),
         layout: &pipeline.layout,
         entries: &entries,
-    });
-    Ok(Step {
-        pipeline: pipeline.pipeline.clone(),
-        bind_group,
-        groups: dispatch.groups,
-        node: work.node,
-        uniform: offset,
-    })
+    }))
 }

@@ -1,7 +1,7 @@
 //! From finished planes of the model's grid to labels on the scan: which scan voxels can be decided when, and how.
 
-use crate::kernels::decide::Decide;
-use crate::volume::{AxisMap, Geometry, ScanToGrid};
+use crate::kernels::decide::{Decide, Way};
+use crate::volume::Geometry;
 use crate::weights::package::{Activation, OutputSection};
 
 /// A class's label and, for regions, its rank: the region painted last wins.
@@ -21,69 +21,109 @@ pub(super) fn channel_table(output: &OutputSection, classes: usize) -> Vec<[f32;
     }
 }
 
-/// The label of one voxel's probabilities: what the kernel does, for scans that it cannot map.
-pub(super) fn label(table: &[[f32; 2]], regions: bool, probabilities: &[f32]) -> u16 {
-    let mut winner = (0.0, 0.0);
-    for (&value, &[label, rank]) in probabilities.iter().zip(table) {
-        if regions && value > 0.5 && rank > winner.0 {
-            winner = (rank, label);
-        } else if !regions && value > winner.0 {
-            winner = (value, label);
+/// How a voxel's values become its label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// Regions by rank instead of the greatest value.
+    pub regions: bool,
+    /// The values are logits: a region is where they exceed 0 instead of 0.5.
+    pub logits: bool,
+}
+
+impl Rules {
+    /// The label of one voxel's values: what the kernel does, for scans that it cannot map.
+    pub fn label(self, table: &[[f32; 2]], values: &[f32]) -> u16 {
+        let mut winner = if self.logits && !self.regions { (f32::MIN, 0.0) } else { (0.0, 0.0) };
+        let least = if self.logits { 0.0 } else { 0.5 };
+        for (&value, &[label, rank]) in values.iter().zip(table) {
+            if self.regions && value > least && rank > winner.0 {
+                winner = (rank, label);
+            } else if !self.regions && value > winner.0 {
+                winner = (value, label);
+            }
         }
+        winner.1 as u16
     }
-    winner.1 as u16
+
+    /// Logits of one voxel as probabilities.
+    pub fn activate(self, values: &mut [f32]) {
+        if self.regions {
+            values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp()));
+            return;
+        }
+        let most = values.iter().copied().fold(f32::MIN, f32::max);
+        values.iter_mut().for_each(|v| *v = (*v - most).exp());
+        let sum: f32 = values.iter().sum();
+        values.iter_mut().for_each(|v| *v /= sum);
+    }
 }
 
 /// The way from the model's grid to the labels' grid, and the axis along which labels become ready.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decision {
     /// The kernel, with box and part still open.
     pub op: Decide,
+    /// What the kernel reads where the way is no matrix: neighbour below and weight of the one above, axis after axis.
+    pub tables: Vec<f32>,
     /// Size of the labels' grid.
     pub dims: [usize; 3],
     /// The labels' grid is the scan's.
     pub on_scan: bool,
-    axis: AxisMap,
+    /// The axis of the labels' grid along which slices become ready.
+    axis: usize,
+    /// From its end.
+    backwards: bool,
     ready: usize,
 }
 
 impl Decision {
     /// Labels on the model's own grid.
-    pub fn on_model_grid(dims: [usize; 3], shift: [usize; 3], regions: bool) -> Self {
-        let identity = Geometry::identity(dims, crate::volume::Affine::IDENTITY).scan_to_grid();
-        let axis = AxisMap { scan_axis: 0, scale: 1.0, offset: 0.0 };
-        Self { on_scan: false, ..Self::new(&identity, axis, shift, regions) }
+    pub fn on_model_grid(dims: [usize; 3], shift: [usize; 3], rules: Rules) -> Self {
+        let own = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
+        let way = Way::Matrix { matrix: own, grid: dims, crop: [0; 3] };
+        Self { on_scan: false, ..Self::new(dims, dims, shift, rules, way, (0, false)) }
     }
 
-    /// Labels on the scan's grid; `None` if the map does not follow the axes.
-    pub fn on_scan(map: &ScanToGrid, shift: [usize; 3], regions: bool) -> Option<Self> {
-        map.axes.map(|axes| Self::new(map, axes[0], shift, regions))
+    /// Labels on the scan's grid; `None` if the way does not follow the axes.
+    pub fn on_scan(geometry: &Geometry, shift: [usize; 3], rules: Rules) -> Option<Self> {
+        let (dims, size) = (geometry.scan_dims, geometry.model_dims());
+        if let Some(map) = geometry.scan_to_grid() {
+            let [x, ..] = map.axes?;
+            let matrix = map.matrix.map(|row| row.map(|v| v as f32));
+            let way = Way::Matrix { matrix, grid: map.grid_dims, crop: map.crop_start };
+            return Some(Self::new(dims, size, shift, rules, way, (x.scan_axis, x.scale < 0.0)));
+        }
+        let tables = geometry.axis_tables()?;
+        let axes = tables.each_ref().map(|table| table.scan_axis);
+        let known = || tables[0].places.iter().map(|(low, _)| *low).filter(|low| *low >= 0);
+        let backwards = known().next() > known().next_back();
+        let values = tables.iter().flat_map(|t| &t.places).flat_map(|(low, weight)| [*low as f32, *weight]).collect();
+        let made = Self::new(dims, size, shift, rules, Way::Tables { axes }, (axes[0], backwards));
+        Some(Self { tables: values, ..made })
     }
 
-    fn new(map: &ScanToGrid, axis: AxisMap, shift: [usize; 3], regions: bool) -> Self {
-        let op = Decide {
-            first: true,
-            regions,
-            matrix: map.matrix.map(|row| row.map(|v| v as f32)),
-            grid: map.grid_dims,
-            crop: map.crop_start,
-            size: map.crop_dims,
-            shift,
-            begin: [0; 3],
-            extent: [0; 3],
-        };
-        Self { op, dims: map.scan_dims, on_scan: true, axis, ready: 0 }
+    fn new(
+        dims: [usize; 3],
+        size: [usize; 3],
+        shift: [usize; 3],
+        rules: Rules,
+        way: Way,
+        (axis, backwards): (usize, bool),
+    ) -> Self {
+        let Rules { regions, logits } = rules;
+        let op = Decide { first: true, regions, logits, way, size, shift, begin: [0; 3], extent: [0; 3], scan: dims };
+        Self { op, tables: Vec::new(), dims, on_scan: true, axis, backwards, ready: 0 }
     }
 
     /// Voxels of one slice across the axis of progress.
     pub fn slice_voxels(&self) -> usize {
-        self.dims.iter().product::<usize>() / self.dims[self.axis.scan_axis].max(1)
+        self.dims.iter().product::<usize>() / self.dims[self.axis].max(1)
     }
 
     /// Boxes of at most `most` voxels that can be decided once the ring's first `planes` planes are finished, and that
     /// were not handed out before. Slices become ready from the end where the model's X begins.
     pub fn boxes(&mut self, planes: usize, most: usize) -> Vec<([usize; 3], [usize; 3])> {
-        let a = self.axis.scan_axis;
+        let a = self.axis;
         let slices = self.dims[a];
         let from = self.ready;
         while self.ready < slices && self.needs(self.slice(self.ready)) <= planes {
@@ -104,18 +144,28 @@ impl Decision {
 
     /// The slice handed out as number `order`.
     fn slice(&self, order: usize) -> usize {
-        if self.axis.scale < 0.0 { self.dims[self.axis.scan_axis] - 1 - order } else { order }
+        if self.backwards { self.dims[self.axis] - 1 - order } else { order }
     }
 
     /// How many planes of the padded volume must be finished before this slice can be decided.
     fn needs(&self, slice: usize) -> usize {
-        // In f32 as the kernel computes it: a coordinate just below a plane must not be taken for one just above.
-        let row = self.op.matrix[0];
-        let c = row[self.axis.scan_axis] * slice as f32 + row[3];
-        let c = c.clamp(0.0, (self.op.grid[0] - 1) as f32);
-        let far = c.ceil() as usize + usize::from(c.ceil() - c < 1e-3);
-        let inside = (far + 1).saturating_sub(self.op.crop[0]).min(self.op.size[0]);
-        self.op.shift[0] + inside
+        let inside = match self.op.way {
+            Way::Matrix { matrix, grid, crop } => {
+                // In f32 as the kernel computes it: a coordinate just below a plane must not be taken for one just above.
+                let row = matrix[0];
+                let c = row[self.axis] * slice as f32 + row[3];
+                let c = c.clamp(0.0, (grid[0] - 1) as f32);
+                let far = c.ceil() as usize + usize::from(c.ceil() - c < 1e-3);
+                (far + 1).saturating_sub(crop[0])
+            }
+            Way::Tables { .. } => {
+                let place = self.tables.get(2 * slice..2 * slice + 2);
+                let [low, weight] = place.and_then(|p| p.try_into().ok()).unwrap_or([-2.0, 0.0]);
+                // Saturates at 0 for places that were cropped away.
+                (low + 1.0 + f32::from(weight > 0.0)) as usize
+            }
+        };
+        self.op.shift[0] + inside.min(self.op.size[0])
     }
 }
 
@@ -124,44 +174,56 @@ mod tests {
     use super::*;
 
     fn decision(scale: f64, offset: f64, slices: usize) -> Decision {
-        let axis = |scan_axis, scale, offset| AxisMap { scan_axis, scale, offset };
-        let map = ScanToGrid {
-            scan_dims: [3, slices, 2],
-            grid_dims: [20, 3, 2],
-            crop_start: [2, 0, 0],
-            crop_dims: [15, 3, 2],
-            matrix: [[0.0, scale, 0.0, offset], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
-            axes: Some([axis(1, scale, offset), axis(0, 1.0, 0.0), axis(2, 1.0, 0.0)]),
+        let matrix = [[0.0, scale as f32, 0.0, offset as f32], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
+        let way = Way::Matrix { matrix, grid: [20, 3, 2], crop: [2, 0, 0] };
+        Decision::new([3, slices, 2], [15, 3, 2], [1, 0, 0], Rules::default(), way, (1, scale < 0.0))
+    }
+
+    /// The same way as [`decision`], in a table.
+    fn tabled(scale: f64, offset: f64, slices: usize) -> Decision {
+        let place = |i: usize| {
+            let c = (scale * i as f64 + offset).clamp(0.0, 19.0) - 2.0;
+            [c.floor() as f32, (c - c.floor()) as f32]
         };
-        Decision::on_scan(&map, [1, 0, 0], false).expect("axes")
+        let tables = (0..slices).flat_map(place).collect();
+        Decision {
+            tables,
+            op: Decide { way: Way::Tables { axes: [1, 0, 2] }, ..decision(scale, offset, slices).op },
+            ..decision(scale, offset, slices)
+        }
     }
 
     #[test]
     fn every_slice_is_handed_out_once_when_its_planes_are_there() {
         for (scale, offset, slices) in [(0.7, 0.0, 28), (-1.3, 19.0, 15), (1.0, 0.0, 20)] {
-            let mut d = decision(scale, offset, slices);
-            let mut seen = vec![0; slices];
-            for planes in 1..=16 {
-                for (begin, extent) in d.boxes(planes, 12) {
-                    for (slice, count) in seen.iter_mut().enumerate().skip(begin[1]).take(extent[1]) {
-                        *count += 1;
-                        let c = (scale * slice as f64 + offset).clamp(0.0, 19.0);
-                        let last = (c.ceil() as usize).min(16).saturating_sub(2) + 1;
-                        assert!(c.ceil() < 2.0 || last < planes, "slice {slice} at {c} after {planes} planes");
+            for mut d in [decision(scale, offset, slices), tabled(scale, offset, slices)] {
+                let mut seen = vec![0; slices];
+                for planes in 1..=16 {
+                    for (begin, extent) in d.boxes(planes, 12) {
+                        for (slice, count) in seen.iter_mut().enumerate().skip(begin[1]).take(extent[1]) {
+                            *count += 1;
+                            let c = (scale * slice as f64 + offset).clamp(0.0, 19.0);
+                            let last = (c.ceil() as usize).min(16).saturating_sub(2) + 1;
+                            assert!(c.ceil() < 2.0 || last < planes, "slice {slice} at {c} after {planes} planes");
+                        }
+                        assert!(extent.iter().product::<usize>() <= 12, "box {extent:?}");
                     }
-                    assert!(extent.iter().product::<usize>() <= 12, "box {extent:?}");
                 }
+                assert_eq!(seen, vec![1; slices], "scale {scale}");
             }
-            assert_eq!(seen, vec![1; slices], "scale {scale}");
         }
     }
 
     #[test]
     fn later_regions_are_painted_over_earlier_ones() {
         let table = [[2.0, 1.0], [1.0, 2.0], [4.0, 3.0], [0.0, 0.0]];
-        assert_eq!(label(&table, true, &[0.9, 0.6, 0.5, 0.9]), 1);
-        assert_eq!(label(&table, true, &[0.9, 0.6, 0.51, 0.9]), 4);
-        assert_eq!(label(&table, true, &[0.1, 0.2, 0.3, 0.9]), 0);
-        assert_eq!(label(&[[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], false, &[0.2, 0.4, 0.4]), 1);
+        let regions = Rules { regions: true, logits: false };
+        assert_eq!(regions.label(&table, &[0.9, 0.6, 0.5, 0.9]), 1);
+        assert_eq!(regions.label(&table, &[0.9, 0.6, 0.51, 0.9]), 4);
+        assert_eq!(regions.label(&table, &[0.1, 0.2, 0.3, 0.9]), 0);
+        assert_eq!(Rules { logits: true, ..regions }.label(&table, &[0.1, 0.2, -0.3, 0.9]), 1);
+        let classes = [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]];
+        assert_eq!(Rules::default().label(&classes, &[0.2, 0.4, 0.4]), 1);
+        assert_eq!(Rules { regions: false, logits: true }.label(&classes, &[-3.0, -2.0, -2.5]), 1);
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::InferError;
+use super::decision::Decision;
 use super::windows::WindowGrid;
 use crate::gpu::{Limits, PipelineKey};
 use crate::graph::{Graph, Layouted, MemoryReport, NodeId, Target, TensorId};
@@ -66,6 +67,8 @@ pub(super) struct FinishGraph {
 pub(super) struct DecideGraph {
     pub graph: Graph,
     pub channels: Vec<TensorId>,
+    /// Where the scan's voxels lie, if no matrix tells it.
+    pub tables: Option<TensorId>,
     pub decide: Vec<NodeId>,
     pub pack: NodeId,
     pub labels: TensorId,
@@ -153,17 +156,17 @@ impl Job {
         g.state("weights", [self.ring, y, z])
     }
 
-    pub fn placement(&self, part: usize, start: [usize; 3], floor: f32) -> Placement {
-        Placement { start, floor, first_class: self.parts[part].start }
+    pub fn placement(&self, part: usize, start: [usize; 3], floor: f32, mirrored: [bool; 3]) -> Placement {
+        Placement { start, floor, first_class: self.parts[part].start, mirrored }
     }
 
-    /// The graphs of the run; `op` is the decision, if it is made on the GPU.
-    pub fn graphs(&self, op: Option<&Decide>) -> Result<Graphs, InferError> {
+    /// The graphs of the run, with the decision if it is made on the GPU.
+    pub fn graphs(&self, decision: Option<&Decision>) -> Result<Graphs, InferError> {
         Ok(Graphs {
             window: self.window_graph()?,
             finish: self.finish_graph()?,
             clear: self.clear_graph()?,
-            decide: op.map(|op| self.decide_graph(op)).transpose()?,
+            decide: decision.map(|decision| self.decide_graph(decision)).transpose()?,
         })
     }
 
@@ -174,7 +177,7 @@ impl Job {
         let (mut heads, mut sums) = (Vec::new(), Vec::new());
         for part in 0..self.parts.len() {
             let acc = self.acc(&mut g, part);
-            let at = self.placement(part, [0; 3], 0.0);
+            let at = self.placement(part, [0; 3], 0.0, [false; 3]);
             let name = format!("out.{part}");
             heads.push(match &output.tail {
                 Tail::Head { end, weight, bias } => g.head_accumulate(&name, end, *weight, *bias, axes, acc, at)?,
@@ -216,21 +219,24 @@ impl Job {
         Ok(made)
     }
 
-    fn decide_graph(&self, op: &Decide) -> Result<DecideGraph, InferError> {
+    fn decide_graph(&self, decision: &Decision) -> Result<DecideGraph, InferError> {
         let mut g = Graph::new();
+        let entries = decision.tables.len();
+        let tables = (entries > 0).then(|| g.input("tables", [entries / 2, 2]));
         let best = g.state("best", [self.box_voxels, 2]);
         let mut channels = Vec::new();
         let mut decide = Vec::new();
         for (i, part) in self.parts.iter().enumerate() {
             let channel = g.input(&format!("channels.{i}"), [part.len(), 2]);
             let acc = self.acc(&mut g, i);
-            let op = Decide { first: i == 0, extent: [0; 3], ..*op };
-            decide.push(g.update(&format!("decide.{i}"), op, &[acc, channel, best])?);
+            let op = Decide { first: i == 0, extent: [0; 3], ..decision.op };
+            let inputs: Vec<TensorId> = [Some(acc), Some(channel), tables, Some(best)].into_iter().flatten().collect();
+            decide.push(g.update(&format!("decide.{i}"), op, &inputs)?);
             channels.push(channel);
         }
         let (pack, labels) = g.add_node("labels", PackLabels { voxels: 1 }, &[best])?;
         g.output(labels);
-        Ok(DecideGraph { graph: g, channels, decide, pack, labels })
+        Ok(DecideGraph { graph: g, channels, tables, decide, pack, labels })
     }
 
     fn clear_graph(&self) -> Result<ClearGraph, InferError> {

@@ -11,6 +11,7 @@ mod run;
 mod segmenter;
 mod windows;
 
+pub use crate::weights::package::Resample;
 pub use bench::{BenchReport, NodeTime, bench};
 #[cfg(all(feature = "train", not(target_arch = "wasm32")))]
 pub(crate) use bench::{ceilings, lower_median, noise_weights, timed_nodes, timed_run};
@@ -18,5 +19,5 @@ pub use error::InferError;
 pub use job::Memory;
 pub use observer::{LabelBox, Observer, RunState};
 pub use reference::{Distance, ReferenceFile, ReferenceReport, StageError, verify_reference};
-pub use segmenter::{Prepared, Progress, Resample, SegmentOptions, Segmentation, Segmenter, plan_memory};
+pub use segmenter::{Prepared, Progress, SegmentOptions, Segmentation, Segmenter, plan_memory};
 pub use windows::{Importance, WindowGrid, importance};

@@ -1,5 +1,6 @@
 //! One scan through the network: windows in, sums on the GPU, finished planes out.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::InferError;
@@ -15,6 +16,7 @@ use crate::kernels::decide::{Decide, NOT_FINITE, PackLabels};
 use crate::kernels::head::HeadAccumulate;
 use crate::kernels::stitch::Stitch;
 use crate::volume::Volume;
+use crate::volume::orientation::Turn;
 
 /// What is kept on the model's grid besides the labels.
 #[derive(Clone, Copy)]
@@ -52,16 +54,20 @@ impl Run {
     pub async fn new(
         gpu: &Gpu,
         prepared: &Prepared,
-        weights: &Residents,
+        weights: &[Residents],
         table: &[[f32; 2]],
         importance: Importance,
         keep: Keep,
     ) -> Result<Self, InferError> {
         let job = prepared.job.clone();
         // The sums are this run's own; only the weights are shared.
-        let mut residents = weights.clone();
+        let mut sets = weights.iter();
+        let mut residents = sets.next().cloned().unwrap_or_default();
         let graphs = &prepared.graphs;
-        let window = Stage::new(gpu, &graphs.window.graph, &graphs.window, &mut residents).await?;
+        let mut window = Stage::new(gpu, &graphs.window.graph, &graphs.window, &mut residents).await?;
+        for set in sets {
+            window.plan.add_weights(set).await?;
+        }
         let finish = Stage::new(gpu, &graphs.finish.graph, &graphs.finish, &mut residents).await?;
         let clear = Stage::new(gpu, &graphs.clear.graph, &graphs.clear, &mut residents).await?;
         let decide = match &graphs.decide {
@@ -70,12 +76,15 @@ impl Run {
                 for (&id, part) in graph.channels.iter().zip(&job.parts) {
                     stage.plan.write(id, table[part.clone()].as_flattened())?;
                 }
+                if let (Some(id), Some(decision)) = (graph.tables, &prepared.decision) {
+                    stage.plan.write(id, &decision.tables)?;
+                }
                 Some(stage)
             }
             None => None,
         };
         window.plan.write(window.nodes.axes, &importance.axes)?;
-        Ok(Self { importance, window, finish, clear, decide, decision: prepared.decision, keep, job })
+        Ok(Self { importance, window, finish, clear, decide, decision: prepared.decision.clone(), keep, job })
     }
 
     /// All windows that `state` does not have yet, in MONAI's order.
@@ -142,7 +151,7 @@ impl Run {
             sums.push(plan.read(part).await?);
         }
         let weights = plan.read(nodes.count).await?;
-        Ok(Saved { done, planes, decision: self.decision, sums, weights })
+        Ok(Saved { done, planes, decision: self.decision.clone(), sums, weights })
     }
 
     /// Takes up what another device has reached; gives the number of finished planes.
@@ -152,29 +161,36 @@ impl Run {
             plan.write(id, values)?;
         }
         plan.write(nodes.count, &saved.weights)?;
-        if let (Some(decision), Some(reached)) = (&mut self.decision, saved.decision) {
-            *decision = reached;
+        if let (Some(decision), Some(reached)) = (&mut self.decision, &saved.decision) {
+            decision.clone_from(reached);
         }
         Ok(saved.planes)
     }
 
     async fn window(&mut self, prepared: &Prepared, start: [usize; 3]) -> Result<(), InferError> {
-        let input = gather(&prepared.volume, &self.job, start);
-        self.submit(&input, start)?;
-        Ok(self.window.plan.finish().await?)
+        let seen = gather(&prepared.volume, &self.job, start);
+        for fold in 0..self.window.plan.weight_sets() {
+            self.window.plan.select_weights(fold);
+            for mirrored in prepared.mirrorings() {
+                let input = mirror(&seen, prepared.volume.channels, self.job.grid.roi, mirrored);
+                self.submit(&input, start, mirrored)?;
+                self.window.plan.finish().await?;
+            }
+        }
+        Ok(())
     }
 
-    fn submit(&mut self, input: &[f32], start: [usize; 3]) -> Result<(), InferError> {
+    fn submit(&mut self, input: &[f32], start: [usize; 3], mirrored: [bool; 3]) -> Result<(), InferError> {
         let Stage { plan, nodes: graph } = &mut self.window;
         plan.write(graph.input, input)?;
         for (part, &node) in graph.heads.iter().enumerate() {
-            let at = self.job.placement(part, start, self.importance.floor);
+            let at = self.job.placement(part, start, self.importance.floor, mirrored);
             match graph.end {
                 Some(form) => plan.set_kernel(node, &HeadAccumulate { form, at })?,
                 None => plan.set_kernel(node, &Stitch { at })?,
             }
         }
-        let at = self.job.placement(0, start, self.importance.floor);
+        let at = self.job.placement(0, start, self.importance.floor, [false; 3]);
         plan.set_kernel(graph.weights, &BlendWeights { size: self.job.grid.roi, at })?;
         Ok(plan.run()?)
     }
@@ -284,6 +300,16 @@ fn gather(volume: &Volume, job: &Job, start: [usize; 3]) -> Vec<f32> {
         }
     }
     window
+}
+
+/// A window mirrored along some axes.
+fn mirror(window: &[f32], channels: usize, size: [usize; 3], axes: [bool; 3]) -> Cow<'_, [f32]> {
+    if axes == [false; 3] {
+        return Cow::Borrowed(window);
+    }
+    let turn = Turn { flip: axes, ..Turn::NONE };
+    let voxels = size.iter().product::<usize>().max(1);
+    Cow::Owned(window.chunks(voxels).take(channels).flat_map(|channel| turn.apply(channel, size)).collect())
 }
 
 /// Planes `(classes, planes, VY, VZ)` of the padded volume into `(classes, X, Y, Z)` without the padding.

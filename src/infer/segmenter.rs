@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::InferError;
 use super::binding::check_window;
-use super::decision::{Decision, channel_table, label};
+use super::decision::{Decision, Rules, channel_table};
 use super::job::{Graphs, Job, Memory};
 use super::observer::{Finished, Observer, RunState, Windows};
 use super::run::{Keep, Run};
@@ -14,28 +14,9 @@ use crate::gpu::{AdapterClass, Gpu, Limits, PipelineSource};
 use crate::graph::{Residents, Target};
 use crate::kernels::blend::Activation;
 use crate::nets::{Architecture, Build, Built};
+use crate::volume::components::{KeepRule, remove_components};
 use crate::volume::{Geometry, LabelMap, Volume};
-use crate::weights::package::{self, Blend, Metadata, Package};
-
-/// How the result is brought back to the scan's grid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Resample {
-    /// Class probabilities are interpolated and the label decided on the scan's grid.
-    #[default]
-    Probabilities,
-    /// The label is decided on the model's grid and brought back by nearest neighbour.
-    Labels,
-}
-
-impl Resample {
-    /// As options and records spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Probabilities => "probabilities",
-            Self::Labels => "labels",
-        }
-    }
-}
+use crate::weights::package::{self, Blend, Metadata, Package, Resample, Rule};
 
 /// What a run is asked to do; `None` takes the package's value.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +28,9 @@ pub struct SegmentOptions {
     /// Weighting of overlapping windows.
     pub blend: Option<Blend>,
     /// The way back to the scan's grid.
-    pub resample: Resample,
+    pub resample: Option<Resample>,
+    /// Whether a model that is made for it sees each window mirrored too.
+    pub mirror: Option<bool>,
     /// Keep the weights in 16 bits on the GPU.
     pub half_weights: bool,
     /// Give class probabilities on the scan's grid too.
@@ -89,10 +72,19 @@ pub struct Prepared {
     pub(super) job: Job,
     pub(super) graphs: Graphs,
     pub(super) decision: Option<Decision>,
+    mirror_axes: Vec<usize>,
     memory: Memory,
 }
 
 impl Prepared {
+    /// Axes that the window is mirrored along, for each pass of the network: each subset of the axes that it may be.
+    pub(super) fn mirrorings(&self) -> impl Iterator<Item = [bool; 3]> + use<> {
+        let axes = self.mirror_axes.clone();
+        (0..1_usize << axes.len()).map(move |subset| {
+            std::array::from_fn(|a| axes.iter().position(|axis| *axis == a).is_some_and(|bit| subset >> bit & 1 == 1))
+        })
+    }
+
     /// Number of windows.
     pub fn windows(&self) -> usize {
         self.job.grid.count()
@@ -116,7 +108,8 @@ pub struct Segmenter {
     options: SegmentOptions,
     /// The network for one window.
     network: Arc<Built>,
-    weights: Residents,
+    /// Its weights, a set for each fold.
+    weights: Vec<Residents>,
 }
 
 impl Segmenter {
@@ -130,15 +123,22 @@ impl Segmenter {
         if let Err(rule) = metadata.network.window().check(roi) {
             return Err(InferError::Option { option: "roi", value: format!("{},{},{}", roi[0], roi[1], roi[2]), rule });
         }
-        WindowGrid::new(roi, roi, options.overlap.unwrap_or(metadata.inference.overlap))?;
+        WindowGrid::new(roi, roi, options.overlap.unwrap_or(metadata.inference.overlap), metadata.inference.windows)?;
         let build = Build { half_weights: options.half_weights, ..Build::window(roi) };
         let network = metadata.network.build(&build)?;
         check_window(&metadata.network, &network, &build, binding_limit(gpu.limits()))?;
-        let mut weights = Residents::default();
-        for (_, info) in network.graph.parameters() {
-            let values = package.tensors().to_f32(&info.name);
-            let values = values.ok_or_else(|| InferError::MissingTensor { name: info.name.clone() })?;
-            weights.load(gpu, info, &values).await?;
+        let mut weights: Vec<Residents> = Vec::new();
+        for fold in 0..package.folds() {
+            // What the first set has too is kept once.
+            let mut set = weights.first().cloned().unwrap_or_default();
+            for (_, info) in network.graph.parameters() {
+                if fold == 0 || package.has_own(fold, &info.name) {
+                    let values = package.weight(fold, &info.name).map(|tensor| tensor.to_f32());
+                    let values = values.ok_or_else(|| InferError::MissingTensor { name: info.name.clone() })?;
+                    set.load(gpu, info, &values).await?;
+                }
+            }
+            weights.push(set);
         }
         Ok(Self { gpu: gpu.clone(), metadata, options, network: Arc::new(network), weights })
     }
@@ -174,7 +174,7 @@ impl Segmenter {
     /// [`InferError::Option`] unless `0 <= overlap < 1`.
     pub fn set_overlap(&mut self, overlap: Option<f64>) -> Result<(), InferError> {
         let size = self.roi_size();
-        WindowGrid::new(size, size, overlap.unwrap_or(self.metadata.inference.overlap))?;
+        WindowGrid::new(size, size, overlap.unwrap_or(self.metadata.inference.overlap), Rule::Monai)?;
         self.options.overlap = overlap;
         Ok(())
     }
@@ -189,19 +189,23 @@ impl Segmenter {
         if scan.channels != channels {
             return Err(InferError::Channels { got: scan.channels, want: channels, names: input.channels.join(", ") });
         }
-        let made = input.preprocess().apply(scan)?;
+        let made = input.preprocess.apply(scan)?;
         let overlap = self.options.overlap.unwrap_or(self.metadata.inference.overlap);
-        let grid = WindowGrid::new(made.volume.dims, self.roi_size(), overlap)?;
-        let regions = self.regions();
-        let decision = match self.options.resample {
-            Resample::Labels => Some(Decision::on_model_grid(made.volume.dims, grid.before, regions)),
-            Resample::Probabilities => Decision::on_scan(&made.geometry.scan_to_grid(), grid.before, regions),
+        let grid = WindowGrid::new(made.volume.dims, self.roi_size(), overlap, self.metadata.inference.windows)?;
+        let rule = self.decides();
+        let decision = match self.resample() {
+            Resample::Labels => Some(Decision::on_model_grid(made.volume.dims, grid.before, rule)),
+            Resample::Probabilities | Resample::Logits => Decision::on_scan(&made.geometry, grid.before, rule),
         };
         let job = self.job(grid, decision.as_ref())?;
-        let graphs = job.graphs(decision.as_ref().map(|d| &d.op))?;
+        let graphs = job.graphs(decision.as_ref())?;
         let memory = job.memory(&graphs, &self.target(), self.gpu.limits())?;
         let (volume, geometry, warnings) = (made.volume, made.geometry, made.warnings);
-        Ok(Prepared { volume, geometry, warnings, overlap, job, graphs, decision, memory })
+        let mirror_axes = match self.options.mirror {
+            Some(false) => Vec::new(),
+            _ => self.metadata.inference.mirror_axes.clone(),
+        };
+        Ok(Prepared { volume, geometry, warnings, overlap, job, graphs, decision, mirror_axes, memory })
     }
 
     /// Pipelines that a run of this scan needs and the device has not made yet; without a scan, those of any scan that fits
@@ -215,9 +219,9 @@ impl Segmenter {
             Some(p) => p.graphs.pipelines(&target, limits)?,
             None => {
                 let roi = self.roi_size();
-                let grid = WindowGrid::new(roi, roi, 0.0)?;
-                let decision = Decision::on_model_grid(roi, grid.before, self.regions());
-                self.job(grid, Some(&decision))?.graphs(Some(&decision.op))?.pipelines(&target, limits)?
+                let grid = WindowGrid::new(roi, roi, 0.0, Rule::Monai)?;
+                let decision = Decision::on_model_grid(roi, grid.before, self.decides());
+                self.job(grid, Some(&decision))?.graphs(Some(&decision))?.pipelines(&target, limits)?
             }
         };
         Ok(self.gpu.missing(keys)?)
@@ -227,13 +231,26 @@ impl Segmenter {
         self.metadata.output.activation == package::Activation::Sigmoid
     }
 
+    /// What is brought back to the scan's grid.
+    pub fn resample(&self) -> Resample {
+        self.options.resample.unwrap_or(self.metadata.output.resample)
+    }
+
+    fn decides(&self) -> Rules {
+        Rules { regions: self.regions(), logits: self.resample() == Resample::Logits }
+    }
+
     fn target(&self) -> Target {
         Target::of(&self.gpu)
     }
 
     fn job(&self, grid: WindowGrid, decision: Option<&Decision>) -> Result<Job, InferError> {
         let limit = binding_limit(self.gpu.limits());
-        let activation = if self.regions() { Activation::Sigmoid } else { Activation::Softmax };
+        let activation = match (self.resample(), self.regions()) {
+            (Resample::Logits, _) => Activation::None,
+            (_, true) => Activation::Sigmoid,
+            (_, false) => Activation::Softmax,
+        };
         let slice = decision.map_or(1, Decision::slice_voxels);
         let classes = self.metadata.network.out_channels();
         Job::new(self.network.clone(), classes, grid, activation, slice, limit)
@@ -281,7 +298,7 @@ impl Segmenter {
     }
 
     async fn plans(&self, prepared: &Prepared) -> Result<Run, InferError> {
-        let importance = importance(prepared.job.grid.roi, self.blend(), self.metadata.inference.sigma_scale);
+        let importance = importance(prepared.job.grid.roi, self.blend(), &self.metadata.inference);
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let on_host = prepared.decision.is_none();
         let keep = Keep { logits: self.options.keep_logits, probabilities: self.options.keep_probabilities || on_host };
@@ -292,20 +309,25 @@ impl Segmenter {
     fn bring_back(&self, prepared: &Prepared, result: Finished) -> Result<Segmentation, InferError> {
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let geometry = &prepared.geometry;
-        let regions = prepared.job.activation == Activation::Sigmoid;
-        let labels = match (prepared.decision, self.options.resample) {
+        let rules = self.decides();
+        let mut labels = match (&prepared.decision, self.resample()) {
             (None, _) => {
-                geometry.invert_probabilities(&result.probabilities, table.len(), |p| label(&table, regions, p))?
+                geometry.invert_probabilities(&result.probabilities, table.len(), |p| rules.label(&table, p))?
             }
             (Some(d), Resample::Labels) => {
                 geometry.invert_labels(&LabelMap::new(result.labels, d.dims, geometry.model_affine())?)?
             }
-            (Some(d), Resample::Probabilities) => LabelMap::new(result.labels, d.dims, geometry.scan_affine)?,
+            (Some(d), _) => LabelMap::new(result.labels, d.dims, geometry.scan_affine)?,
         };
+        let largest = &self.metadata.output.keep_largest_component;
+        if !largest.is_empty() {
+            let rule = KeepRule { largest: true, min_ml: 0.0 };
+            remove_components(&mut labels, &largest.iter().map(|value| (u16::from(*value), rule)).collect());
+        }
         let probabilities = self
             .options
             .keep_probabilities
-            .then(|| on_scan(geometry, &result.probabilities, table.len()))
+            .then(|| on_scan(geometry, &result.probabilities, table.len(), rules))
             .transpose()?;
         let logits = self
             .options
@@ -337,12 +359,12 @@ pub fn plan_memory(
     let built = Arc::new(network.build(&build)?);
     let limit = binding_limit(limits);
     check_window(network, &built, &build, limit)?;
-    let grid = WindowGrid::new(dims, roi, 0.5)?;
-    let decision = Decision::on_model_grid(dims, grid.before, false);
+    let grid = WindowGrid::new(dims, roi, 0.5, Rule::Monai)?;
+    let decision = Decision::on_model_grid(dims, grid.before, Rules::default());
     let slice = decision.slice_voxels();
     let job = Job::new(built, network.out_channels(), grid, Activation::Softmax, slice, limit)?;
     let target = Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(class) };
-    job.memory(&job.graphs(Some(&decision.op))?, &target, limits)
+    job.memory(&job.graphs(Some(&decision))?, &target, limits)
 }
 
 /// Logits and probabilities that are kept must be finite; labels were checked as they were decided.
@@ -354,12 +376,21 @@ fn finite(result: Finished) -> Result<Finished, InferError> {
     }
 }
 
-/// Class probabilities of the model's grid on the scan's, class by class.
-fn on_scan(geometry: &Geometry, probabilities: &[f32], classes: usize) -> Result<Volume, InferError> {
-    let voxels = probabilities.len() / classes.max(1);
+/// Class probabilities of the model's grid on the scan's, class by class; logits become probabilities there.
+fn on_scan(geometry: &Geometry, values: &[f32], classes: usize, rules: Rules) -> Result<Volume, InferError> {
+    let voxels = values.len() / classes.max(1);
     let mut data = Vec::new();
-    for class in probabilities.chunks(voxels.max(1)) {
+    for class in values.chunks(voxels.max(1)) {
         data.extend(geometry.invert_channel(class)?);
+    }
+    if rules.logits {
+        let voxels = data.len() / classes.max(1);
+        let mut one = vec![0.0; classes];
+        for at in 0..voxels {
+            one.iter_mut().enumerate().for_each(|(class, v)| *v = data[class * voxels + at]);
+            rules.activate(&mut one);
+            one.iter().enumerate().for_each(|(class, v)| data[class * voxels + at] = *v);
+        }
     }
     Ok(Volume::new(data, classes, geometry.scan_dims, geometry.scan_affine)?)
 }

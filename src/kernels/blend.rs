@@ -280,7 +280,7 @@ pub fn cases() -> Vec<Case> {
     let count = HostTensor::noise([5, 4, 3], 1).map(|v| v.abs() + 0.5);
     let planes = Planes { start: 8, count: 4 };
     let lse = HostTensor::noise([5, 4, 3], 2).map(|v| v * 90.0);
-    let at = Placement { start: [7, 1, 0], floor: 0.2, first_class: 0 };
+    let at = Placement { start: [7, 1, 0], floor: 0.2, ..Placement::default() };
     let axes = HostTensor::noise([8], 3).map(f64::abs);
     let normalise = |activation| BlendNormalise { activation, planes };
     vec![

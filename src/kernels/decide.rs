@@ -1,9 +1,10 @@
-//! From class probabilities on the model's grid to labels on the scan's grid: interpolation and decision in one, so
+//! From class probabilities (or logits) on the model's grid to labels on the scan's grid: interpolation and decision in one, so
 //! that classes x scan is never stored; and the labels packed for reading back.
 //!
 //! The coordinate of scan voxel `(i, j, k)` is `clamp(matrix (i, j, k, 1), 0, grid - 1)` on the model's grid before its
-//! foreground crop; probabilities are trilinear between its eight neighbours, zero outside the crop. Softmax models
-//! take the first class of the greatest probability; region models the region of the highest rank above 0.5.
+//! foreground crop, or lies in a table for each axis; values are trilinear between its eight neighbours, zero outside the crop.
+//! Softmax models take the first class of the greatest value; region models the region of the highest rank above 0.5 (logits:
+//! above 0).
 //! Source: MONAI `Invertd` with `nearest_interp=False`, `AsDiscrete`.
 
 use super::{bind_read, bind_write, constant, kernel_name};
@@ -46,27 +47,50 @@ params!(Params {
     begin_x: u32,
     begin_y: u32,
     begin_z: u32,
-    pad_0: u32,
+    table_y: u32,
     box_x: u32,
     box_y: u32,
     box_z: u32,
-    pad_1: u32,
+    table_z: u32,
+    axis_x: u32,
+    axis_y: u32,
+    axis_z: u32,
 });
 params!(PackParams { voxels: u32 });
 
-/// Decides one part of the classes in a box of the scan; arguments `p, channel, best`.
+/// How a scan voxel's coordinate on the model's grid is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// By a matrix.
+    Matrix {
+        /// Scan voxel to grid coordinate.
+        matrix: [[f32; 4]; 3],
+        /// The model's grid before its crop.
+        grid: [usize; 3],
+        /// First grid voxel of the crop.
+        crop: [usize; 3],
+    },
+    /// By tables, one for each axis of the model's grid, one after the other: the neighbour below and the weight of the one
+    /// above, for each index along an axis of the scan.
+    Tables {
+        /// The scan's axis of each table.
+        axes: [usize; 3],
+    },
+}
+
+/// Decides one part of the classes in a box of the scan; arguments `p, channel, best`, with tables `p, channel, table, best`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decide {
     /// Whether this is the first part.
     pub first: bool,
-    /// Regions by rank instead of the greatest probability.
+    /// Regions by rank instead of the greatest value.
     pub regions: bool,
-    /// Scan voxel to grid coordinate.
-    pub matrix: [[f32; 4]; 3],
-    /// The model's grid before its crop.
-    pub grid: [usize; 3],
-    /// First grid voxel of the crop.
-    pub crop: [usize; 3],
+    /// The values are logits.
+    pub logits: bool,
+    /// From the scan to the model's grid.
+    pub way: Way,
+    /// Size of the scan.
+    pub scan: [usize; 3],
     /// Size of the crop.
     pub size: [usize; 3],
     /// Where the crop begins in the padded volume of the ring.
@@ -88,11 +112,15 @@ impl Kernel for Decide {
     kernel_name!("decide");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        match inputs {
-            [p, channel, best]
+        match (inputs, self.way) {
+            ([p, channel, .., best], way)
                 if p.rank() == 4
                     && channel.elements() == 2 * p.dims()[0]
-                    && best.elements() >= 2 * self.extent.iter().product::<usize>() =>
+                    && best.elements() >= 2 * self.extent.iter().product::<usize>()
+                    && match way {
+                        Way::Matrix { .. } => inputs.len() == 3,
+                        Way::Tables { .. } => inputs.len() == 4 && inputs[2].elements() == 2 * self.offsets()[3],
+                    } =>
             {
                 Ok(vec![best.clone()])
             }
@@ -102,12 +130,18 @@ impl Kernel for Decide {
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let d = io.input(0).dims();
-        let [[xx, xy, xz, xw], [yx, yy, yz, yw], [zx, zy, zz, zw]] = self.matrix;
+        let (matrix, grid, crop, axes) = match self.way {
+            Way::Matrix { matrix, grid, crop } => (matrix, grid, crop, [0; 3]),
+            Way::Tables { axes } => ([[0.0; 4]; 3], [1; 3], [0; 3], axes),
+        };
+        let [[xx, xy, xz, xw], [yx, yy, yz, yw], [zx, zy, zz, zw]] = matrix;
+        let [_, table_y, table_z, _] = self.offsets().map(|o| o as u32);
         let unsigned = |v: [usize; 3]| v.map(|x| x as u32);
         let signed = |v: [usize; 3]| v.map(|x| x as i32);
-        let ([grid_x, grid_y, grid_z], [crop_x, crop_y, crop_z]) = (unsigned(self.grid), signed(self.crop));
+        let ([grid_x, grid_y, grid_z], [crop_x, crop_y, crop_z]) = (unsigned(grid), signed(crop));
         let ([size_x, size_y, size_z], [shift_x, shift_y, shift_z]) = (signed(self.size), signed(self.shift));
         let ([begin_x, begin_y, begin_z], [box_x, box_y, box_z]) = (unsigned(self.begin), unsigned(self.extent));
+        let [axis_x, axis_y, axis_z] = unsigned(axes);
         let params = Params {
             xx,
             xy,
@@ -143,30 +177,44 @@ impl Kernel for Decide {
             ring: d[1] as u32,
             volume_y: d[2] as u32,
             volume_z: d[3] as u32,
-            ..Params::default()
+            table_y,
+            table_z,
+            axis_x,
+            axis_y,
+            axis_z,
         };
+        let reads = io.inputs.len() - 1;
+        let mut bindings: Vec<_> = (0..reads).map(bind_read).collect();
+        bindings.push(bind_write(0));
         vec![Dispatch {
             shader: "decide",
             entry: "forward",
-            constants: vec![("FIRST", constant(self.first)), ("REGIONS", constant(self.regions))],
+            constants: vec![
+                ("FIRST", constant(self.first)),
+                ("REGIONS", constant(self.regions)),
+                ("LOGITS", constant(self.logits)),
+                ("TABLES", constant(reads == 3)),
+            ],
             params: params.block(),
-            bindings: vec![bind_read(0), bind_read(1), bind_write(0)],
+            bindings,
             groups: groups(self.extent.iter().product::<usize>().div_ceil(64)),
         }]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let (p, channel, mut best) = (inputs[0], inputs[1], inputs[2].clone());
+        let (p, channel, mut best) = (inputs[0], inputs[1], inputs[inputs.len() - 1].clone());
+        let least = if self.logits { 0.0 } else { 0.5 };
+        let start = if self.logits && !self.regions { f64::from(f32::MIN) } else { 0.0 };
         let d = p.shape.dims().to_vec();
         let e = self.extent;
         for index in 0..e.iter().product() {
             let v = [index / e[2] / e[1], index / e[2] % e[1], index % e[2]];
-            let corners = self.corners([0, 1, 2].map(|a| v[a] + self.begin[a]), &d);
-            let mut winner = if self.first { (0.0, 0.0) } else { (best.data[2 * index], best.data[2 * index + 1]) };
+            let corners = self.corners([0, 1, 2].map(|a| v[a] + self.begin[a]), inputs[2], &d);
+            let mut winner = if self.first { (start, 0.0) } else { (best.data[2 * index], best.data[2 * index + 1]) };
             for k in (0..d[0]).filter(|_| !corners.is_empty()) {
                 let value: f64 = corners.iter().map(|(at, w)| w * p.data[k * d[1] * d[2] * d[3] + at]).sum();
                 let (label, rank) = (channel.data[2 * k], channel.data[2 * k + 1]);
-                if self.regions && value > 0.5 && rank > winner.0 {
+                if self.regions && value > least && rank > winner.0 {
                     winner = (rank, label);
                 } else if !self.regions && value > winner.0 {
                     winner = (value, label);
@@ -184,13 +232,31 @@ impl Kernel for Decide {
 }
 
 impl Decide {
+    /// Where each axis' table begins, and where the last one ends, in entries.
+    fn offsets(&self) -> [usize; 4] {
+        let Way::Tables { axes } = self.way else { return [0; 4] };
+        let [x, y, z] = axes.map(|axis| self.scan[axis]);
+        [0, x, x + y, x + y + z]
+    }
+
+    /// Coordinate of a scan voxel along axis `a` of the crop.
+    fn coordinate(&self, voxel: [usize; 3], table: &HostTensor, a: usize) -> f64 {
+        match self.way {
+            Way::Matrix { matrix, grid, crop } => {
+                let m = matrix[a].map(f64::from);
+                let value = m[0] * voxel[0] as f64 + m[1] * voxel[1] as f64 + m[2] * voxel[2] as f64 + m[3];
+                value.clamp(0.0, (grid[a] - 1) as f64) - crop[a] as f64
+            }
+            Way::Tables { axes } => {
+                let entry = 2 * (self.offsets()[a] + voxel[axes[a]]);
+                table.data[entry] + table.data[entry + 1]
+            }
+        }
+    }
+
     /// Ring positions and weights of the neighbours that count for a scan voxel.
-    fn corners(&self, voxel: [usize; 3], ring: &[usize]) -> Vec<(usize, f64)> {
-        let c = [0, 1, 2].map(|a| {
-            let m = self.matrix[a].map(f64::from);
-            let value = m[0] * voxel[0] as f64 + m[1] * voxel[1] as f64 + m[2] * voxel[2] as f64 + m[3];
-            value.clamp(0.0, (self.grid[a] - 1) as f64)
-        });
+    fn corners(&self, voxel: [usize; 3], table: &HostTensor, ring: &[usize]) -> Vec<(usize, f64)> {
+        let c = [0, 1, 2].map(|a| self.coordinate(voxel, table, a));
         (0..8)
             .filter_map(|i| {
                 let offset = [i / 4, i / 2 % 2, i % 2];
@@ -199,7 +265,7 @@ impl Decide {
                 for a in 0..3 {
                     let t = c[a] - c[a].floor();
                     weight *= if offset[a] == 1 { t } else { 1.0 - t };
-                    let q = (c[a].floor() as usize + offset[a]).checked_sub(self.crop[a]);
+                    let q = usize::try_from(c[a].floor() as i64 + offset[a] as i64).ok();
                     s[a] = q.filter(|&q| q < self.size[a])? + self.shift[a];
                 }
                 (weight > 0.0).then_some(((s[0] % ring[1] * ring[2] + s[1]) * ring[3] + s[2], weight))
@@ -249,17 +315,24 @@ pub fn cases() -> Vec<Case> {
     let tilted = Decide {
         first: true,
         regions: false,
-        matrix: [[0.0, 0.61, 0.0, 0.4], [-0.83, 0.0, 0.0, 6.2], [0.0, 0.0, 1.37, -0.5]],
-        grid: [7, 8, 9],
-        crop: [1, 2, 1],
+        logits: false,
+        way: Way::Matrix {
+            matrix: [[0.0, 0.61, 0.0, 0.4], [-0.83, 0.0, 0.0, 6.2], [0.0, 0.0, 1.37, -0.5]],
+            grid: [7, 8, 9],
+            crop: [1, 2, 1],
+        },
+        scan: [9, 10, 8],
         size: [5, 5, 6],
         shift: [2, 0, 1],
         begin: [1, 0, 2],
         extent: [6, 8, 5],
     };
     let identity = Decide {
-        matrix: [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
-        crop: [0; 3],
+        way: Way::Matrix {
+            matrix: [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
+            grid: [7, 8, 9],
+            crop: [0; 3],
+        },
         size: [7, 6, 8],
         shift: [0; 3],
         begin: [0; 3],
@@ -271,7 +344,22 @@ pub fn cases() -> Vec<Case> {
     let best = HostTensor::noise([400, 2], 9).map(|v| (v.abs() * 3.0).floor());
     let case =
         |name: &str, op: Decide, seed| Case::new(name, op, vec![p(seed), channel.clone(), best.clone()]).updating();
+    // Places on a quarter grid, some before the crop, some beyond it, some nowhere.
+    let table: Vec<f64> = (0..27)
+        .flat_map(|i| match i * 7 % 13 {
+            12 => [-2.0, 0.0],
+            place => [(place as f64 / 2.0).floor() - 1.0, f64::from(i % 4) / 4.0],
+        })
+        .collect();
+    let tables = Decide { way: Way::Tables { axes: [1, 0, 2] }, ..tilted };
+    let signed = |seed| HostTensor::noise([4, 7, 6, 8], seed).map(|v| v - 0.2);
+    let tabled = |name: &str, op: Decide, p: HostTensor| {
+        Case::new(name, op, vec![p, channel.clone(), HostTensor::new([27, 2], table.clone()), best.clone()]).updating()
+    };
     vec![
+        tabled("tables", tables, p(5)),
+        tabled("logits", Decide { logits: true, ..tables }, signed(6)),
+        tabled("regions of logits", Decide { logits: true, regions: true, ..tables }, signed(7)),
         case("tilted", tilted, 1),
         case("identity", identity, 2),
         case("second part", Decide { first: false, ..tilted }, 3),

@@ -32,6 +32,7 @@ params!(Params {
     volume_z: u32,
     classes: u32,
     first_class: u32,
+    mirrored: u32,
 });
 
 /// Blocks of four classes in one dispatch.
@@ -46,6 +47,20 @@ pub struct Placement {
     pub floor: f32,
     /// First class of this part.
     pub first_class: usize,
+    /// Axes along which the network saw the window mirrored: its logits are mirrored back.
+    pub mirrored: [bool; 3],
+}
+
+impl Placement {
+    /// A bit for each mirrored axis.
+    pub(super) fn mirror_bits(&self) -> u32 {
+        self.mirrored.iter().enumerate().map(|(a, &mirrored)| u32::from(mirrored) << a).sum()
+    }
+
+    /// Where voxel `p` of a window of `size` voxels, as the network saw it, lies in the window.
+    pub(super) fn place(&self, p: [usize; 3], size: [usize; 3]) -> [usize; 3] {
+        std::array::from_fn(|a| if self.mirrored[a] { size[a] - 1 - p[a] } else { p[a] })
+    }
 }
 
 /// Logits; arguments those of the value, then `w, b`.
@@ -112,6 +127,7 @@ fn dispatches(form: Form, io: &Io, target: &Target, place: Option<&Placement>) -
             };
             if let Some(p) = place {
                 params.floor = p.floor;
+                params.mirrored = p.mirror_bits();
                 [params.start_x, params.start_y, params.start_z] = p.start.map(|v| v as u32);
                 [params.ring, params.volume_y, params.volume_z] = [ring[1], ring[2], ring[3]].map(|v| v as u32);
             }
@@ -214,7 +230,7 @@ impl Kernel for HeadAccumulate {
         let voxels = s[0] * s[1] * s[2];
         for class in 0..d[0].min(k - self.at.first_class) {
             for v in 0..voxels {
-                let p = [v / s[2] / s[1], v / s[2] % s[1], v % s[2]];
+                let p = self.at.place([v / s[2] / s[1], v / s[2] % s[1], v % s[2]], s);
                 let product = axes.data[p[0]] * axes.data[s[0] + p[1]] * axes.data[s[0] + s[1] + p[2]];
                 let q = [0, 1, 2].map(|a| p[a] + self.at.start[a]);
                 let out = ((class * d[1] + q[0] % d[1]) * d[2] + q[1]) * d[3] + q[2];
@@ -302,6 +318,8 @@ pub fn cases() -> Vec<Case> {
             .stored(form.arguments(), Layout::TapMajor, DType::F32)
             .updating()
     };
+    let at = |start, floor, first_class| Placement { start, floor, first_class, mirrored: [false; 3] };
+    let mirrored = |start, mirrored| Placement { mirrored, ..at(start, 0.05, 0) };
     let [none, identity, normalised] = ends();
     let mut cases = vec![
         plain(normalised, 1, 1, 1, [1, 1, 1], DType::F32),
@@ -310,14 +328,16 @@ pub fn cases() -> Vec<Case> {
         plain(normalised, 1, 3, 37, [2, 3, 4], DType::F32),
         plain(normalised, 2, 3, 5, [5, 4, 7], DType::F32),
         plain(none, 1, 1, 2, [163, 161, 161], DType::F32),
-        window(normalised, [4, 3, 5], 5, 5, Placement { start: [0, 0, 0], floor: 0.3, first_class: 0 }, [6, 4, 7]),
-        window(identity, [4, 3, 5], 5, 2, Placement { start: [9, 1, 2], floor: 0.0, first_class: 3 }, [5, 4, 7]),
-        window(normalised, [3, 3, 5], 3, 3, Placement { start: [1, 1, 1], floor: 0.1, first_class: 0 }, [6, 4, 6]),
-        window(none, [4, 3, 5], 21, 20, Placement { start: [3, 0, 0], floor: 0.01, first_class: 0 }, [4, 3, 5]),
+        window(normalised, [4, 3, 5], 5, 5, at([0, 0, 0], 0.3, 0), [6, 4, 7]),
+        window(identity, [4, 3, 5], 5, 2, at([9, 1, 2], 0.0, 3), [5, 4, 7]),
+        window(normalised, [3, 3, 5], 3, 3, at([1, 1, 1], 0.1, 0), [6, 4, 6]),
+        window(none, [4, 3, 5], 21, 20, at([3, 0, 0], 0.01, 0), [4, 3, 5]),
+        window(none, [4, 3, 5], 3, 3, mirrored([1, 0, 1], [true, false, true]), [5, 3, 7]),
+        window(identity, [4, 4, 8], 3, 3, mirrored([2, 0, 0], [false, true, true]), [5, 4, 8]),
     ];
     // Every activation; sums of two trained ones are stored first.
     for form in others().into_iter().filter(|f| f.arguments() <= 4) {
-        let at = Placement { start: [1, 1, 1], floor: 0.1, first_class: 0 };
+        let at = at([1, 1, 1], 0.1, 0);
         cases.push(match cases.len() % 2 {
             0 => plain(form, 2, 3, 5, [3, 2, 4], DType::F32),
             _ => window(form, [4, 3, 5], 3, 3, at, [6, 4, 6]),

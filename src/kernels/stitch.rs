@@ -24,6 +24,7 @@ params!(Params {
     volume_z: u32,
     classes: u32,
     first_class: u32,
+    mirrored: u32,
 });
 
 /// The op; arguments `logits, axes, acc`.
@@ -51,7 +52,7 @@ impl Kernel for Stitch {
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let (_, _, [x, y, z]) = io.input(0).volume().expect("checked by infer");
         let acc = io.output(0).dims();
-        let Placement { start, floor, first_class } = self.at;
+        let Placement { start, floor, first_class, .. } = self.at;
         vec![Dispatch {
             shader: "stitch",
             entry: "forward",
@@ -69,6 +70,7 @@ impl Kernel for Stitch {
                 volume_z: acc[3] as u32,
                 classes: acc[0] as u32,
                 first_class: first_class as u32,
+                mirrored: self.at.mirror_bits(),
             }
             .block(),
             bindings: vec![bind_read(0), bind_read(1), bind_write(0)],
@@ -83,7 +85,8 @@ impl Kernel for Stitch {
         let d = acc.shape.dims().to_vec();
         let [sx, sy, sz] = self.at.start;
         for i in 0..d[0] * x * y * z {
-            let (k, vx, vy, vz) = (i / (x * y * z), i / (y * z) % x, i / z % y, i % z);
+            let k = i / (x * y * z);
+            let [vx, vy, vz] = self.at.place([i / (y * z) % x, i / z % y, i % z], [x, y, z]);
             let weight = axes.data[vx] * axes.data[x + vy] * axes.data[x + y + vz];
             let at = ((k * d[1] + (sx + vx) % d[1]) * d[2] + sy + vy) * d[3] + sz + vz;
             acc.data[at] += weight.max(f64::from(self.at.floor)) * logits.data[self.at.first_class * x * y * z + i];
@@ -123,10 +126,18 @@ pub fn cases() -> Vec<Case> {
         let axes = HostTensor::noise([x + y + z], 2).map(f64::abs);
         Case::new(name, Stitch { at }, vec![logits, axes, HostTensor::noise(acc, 3)]).updating()
     };
+    let at = |start, floor, first_class| Placement { start, floor, first_class, mirrored: [false; 3] };
     vec![
         case("one voxel", 1, [1, 1, 1], [1, 1, 1, 1], Placement::default()),
-        case("wrapped", 3, [4, 3, 5], [3, 5, 6, 7], Placement { start: [3, 2, 1], floor: 0.1, first_class: 0 }),
-        case("a part", 7, [2, 5, 3], [2, 3, 5, 3], Placement { start: [0, 0, 0], floor: 0.9, first_class: 4 }),
+        case("wrapped", 3, [4, 3, 5], [3, 5, 6, 7], at([3, 2, 1], 0.1, 0)),
+        case(
+            "mirrored",
+            3,
+            [4, 3, 5],
+            [3, 5, 6, 7],
+            Placement { mirrored: [true, true, false], ..at([3, 2, 1], 0.1, 0) },
+        ),
+        case("a part", 7, [2, 5, 3], [2, 3, 5, 3], at([0, 0, 0], 0.9, 4)),
         case("many groups", 2, [130, 128, 128], [2, 131, 128, 128], Placement::default()),
     ]
 }

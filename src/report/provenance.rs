@@ -181,7 +181,7 @@ impl InferenceRecord {
             overlap: prepared.overlap,
             blend: segmenter.blend().name().to_owned(),
             sigma_scale: segmenter.metadata().inference.sigma_scale,
-            resample: segmenter.options().resample.name().to_owned(),
+            resample: segmenter.resample().name().to_owned(),
             precision: if segmenter.options().half_weights { "f16" } else { "f32" }.to_owned(),
         }
     }

@@ -13,7 +13,7 @@ use super::schedule::{Decay, Schedule};
 use crate::fields::{FieldError, from_toml};
 use crate::kernels::dice_ce::{ClassSizes, DiceCe, Focal, Overlap};
 use crate::nets::DropoutOptions;
-use crate::weights::package::{Activation, Metadata};
+use crate::weights::package::{Activation, Format, Metadata};
 use crate::weights::{FloatType, WeightsError};
 
 /// Tables and keys that belong to the package.
@@ -301,7 +301,6 @@ impl Recipe {
             return Err(FieldError::unknown("", key, known()).into());
         }
         let mut package = Map::new();
-        package.insert("format".to_owned(), json!(crate::weights::package::FORMAT));
         package.insert("version".to_owned(), json!("1.0.0"));
         package.insert("licence".to_owned(), json!(""));
         for key in PACKAGE {
@@ -309,8 +308,10 @@ impl Recipe {
                 package.insert(key.to_owned(), to_json(key, value)?);
             }
         }
+        let format = Format::needed_by(&package);
+        package.insert("format".to_owned(), json!(format.name()));
         // TOML has no null: an absent step of the preprocessing is not done.
-        if let Some(Value::Object(input)) = package.get_mut("input") {
+        if let Some(Value::Object(input)) = package.get_mut("input").filter(|_| format == Format::Fixed) {
             for step in ["orientation", "spacing", "intensity"] {
                 input.entry(step).or_insert(Value::Null);
             }

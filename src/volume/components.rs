@@ -39,10 +39,11 @@ pub fn remove_components(labels: &mut LabelMap, rules: &BTreeMap<u16, KeepRule>)
     let mut removed: BTreeMap<u16, Removed> = rules.keys().map(|label| (*label, Removed::default())).collect();
     let Some(region) = bounds(labels, rules) else { return removed };
     let [nx, ny, nz] = region.dims;
+    let start = region.start.map(|s| s as usize);
     let voxel = |at: usize| {
         let [x, y, z] = [at / (ny * nz), at / nz % ny, at % nz];
         let [_, all_y, all_z] = labels.dims;
-        ((x + region.start[0]) * all_y + y + region.start[1]) * all_z + z + region.start[2]
+        ((x + start[0]) * all_y + y + start[1]) * all_z + z + start[2]
     };
     let places: Vec<usize> = (0..nx * ny * nz).filter(|&at| rules.contains_key(&labels.data[voxel(at)])).collect();
     let mut sets = UnionFind::<u32>::new(nx * ny * nz);
@@ -98,7 +99,7 @@ fn bounds(labels: &LabelMap, rules: &BTreeMap<u16, KeepRule>) -> Option<Box3> {
     let dims = [0, 1, 2].map(|axis| high[axis].saturating_sub(low[axis]));
     // Places in the box are counted in 32 bits.
     (dims.iter().all(|d| *d > 0) && dims.iter().product::<usize>() < u32::MAX as usize)
-        .then_some(Box3 { start: low, dims })
+        .then_some(Box3::within(low, dims))
 }
 
 /// The neighbours of a voxel that come before it in memory: 13 in the middle of the volume.

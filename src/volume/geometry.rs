@@ -1,27 +1,75 @@
-//! The way between a scan's grid and the model's grid, recorded once and followed both ways.
+//! The way between a scan's grid and the model's grid, recorded move by move and followed both ways.
 //!
 //! ```text
-//! scan grid --turn (permute, flip)--> turned grid --resample--> full grid --crop--> model grid
+//! scan grid --turn, crop, resample, in the order of the steps--> model grid
 //! ```
-//! The way back equals MONAI's `Invertd`: outside of the crop is background, then each voxel of the
-//! scan reads the full grid at `M * (i, j, k, 1)`, clamped to the grid's border, either the nearest
-//! label or the trilinear mix of the class probabilities, and the label is decided on the scan.
+//! The way back equals MONAI's `Invertd` and nnU-Net's export: outside of a crop is background, then each voxel of the scan
+//! reads the model's grid where the moves took it, clamped to the border of each grid that was resampled: the
+//! nearest label, or the mix of the neighbours' probabilities or logits, and the label is decided on the scan. Several
+//! resamplings in a row are one on the way back: values are mixed once.
 
 use super::crop::Box3;
 use super::orientation::Turn;
 use super::resample::{Grid, Points, grid_between, nearest, sample_nearest, tap};
 use super::{Affine, LabelMap, VolumeError, VoxelGrid, checked_len};
 
-/// What preprocessing did to the grid.
+/// One move of the voxels.
 #[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Move {
+    /// Axes permuted and flipped.
+    Turn(Turn),
+    /// A box of the grid, which may reach beyond it.
+    Crop(Box3),
+    /// Onto another grid in world space.
+    Resample(Grid),
+    /// Onto another number of voxels in index space.
+    Resize(Resized),
+}
+
+/// A grid of other dimensions over the same extent: voxel `i` of `n` lies at index `(i + 0.5) m / n - 0.5` of `m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resized {
+    pub dims: [usize; 3],
+    /// Axes along which the way back takes the nearest voxel.
+    pub nearest: [bool; 3],
+}
+
+impl Resized {
+    /// The affine of this grid, where it replaces one of `from` voxels and `affine`.
+    #[must_use]
+    pub fn affine(&self, affine: &Affine, from: [usize; 3]) -> Affine {
+        let mut rows = [[0.0; 4]; 3];
+        for (a, row) in rows.iter_mut().enumerate() {
+            let ratio = from[a] as f64 / self.dims[a] as f64;
+            (row[a], row[3]) = (ratio, 0.5 * ratio - 0.5);
+        }
+        affine.then_after(&Affine::from_rows(rows))
+    }
+}
+
+/// A move and the grid before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placed {
+    pub dims: [usize; 3],
+    pub affine: Affine,
+    pub by: Move,
+}
+
+impl Placed {
+    /// For a resampling in world space, where indices of the grid before it lie on the one after it; `None`: where they were.
+    fn to_next(self, grid: &Grid) -> Option<Affine> {
+        grid_between(&grid.affine, grid.dims, self.affine, self.dims).to_source
+    }
+}
+
+/// What preprocessing did to the grid.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
     pub scan_dims: [usize; 3],
     pub scan_affine: Affine,
-    pub turn: Turn,
-    /// The full grid after resampling, before the crop.
-    pub grid: Grid,
-    /// The model's grid within the full grid.
-    pub crop: Box3,
+    moves: Vec<Placed>,
+    dims: [usize; 3],
+    affine: Affine,
 }
 
 /// The map from scan voxels to the full grid, as plain numbers for a kernel.
@@ -51,6 +99,19 @@ pub struct AxisMap {
     pub offset: f64,
 }
 
+/// Where the scan's voxels lie along one axis of the model's grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AxisTable {
+    /// The scan's axis that runs along it.
+    pub scan_axis: usize,
+    /// For each index along that axis, the neighbour below and the weight of the one above; neighbours beyond the grid
+    /// hold 0 for every class, and where both do the voxel is background.
+    pub places: Vec<(i32, f32)>,
+}
+
+/// Of a scan voxel that no crop kept: it has no neighbours.
+const NOWHERE: i32 = -2;
+
 /// Cross terms below this many voxels over the whole grid are rounding of the stored affine.
 const SEPARABLE_VOXELS: f64 = 1e-3;
 
@@ -58,66 +119,106 @@ impl Geometry {
     /// The geometry of a volume used as it is.
     #[must_use]
     pub fn identity(dims: [usize; 3], affine: Affine) -> Self {
-        Self {
-            scan_dims: dims,
-            scan_affine: affine,
-            turn: Turn::NONE,
-            grid: Grid { dims, affine, to_source: None },
-            crop: Box3::whole(dims),
-        }
+        Self { scan_dims: dims, scan_affine: affine, moves: Vec::new(), dims, affine }
+    }
+
+    /// The geometry of a scan that was moved onto the grid of `dims` and `affine`.
+    #[must_use]
+    pub fn new(scan: VoxelGrid, moves: Vec<Placed>, model: VoxelGrid) -> Self {
+        Self { scan_dims: scan.dims, scan_affine: scan.affine, moves, dims: model.dims, affine: model.affine }
     }
 
     /// Dimensions of the model's grid.
     #[must_use]
     pub fn model_dims(&self) -> [usize; 3] {
-        self.crop.dims
+        self.dims
     }
 
     /// Affine of the model's grid.
     #[must_use]
     pub fn model_affine(&self) -> Affine {
-        self.crop.affine(&self.grid.affine)
+        self.affine
     }
 
-    /// The turned scan seen from the full grid: turned index to full-grid index.
-    fn turned_to_full(&self) -> Grid {
-        let dims = self.turn.dims(self.scan_dims);
-        let affine = self.turn.affine(&self.scan_affine, self.scan_dims);
-        grid_between(&self.grid.affine, self.grid.dims, affine, dims)
-    }
-
-    /// The map a kernel needs to bring probabilities back to the scan.
+    /// The map a kernel needs to bring probabilities back to the scan, where the moves are turns, at most one resampling in
+    /// world space, and crops within that grid, in this order.
     #[must_use]
-    pub fn scan_to_grid(&self) -> ScanToGrid {
-        let full = self.turned_to_full().to_source.unwrap_or(Affine::IDENTITY);
-        let map = full.then_after(&self.turn.to_result(self.scan_dims));
-        let matrix = [map.0[0], map.0[1], map.0[2]];
-        ScanToGrid {
-            scan_dims: self.scan_dims,
-            grid_dims: self.grid.dims,
-            crop_start: self.crop.start,
-            crop_dims: self.crop.dims,
-            matrix,
-            axes: separate(&matrix, &self.turn, self.scan_dims),
+    pub fn scan_to_grid(&self) -> Option<ScanToGrid> {
+        let (mut turn, mut full, mut crop) = (Turn::NONE, None, None);
+        let mut dims = self.scan_dims;
+        for placed in &self.moves {
+            match placed.by {
+                Move::Turn(next) if full.is_none() && crop.is_none() => {
+                    turn = turn.then(&next);
+                    dims = next.dims(dims);
+                }
+                Move::Resample(grid) if full.is_none() && crop.is_none() => {
+                    full = Some(placed.to_next(&grid).unwrap_or(Affine::IDENTITY));
+                    dims = grid.dims;
+                }
+                Move::Crop(next) => {
+                    let outer = crop.unwrap_or(Box3::whole(dims));
+                    if !(0..3).all(|a| next.start[a] >= 0 && next.start[a] as usize + next.dims[a] <= outer.dims[a]) {
+                        return None;
+                    }
+                    let start = std::array::from_fn(|a| outer.start[a] + next.start[a]);
+                    crop = Some(Box3 { start, dims: next.dims });
+                }
+                _ => return None,
+            }
         }
+        let map = full.unwrap_or(Affine::IDENTITY).then_after(&turn.to_result(self.scan_dims));
+        let matrix = [map.0[0], map.0[1], map.0[2]];
+        let crop = crop.unwrap_or(Box3::whole(dims));
+        Some(ScanToGrid {
+            scan_dims: self.scan_dims,
+            grid_dims: dims,
+            crop_start: crop.start.map(|s| s as usize),
+            crop_dims: crop.dims,
+            matrix,
+            axes: separate(&matrix, &turn, self.scan_dims),
+        })
     }
 
-    /// Labels of the scan's grid brought to the model's grid: the same turn, nearest neighbour, and
-    /// the same crop. For training and evaluation on the model's grid.
+    /// The way back axis by axis, for any moves; `None` where the axes of scan and model are not parallel.
+    #[must_use]
+    pub fn axis_tables(&self) -> Option<[AxisTable; 3]> {
+        let way = Way::new(self);
+        if !way.separable {
+            return None;
+        }
+        Some(std::array::from_fn(|t| {
+            let scan_axis = way.turn.source[t];
+            let place = |i: usize| {
+                let mut index = [0.0; 3];
+                index[scan_axis] = i as f64;
+                split(way.follow(index)[t])
+            };
+            AxisTable { scan_axis, places: (0..self.scan_dims[scan_axis]).map(place).collect() }
+        }))
+    }
+
+    /// Labels of the scan's grid brought to the model's grid: the same moves, nearest neighbour. For training and
+    /// evaluation on the model's grid.
     ///
     /// # Errors
     /// The labels lie on another grid than the scan.
     pub fn apply_labels(&self, labels: &LabelMap) -> Result<LabelMap, VolumeError> {
         let scan = VoxelGrid { dims: self.scan_dims, affine: self.scan_affine };
         let (place, _) = scan.join(&labels.grid(), ["the scan", "the label map"])?;
-        let placed = place.apply(&labels.data, labels.dims);
-        let turned = self.turn.apply(&placed, self.scan_dims);
-        let full = match &self.grid.to_source {
-            Some(map) => sample_nearest(&turned, self.turn.dims(self.scan_dims), self.grid.dims, map),
-            None => turned,
-        };
-        let data = self.crop.cut(&full, self.grid.dims);
-        LabelMap::new(data, self.crop.dims, self.model_affine())
+        let mut data = place.apply(&labels.data, labels.dims);
+        for placed in &self.moves {
+            data = match placed.by {
+                Move::Turn(turn) => turn.apply(&data, placed.dims),
+                Move::Crop(to) => to.cut(&data, placed.dims),
+                Move::Resample(Grid { to_source: None, .. }) => data,
+                Move::Resample(Grid { dims, to_source: Some(map), .. }) => {
+                    sample_nearest(&data, placed.dims, dims, &map)
+                }
+                Move::Resize(resized) => pick(&data, placed.dims, resized.dims),
+            };
+        }
+        LabelMap::new(data, self.dims, self.affine)
     }
 
     /// Labels decided on the model's grid, brought back by nearest neighbour.
@@ -125,41 +226,35 @@ impl Geometry {
     /// # Errors
     /// The labels do not have the model grid's dimensions.
     pub fn invert_labels(&self, labels: &LabelMap) -> Result<LabelMap, VolumeError> {
-        expect_dims("label map on the model's grid", self.crop.dims, labels.dims)?;
-        let turned_dims = self.turn.dims(self.scan_dims);
-        let on_full = |index| self.in_crop(index).map_or(0, |at| labels.data[at]);
-        let mut turned = Vec::with_capacity(checked_len(1, turned_dims)?);
-        match self.turned_to_full().to_source {
-            Some(map) => Points::new(self.grid.dims, turned_dims, &map)
-                .each(turned_dims, |p| turned.push(on_full(nearest(p, self.grid.dims)))),
-            None => {
-                for x in 0..turned_dims[0] {
-                    for y in 0..turned_dims[1] {
-                        turned.extend((0..turned_dims[2]).map(|z| on_full([x, y, z])));
+        expect_dims("label map on the model's grid", self.dims, labels.dims)?;
+        let mut data = labels.data.clone();
+        let mut dims = self.dims;
+        for placed in self.moves.iter().rev() {
+            data = match placed.by {
+                Move::Turn(turn) => turn.inverse().apply(&data, dims),
+                Move::Crop(from) => from.paste(&data, placed.dims),
+                Move::Resample(grid) => match placed.to_next(&grid) {
+                    None => data,
+                    Some(map) => {
+                        let mut out = Vec::with_capacity(checked_len(1, placed.dims)?);
+                        let [_, ny, nz] = dims;
+                        Points::new(dims, placed.dims, &map).each(placed.dims, |p| {
+                            let [x, y, z] = nearest(p, dims);
+                            out.push(data[(x * ny + y) * nz + z]);
+                        });
+                        out
                     }
-                }
-            }
+                },
+                Move::Resize(_) => pick(&data, dims, placed.dims),
+            };
+            dims = placed.dims;
         }
-        let back = self.turn.inverse();
-        LabelMap::new(back.apply(&turned, turned_dims), self.scan_dims, self.scan_affine)
+        LabelMap::new(data, self.scan_dims, self.scan_affine)
     }
 
-    /// Position in a model-grid channel of a full-grid index, if it lies in the crop.
-    fn in_crop(&self, index: [usize; 3]) -> Option<usize> {
-        let [_, ny, nz] = self.crop.dims;
-        let mut at = [0; 3];
-        for a in 0..3 {
-            at[a] = index[a].checked_sub(self.crop.start[a])?;
-            if at[a] >= self.crop.dims[a] {
-                return None;
-            }
-        }
-        Some((at[0] * ny + at[1]) * nz + at[2])
-    }
-
-    /// Class probabilities brought back trilinearly, the label decided voxel by voxel on the scan.
+    /// Class probabilities (or logits) brought back, the label decided voxel by voxel on the scan.
     ///
-    /// `decide` gets the K probabilities of one scan voxel. Memory beyond the result: K values.
+    /// `decide` gets the K values of one scan voxel. Memory beyond the result: K values.
     /// This is the reference for a kernel that does the same.
     ///
     /// # Shapes
@@ -173,7 +268,7 @@ impl Geometry {
         channels: usize,
         mut decide: impl FnMut(&[f32]) -> u16,
     ) -> Result<LabelMap, VolumeError> {
-        let n = checked_len(channels, self.crop.dims)? / channels;
+        let n = checked_len(channels, self.dims)? / channels;
         expect_len("probabilities on the model's grid", n * channels, probabilities.len())?;
         let mut mixed = vec![0.0_f32; channels];
         let mut labels = Vec::with_capacity(checked_len(1, self.scan_dims)?);
@@ -191,12 +286,12 @@ impl Geometry {
         LabelMap::new(labels, self.scan_dims, self.scan_affine)
     }
 
-    /// One channel brought back trilinearly; 0 outside of the crop.
+    /// One channel brought back; 0 outside of the crops.
     ///
     /// # Errors
     /// The length is not that of the model's grid.
     pub fn invert_channel(&self, channel: &[f32]) -> Result<Vec<f32>, VolumeError> {
-        expect_len("channel on the model's grid", checked_len(1, self.crop.dims)?, channel.len())?;
+        expect_len("channel on the model's grid", checked_len(1, self.dims)?, channel.len())?;
         let mut out = Vec::with_capacity(checked_len(1, self.scan_dims)?);
         self.each_scan_voxel(|neighbours| {
             let sum: f64 = neighbours.iter().map(|&(at, w)| w * f64::from(channel[at])).sum();
@@ -205,29 +300,38 @@ impl Geometry {
         Ok(out)
     }
 
-    /// Calls `visit` for each scan voxel in order with its neighbours inside the crop: position in a
-    /// model-grid channel and weight.
+    /// Calls `visit` for each scan voxel in order with its neighbours on the model's grid: position in a channel and weight.
     fn each_scan_voxel(&self, mut visit: impl FnMut(&[(usize, f64)])) {
-        let map = self.scan_to_grid();
-        let m = Affine::from_rows(map.matrix);
+        let (plain, way) = (self.scan_to_grid(), Way::new(self));
         let mut neighbours: Vec<(usize, f64)> = Vec::with_capacity(8);
         for i in 0..self.scan_dims[0] {
             for j in 0..self.scan_dims[1] {
                 for k in 0..self.scan_dims[2] {
-                    let p = m.apply([i as f64, j as f64, k as f64]);
-                    let taps: [_; 3] = std::array::from_fn(|a| tap(p[a], map.grid_dims[a]));
+                    let index = [i, j, k].map(|v| v as f64);
+                    let places = match &plain {
+                        Some(map) => {
+                            let p = Affine::from_rows(map.matrix).apply(index);
+                            std::array::from_fn(|a| {
+                                let tap = tap(p[a], map.grid_dims[a]);
+                                (tap.low as i64 - map.crop_start[a] as i64, tap.weight)
+                            })
+                        }
+                        None => way.follow(index).map(|c| {
+                            let (low, _) = split(c);
+                            (i64::from(low), if low == NOWHERE { 0.0 } else { c - c.floor() })
+                        }),
+                    };
                     neighbours.clear();
                     for corner in 0..8_usize {
                         let mut weight = 1.0;
-                        let index = std::array::from_fn(|a| {
-                            let upper = corner >> a & 1 == 1;
-                            weight *= if upper { taps[a].weight } else { 1.0 - taps[a].weight };
-                            if upper { taps[a].high } else { taps[a].low }
+                        let at: [i64; 3] = std::array::from_fn(|a| {
+                            let (low, upper) = (places[a].0, corner >> a & 1 == 1);
+                            weight *= if upper { places[a].1 } else { 1.0 - places[a].1 };
+                            low + i64::from(upper)
                         });
-                        if weight > 0.0
-                            && let Some(at) = self.in_crop(index)
-                        {
-                            neighbours.push((at, weight));
+                        if weight > 0.0 && (0..3).all(|a| at[a] >= 0 && at[a] < self.dims[a] as i64) {
+                            let [x, y, z] = at.map(|i| i as usize);
+                            neighbours.push(((x * self.dims[1] + y) * self.dims[2] + z, weight));
                         }
                     }
                     visit(&neighbours);
@@ -235,6 +339,133 @@ impl Geometry {
             }
         }
     }
+}
+
+/// A continuous index as the neighbour below and the weight of the one above.
+fn split(c: f64) -> (i32, f32) {
+    if c.is_nan() {
+        return (NOWHERE, 0.0);
+    }
+    (c.floor() as i32, (c - c.floor()) as f32)
+}
+
+/// The moves as maps of continuous indices, first to last.
+struct Way {
+    links: Vec<Link>,
+    /// All turns together.
+    turn: Turn,
+    /// No resampling crosses axes.
+    separable: bool,
+}
+
+enum Link {
+    Turn {
+        turn: Turn,
+        dims: [usize; 3],
+    },
+    /// `bounded`: what lies outside is nowhere. Else a neighbour outside counts as 0.
+    Crop {
+        to: Box3,
+        bounded: bool,
+    },
+    Affine {
+        rows: [[f64; 4]; 3],
+        last: [f64; 3],
+    },
+    Scale {
+        ratio: [f64; 3],
+        last: [f64; 3],
+        nearest: [bool; 3],
+    },
+}
+
+impl Way {
+    fn new(geometry: &Geometry) -> Self {
+        let moves = &geometry.moves;
+        let resamples = |placed: &Placed| matches!(placed.by, Move::Resample(_) | Move::Resize(_));
+        let (first, last) = (moves.iter().position(resamples), moves.iter().rposition(resamples));
+        let (mut turn, mut separable) = (Turn::NONE, true);
+        let mut links = Vec::with_capacity(moves.len());
+        for (at, placed) in moves.iter().enumerate() {
+            let end = |dims: [usize; 3]| dims.map(|n| n.saturating_sub(1) as f64);
+            links.push(match placed.by {
+                Move::Turn(next) => {
+                    turn = turn.then(&next);
+                    Link::Turn { turn: next, dims: placed.dims }
+                }
+                Move::Crop(to) => {
+                    Link::Crop { to, bounded: first.is_none_or(|f| at < f) || last.is_some_and(|l| at < l) }
+                }
+                Move::Resample(grid) => {
+                    let Some(map) = placed.to_next(&grid) else { continue };
+                    let mut rows = [map.0[0], map.0[1], map.0[2]];
+                    let crossing = |row: &[f64; 4], t: usize| -> f64 {
+                        (0..3).filter(|&a| a != t).map(|a| row[a].abs() * placed.dims[a] as f64).sum()
+                    };
+                    if rows.iter().enumerate().all(|(t, row)| crossing(row, t) <= SEPARABLE_VOXELS) {
+                        for (t, row) in rows.iter_mut().enumerate() {
+                            (0..3).filter(|&a| a != t).for_each(|a| row[a] = 0.0);
+                        }
+                    } else {
+                        separable = false;
+                    }
+                    Link::Affine { rows, last: end(grid.dims) }
+                }
+                Move::Resize(Resized { dims, nearest }) => Link::Scale {
+                    ratio: std::array::from_fn(|a| dims[a] as f64 / placed.dims[a] as f64),
+                    last: end(dims),
+                    nearest,
+                },
+            });
+        }
+        Self { links, turn, separable }
+    }
+
+    /// The continuous index on the model's grid, NaN along an axis on which the place was cropped away.
+    fn follow(&self, index: [f64; 3]) -> [f64; 3] {
+        self.links.iter().fold(index, |p, link| match link {
+            Link::Turn { turn, dims } => std::array::from_fn(|t| {
+                let (a, c) = (turn.source[t], p[turn.source[t]]);
+                if turn.flip[t] { (dims[a] - 1) as f64 - c } else { c }
+            }),
+            Link::Crop { to, bounded } => std::array::from_fn(|a| {
+                let c = p[a] - to.start[a] as f64;
+                let outside = *bounded && !(-0.5..to.dims[a] as f64 - 0.5).contains(&c);
+                if outside { f64::NAN } else { c }
+            }),
+            Link::Affine { rows, last } => std::array::from_fn(|t| {
+                // An axis that takes no part may be NaN.
+                let terms = (0..3).filter(|&a| rows[t][a] != 0.0).map(|a| rows[t][a] * p[a]);
+                clamped(terms.sum::<f64>() + rows[t][3], last[t])
+            }),
+            Link::Scale { ratio, last, nearest } => std::array::from_fn(|a| {
+                let c = clamped((p[a] + 0.5) * ratio[a] - 0.5, last[a]);
+                if nearest[a] { (c + 0.5).floor() } else { c }
+            }),
+        })
+    }
+}
+
+/// Within the border; NaN stays.
+fn clamped(c: f64, last: f64) -> f64 {
+    if c.is_nan() { c } else { c.clamp(0.0, last) }
+}
+
+/// Labels on another number of voxels over the same extent: those nearest.
+fn pick(labels: &[u16], dims: [usize; 3], to: [usize; 3]) -> Vec<u16> {
+    let axis = |a: usize| -> Vec<usize> {
+        let ratio = dims[a] as f64 / to[a] as f64;
+        (0..to[a]).map(|i| (((i as f64 + 0.5) * ratio) as usize).min(dims[a] - 1)).collect()
+    };
+    let [xs, ys, zs] = [axis(0), axis(1), axis(2)];
+    let mut out = Vec::with_capacity(to.iter().product());
+    for x in &xs {
+        for y in &ys {
+            let row = (x * dims[1] + y) * dims[2];
+            out.extend(zs.iter().map(|z| labels[row + z]));
+        }
+    }
+    out
 }
 
 /// The map axis by axis, if what crosses axes is below [`SEPARABLE_VOXELS`].

@@ -9,10 +9,11 @@
 //! | [`nifti`] | reads and writes NIfTI-1 and NIfTI-2 |
 //! | `dicom` | reads series of DICOM images (feature `dicom`) |
 //! | [`channels`] | which file is which channel, by name |
-//! | `components` | connected components of labels (feature `cli`) |
+//! | `components` | connected components of labels |
 //! | [`affine`], [`orientation`] | geometry of the voxel grid |
 //! | [`grid`] | whether two images lie on one grid |
-//! | [`resample`], [`intensity`], [`crop`] | MONAI's transforms, one each |
+//! | [`steps`] | transforms of a scan, one each |
+//! | [`resample`], [`crop`] | resampling in world space, boxes of voxels |
 //! | [`preprocess`] | a model package's `input` section, applied |
 //! | [`geometry`] | the record of what was done, and its exact inverse |
 //!
@@ -20,7 +21,6 @@
 
 pub mod affine;
 pub mod channels;
-#[cfg(feature = "cli")]
 pub mod components;
 pub mod crop;
 #[cfg(feature = "dicom")]
@@ -28,18 +28,17 @@ pub mod dicom;
 mod error;
 pub mod geometry;
 pub mod grid;
-pub mod intensity;
 pub mod nifti;
 pub mod orientation;
 pub mod preprocess;
 pub mod resample;
+pub mod steps;
 pub mod study;
 
 pub use affine::Affine;
 pub use error::VolumeError;
-pub use geometry::{AxisMap, Geometry, ScanToGrid};
+pub use geometry::{AxisMap, AxisTable, Geometry, ScanToGrid};
 pub use grid::{Alignment, VoxelGrid};
-pub use intensity::{Intensity, PerChannel};
 pub use orientation::Orientation;
 pub use preprocess::{Preprocess, Preprocessed};
 pub use study::{InputFile, Study, StudyFiles, StudyOptions};

@@ -117,6 +117,13 @@ impl Turn {
         inverse
     }
 
+    /// This turn, then `next`.
+    #[must_use]
+    pub fn then(&self, next: &Self) -> Self {
+        let (source, flip) = (next.source.map(|a| self.source[a]), next.source.map(|a| self.flip[a]));
+        Self { source, flip: std::array::from_fn(|t| flip[t] != next.flip[t]) }
+    }
+
     /// Dimensions of the result.
     #[must_use]
     pub fn dims(&self, source_dims: [usize; 3]) -> [usize; 3] {

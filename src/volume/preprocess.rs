@@ -1,35 +1,24 @@
-//! A scan made ready for the network: orientation, spacing, intensity, foreground crop.
+//! A scan made ready for the network: the steps of a model package's `input` section, in their order.
 //!
-//! The description is the `input` section of a model package; each step may be absent. The order is
-//! fixed. What was done is recorded in a [`Geometry`], which leads the result back.
+//! What was done is recorded in a [`Geometry`], which leads the result back.
 //!
 //! Voxels that are NaN or infinite would spread through interpolation, means and normalisation over
-//! the whole volume, so they are set to background first ([`Intensity::background`]) and counted in
+//! the whole volume, so they are set to background first ([`Transform::background`]) and counted in
 //! a warning: a masked scan with NaN outside the head segments as if it had background there.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::crop::{Box3, foreground};
-use super::orientation::Turn;
-use super::resample::{Grid, sample_linear, spacing_grid};
-use super::{Geometry, Intensity, Orientation, Volume, VolumeError};
+use super::steps::{Frame, ScaleIntensityRange, Step, Transform};
+use super::{Geometry, Volume, VolumeError};
 
-/// The geometric and intensity part of a model package's `input` section.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// Steps that make a scan ready for a network.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Preprocess {
-    /// Axis codes to turn to, such as `RAS`.
-    #[serde(default)]
-    pub orientation: Option<String>,
-    /// Voxel size in mm along the (turned) axes.
-    #[serde(default)]
-    pub spacing: Option<[f64; 3]>,
-    #[serde(default)]
-    pub crop_foreground: bool,
-    #[serde(default)]
-    pub intensity: Option<Intensity>,
+    /// In the order in which they are applied.
+    pub steps: Vec<Step>,
 }
 
 /// A volume on the model's grid, and the way back.
@@ -42,18 +31,53 @@ pub struct Preprocessed {
 }
 
 impl Preprocess {
-    /// Checks the settings without a volume.
+    /// These steps.
+    #[must_use]
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self { steps: steps.into_iter().collect() }
+    }
+
+    /// Checks the settings for scans of so many channels, without one.
     ///
     /// # Errors
-    /// Axis codes or spacing that cannot be applied; intensities are checked when they are scaled.
-    pub fn check(&self) -> Result<(), VolumeError> {
-        if let Some(codes) = &self.orientation {
-            Orientation::from_codes(codes)?;
-        }
-        if let Some(spacing) = self.spacing {
-            spacing_grid(&super::Affine::IDENTITY, [1; 3], spacing)?;
-        }
-        Ok(())
+    /// The number of the first step that cannot be applied, and why.
+    pub fn check(&self, channels: usize) -> Result<(), (usize, VolumeError)> {
+        let checked = self.steps.iter().map(|step| step.check(channels)).enumerate();
+        checked.map(|(at, result)| result.map_err(|error| (at, error))).collect()
+    }
+
+    /// The axis codes of the model's grid; `None` where scans keep the axes they are stored with.
+    #[must_use]
+    pub fn axcodes(&self) -> Option<String> {
+        self.steps.iter().fold(None, |codes: Option<String>, step| match step {
+            Step::Orient(orient) => Some(orient.axcodes.clone()),
+            Step::Transpose(transpose) => {
+                codes.map(|codes| transpose.indices.iter().filter_map(|&axis| codes.chars().nth(axis)).collect())
+            }
+            _ => codes,
+        })
+    }
+
+    /// The voxel size of the model's grid in mm along its axes; `None` where scans keep theirs.
+    #[must_use]
+    pub fn spacing(&self) -> Option<[f64; 3]> {
+        self.steps.iter().fold(None, |spacing, step| match step {
+            Step::Spacing(to) => Some(to.pixdim),
+            Step::Resampling(to) => Some(to.spacing),
+            Step::Resize(_) => None,
+            Step::Transpose(transpose) => spacing.map(|mm: [f64; 3]| transpose.indices.map(|axis| mm[axis])),
+            _ => spacing,
+        })
+    }
+
+    /// The range of values that the network tells apart, if it is fixed: its window.
+    #[must_use]
+    pub fn window(&self) -> Option<[f64; 2]> {
+        self.steps.iter().find_map(|step| match step {
+            Step::ScaleIntensityRange(ScaleIntensityRange { a_min, a_max, .. }) => Some([*a_min, *a_max]),
+            Step::Normalization(normalization) => normalization.window(),
+            _ => None,
+        })
     }
 
     /// What is to be told of a model's scans that are stored in different ways where nothing makes them alike: a line for
@@ -78,7 +102,7 @@ impl Preprocess {
             }
         };
         let mut told = Vec::new();
-        if self.orientation.is_none() && orders.len() > 1 {
+        if self.axcodes().is_none() && orders.len() > 1 {
             told.push(format!(
                 "input.orientation is null, and the scans are stored in {} orders of axes, which the network sees as they \
                  are: {}; \"RAS\" would make them one",
@@ -86,7 +110,7 @@ impl Preprocess {
                 list(&orders)
             ));
         }
-        if self.spacing.is_none() && sizes.len() > 1 {
+        if self.spacing().is_none() && sizes.len() > 1 {
             told.push(format!(
                 "input.spacing is null, and the scans have {} voxel sizes, which the network sees as they are: {}; three \
                  sizes in mm would make them one",
@@ -97,76 +121,27 @@ impl Preprocess {
         told
     }
 
-    /// Turn and grid for a scan, from its geometry alone.
-    fn plan(&self, affine: &super::Affine, dims: [usize; 3]) -> Result<(Turn, Grid), VolumeError> {
-        let turn = match &self.orientation {
-            Some(codes) => Orientation::of(affine).turn_to(&Orientation::from_codes(codes)?),
-            None => Turn::NONE,
-        };
-        let turned_dims = turn.dims(dims);
-        let turned = turn.affine(affine, dims);
-        let grid = match self.spacing {
-            Some(spacing) => spacing_grid(&turned, turned_dims, spacing)?,
-            None => Grid { dims: turned_dims, affine: turned, to_source: None },
-        };
-        Ok((turn, grid))
-    }
-
     /// Applies all steps.
     ///
     /// # Errors
     /// Settings that cannot be applied, an affine that maps no volume, a grid beyond memory, or no
     /// voxel above 0 where a foreground crop is asked for.
     pub fn apply(&self, scan: &Volume) -> Result<Preprocessed, VolumeError> {
-        self.check()?;
-        self.intensity.as_ref().map_or(Ok(()), |intensity| intensity.check(scan.channels))?;
+        self.check(scan.channels).map_err(|(_, error)| error)?;
         scan.affine.check("the scan")?;
-        let (turn, grid) = self.plan(&scan.affine, scan.dims)?;
-        let turned_dims = turn.dims(scan.dims);
+        let mut frame = Frame { volume: Cow::Borrowed(scan), moves: Vec::new() };
         let mut warnings = Vec::new();
-        let background = self.intensity.as_ref().map_or(0.0, Intensity::background);
         let non_finite = scan.non_finite();
         if non_finite > 0 {
+            let background = self.steps.iter().find_map(Transform::background).unwrap_or(0.0);
             warnings.push(format!("{non_finite} voxels are NaN or infinite; they count as background ({background})"));
+            frame.volume.to_mut().data.iter_mut().filter(|v| !v.is_finite()).for_each(|v| *v = background);
         }
-
-        let mut data = Vec::new();
-        for c in 0..scan.channels {
-            let source = scan.channel(c);
-            let mut channel = match turn {
-                Turn::NONE => Cow::Borrowed(source),
-                turn => Cow::Owned(turn.apply(source, scan.dims)),
-            };
-            if non_finite > 0 {
-                for v in channel.to_mut().iter_mut().filter(|v| !v.is_finite()) {
-                    *v = background;
-                }
-            }
-            let sampled = match &grid.to_source {
-                Some(map) => sample_linear(&channel, turned_dims, grid.dims, map),
-                None => channel.into_owned(),
-            };
-            if scan.channels == 1 {
-                data = sampled;
-            } else {
-                data.extend_from_slice(&sampled);
-            }
+        for step in &self.steps {
+            step.apply(&mut frame)?;
         }
-        let mut volume = Volume { data, channels: scan.channels, dims: grid.dims, affine: grid.affine };
-        if let Some(intensity) = &self.intensity {
-            intensity.apply(&mut volume)?;
-        }
-        let crop = if self.crop_foreground {
-            foreground(&volume).ok_or(VolumeError::NoForeground)?
-        } else {
-            Box3::whole(grid.dims)
-        };
-        if crop != Box3::whole(grid.dims) {
-            let cut: Vec<f32> = (0..volume.channels).flat_map(|c| crop.cut(volume.channel(c), grid.dims)).collect();
-            volume =
-                Volume { data: cut, channels: volume.channels, dims: crop.dims, affine: crop.affine(&grid.affine) };
-        }
-        let geometry = Geometry { scan_dims: scan.dims, scan_affine: scan.affine, turn, grid, crop };
+        let volume = frame.volume.into_owned();
+        let geometry = Geometry::new(scan.grid(), frame.moves, volume.grid());
         Ok(Preprocessed { volume, geometry, warnings })
     }
 }

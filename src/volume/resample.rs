@@ -14,7 +14,7 @@ use super::{Affine, VolumeError, checked_len};
 const AFFINE_TOL: f64 = 1e-3;
 
 /// Largest grid a target spacing may ask for, in bytes of f32 voxels of one channel.
-const MAX_GRID_BYTES: u64 = if cfg!(target_pointer_width = "64") { 16 << 30 } else { 1 << 30 };
+pub(crate) const MAX_GRID_BYTES: u64 = if cfg!(target_pointer_width = "64") { 16 << 30 } else { 1 << 30 };
 
 /// A grid to resample onto, and how its voxels lie in the source.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -107,7 +107,7 @@ impl WebSegmenter {
         let names = label_names(&metadata.output, metadata.network.out_channels());
         let options = SegmentOptions {
             half_weights: wanted.half_weights,
-            resample: if wanted.resample_labels { Resample::Labels } else { Resample::Probabilities },
+            resample: wanted.resample_labels.then_some(Resample::Labels),
             ..SegmentOptions::default()
         };
         let inner = Segmenter::new(gpu, &package, options).await?;

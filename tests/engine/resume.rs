@@ -23,7 +23,7 @@ fn package() -> Package {
 
 /// Three rows of two windows, on a grid that lies the other way round and between the model's voxels.
 fn scan(package: &Package) -> Volume {
-    let spacing = package.metadata().input.spacing.unwrap_or([1.0; 3]);
+    let spacing = package.metadata().input.preprocess.spacing().unwrap_or([1.0; 3]);
     let roi = package.metadata().inference.roi_size;
     let dims = [roi[0] * 5 / 2, roi[1] * 3 / 2, roi[2]];
     let at = |i: usize| (i as f32 * 0.37).sin() * 100.0 + (i % 977) as f32 / 8.0;
@@ -83,7 +83,12 @@ fn segmenter(gpu: &Gpu, package: &Package) -> Segmenter {
 }
 
 fn resampling(gpu: &Gpu, package: &Package, resample: Resample) -> Segmenter {
-    let options = SegmentOptions { keep_logits: true, keep_probabilities: true, resample, ..SegmentOptions::default() };
+    let options = SegmentOptions {
+        keep_logits: true,
+        keep_probabilities: true,
+        resample: Some(resample),
+        ..SegmentOptions::default()
+    };
     pollster::block_on(Segmenter::new(gpu, package, options)).expect("a segmenter")
 }
 

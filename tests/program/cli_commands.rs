@@ -132,7 +132,7 @@ fn a_model_is_evaluated_over_a_dataset() {
     let mut bytes = Vec::new();
     nifti::write_volume(&mut bytes, &part(&image, start, dims), &nifti::WriteOptions::default()).expect("written");
     let part_image = text(&folder.write("part.nii", &bytes));
-    let cut = Box3 { start, dims };
+    let cut = Box3::within(start, dims);
     let part_truth = LabelMap::new(cut.cut(&truth.data, truth.dims), dims, cut.affine(&truth.affine)).expect("labels");
     let part_truth = text(&folder.write("part_labels.nii", &written(&part_truth)));
     let entry = |image: &str, label: &str| serde_json::json!({"image": image, "label": label});

@@ -60,7 +60,7 @@ fn agreement(a: &LabelMap, b: &LabelMap) -> f64 {
 /// Logits, and labels by both ways back to the scan's grid.
 fn whole_pipeline(gpu: &Gpu, model: &Package, scan: &Volume, folder: &Path, name: &str) {
     for (resample, file) in [(Resample::Probabilities, "probabilities"), (Resample::Labels, "labels")] {
-        let options = SegmentOptions { resample, keep_logits: true, ..SegmentOptions::default() };
+        let options = SegmentOptions { resample: Some(resample), keep_logits: true, ..SegmentOptions::default() };
         let result = segment(gpu, model, scan, options);
         let want = labels(&folder.join(format!("{name}.labels-{file}.nii.gz")));
         let equal = agreement(&result.labels, &want);

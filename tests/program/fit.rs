@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use unetr_wgpu::report::fit::{label_doubts, modality_of, scan_doubts};
 use unetr_wgpu::report::{label_names, statistics};
 use unetr_wgpu::volume::nifti::{WriteOptions, write_labels, write_volume};
+use unetr_wgpu::volume::steps::Step;
 use unetr_wgpu::volume::{Affine, LabelMap, Volume, dicom};
 use unetr_wgpu::weights::{Metadata, Package};
 
@@ -210,7 +211,7 @@ fn what_differs_is_said_in_numbers_and_what_does_not_is_not() {
             "the scan's voxels are 2 x 1 x 5 mm (right-left, front-back, head-foot); in the 2 training scans they were 2 x 1 x 2.5 to 2 x 1 x 3 mm"
         ]
     );
-    m.input.spacing = None;
+    m.input.preprocess.steps.retain(|step| !matches!(step, Step::Spacing(_)));
     assert_eq!(doubts(&m, &["MR"], &fine).len(), 1);
     if let Some(seen) = &mut m.trained_on {
         seen.modality = Some("CT".to_owned());

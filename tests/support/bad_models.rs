@@ -190,7 +190,7 @@ fn packages() -> Vec<BadModel> {
             text(r#"{"network":{"num_heads":1,"num_heads":2}}"#),
             "duplicate key \"num_heads\"",
         ),
-        ("format", with("/format", json!("unetr/2")), "format of the model package: \"unetr/2\" is not supported"),
+        ("format", with("/format", json!("unetr/3")), "format of the model package: \"unetr/3\" is not supported"),
         ("name-type", with("/name", json!(1)), "name of the model package: invalid type"),
         ("network-null", with("/network", Value::Null), "network of the model package: expected an object, found null"),
         (

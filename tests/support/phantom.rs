@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::nifti_file::{Rows, Spec, outside};
+use unetr_wgpu::volume::steps::Orient;
 use unetr_wgpu::volume::{LabelMap, Preprocess, Volume, nifti};
 
 pub const DIMS: [usize; 3] = [9, 11, 7];
@@ -118,7 +119,7 @@ pub fn gate(case: &Case, hooks: &Hooks) -> Result<Vec<u8>, String> {
         format!("{}: read as {}", case.name, volume.affine.axis_codes())
     })?;
 
-    let settings = Preprocess { orientation: Some("RAS".into()), ..Preprocess::default() };
+    let settings = Preprocess::new([Orient::to("RAS").into()]);
     let mut ready = settings.apply(&volume).map_err(|e| text(&e))?;
     (hooks.model)(&mut ready.volume);
     let model = &ready.volume;

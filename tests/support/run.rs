@@ -152,6 +152,6 @@ pub fn volume(path: &Path) -> Volume {
 
 /// A box cut out of a scan of one channel, where it lies.
 pub fn part(scan: &Volume, start: [usize; 3], dims: [usize; 3]) -> Volume {
-    let cut = Box3 { start, dims };
+    let cut = Box3::within(start, dims);
     Volume::new(cut.cut(&scan.data, scan.dims), 1, dims, cut.affine(&scan.affine)).expect("a part")
 }

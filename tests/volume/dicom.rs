@@ -8,6 +8,7 @@ use crate::support::run::{Folder, labels, on_device, part, repository, text, vol
 use crate::support::{data, dicom_file};
 use unetr_wgpu::volume::dicom::{InMemory, ReadOptions, Series, is_dicom, read, read_paths};
 use unetr_wgpu::volume::nifti::{self, WriteOptions};
+use unetr_wgpu::volume::steps::Orient;
 use unetr_wgpu::volume::{Affine, Preprocess, VolumeError};
 
 /// One series of these files or folders.
@@ -353,7 +354,7 @@ fn a_folder_is_segmented_as_its_nifti_file_is_and_names_nobody() {
     let all = ["-o", "d.nii.gz", "--preview", "d.png", "--statistics", "d.csv", "--json"];
     let ran = run(&text(&scan), &all).expect(0);
     let series = one(&[scan]);
-    let turned = Preprocess { orientation: Some("RAS".into()), ..Preprocess::default() }.apply(&series.volume);
+    let turned = Preprocess::new([Orient::to("RAS").into()]).apply(&series.volume);
     assert_eq!(turned.expect("turned").volume, sample);
     let mut bytes = Vec::new();
     nifti::write_volume(&mut bytes, &series.volume, &WriteOptions::default()).expect("a file");

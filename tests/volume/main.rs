@@ -15,6 +15,7 @@ mod dicom_folders;
 mod dicom_mosaics;
 mod intensity;
 mod metrics;
+mod nnunet_steps;
 mod orientations;
 mod study;
 mod transforms;

@@ -15,6 +15,7 @@ use crate::support::phantom::{DIMS, ENCODINGS, HONEST, MARKERS, TOLERANCE_MM};
 use crate::support::phantom::{apart, cases, gate, ras_value, world};
 use crate::support::{data, golden};
 use sha2::{Digest, Sha256};
+use unetr_wgpu::volume::steps::Orient;
 use unetr_wgpu::volume::{LabelMap, Preprocess, Volume, nifti};
 
 #[test]
@@ -90,7 +91,7 @@ fn oblique_scans_keep_their_sides() {
         let spec = Spec { sform: Some(rows), ..case.spec.clone() };
         let scan = nifti::read(&spec.bytes(), None, &Default::default()).unwrap();
         assert_eq!(scan.volume.affine.axis_codes(), case.name[..3], "{n}");
-        let settings = Preprocess { orientation: Some("RAS".into()), ..Preprocess::default() };
+        let settings = Preprocess::new([Orient::to("RAS").into()]);
         let ready = settings.apply(&scan.volume).unwrap();
         let values: Vec<u16> = ready.volume.data.iter().map(|&v| v as u16).collect();
         for (at, &value) in values.iter().enumerate() {
@@ -123,7 +124,7 @@ fn oblique_scans_keep_their_sides() {
 
 /// One head in eight orientations is one head: turned to RAS, and labels of it back on its own grid.
 fn one_head(reference: &Volume, scans: &[(String, Volume)]) {
-    let settings = Preprocess { orientation: Some("RAS".into()), ..Preprocess::default() };
+    let settings = Preprocess::new([Orient::to("RAS").into()]);
     assert!(scans.len() >= 8, "{} orientations", scans.len());
     for (codes, scan) in scans {
         assert_eq!(scan.affine.axis_codes(), *codes);
@@ -151,7 +152,7 @@ const CODES: [&str; 8] = ["ASL", "IPL", "LAS", "LPS", "LSA", "PIL", "RAS", "SAR"
 fn one_head_in_many_orientations_is_one_head() {
     let head = read(&golden::path("../models/samples/hippocampus.nii.gz"));
     let stored = |codes: &str| {
-        let turn = Preprocess { orientation: Some(codes.to_owned()), ..Preprocess::default() };
+        let turn = Preprocess::new([Orient::to(codes).into()]);
         (codes.to_owned(), turn.apply(&head).unwrap().volume)
     };
     one_head(&head, &CODES.map(stored));

@@ -3,9 +3,8 @@
 use crate::support::golden;
 use serde_json::Value;
 use unetr_wgpu::volume::resample::{Grid, sample_linear, sample_nearest, solve, spacing_grid};
-use unetr_wgpu::volume::{
-    Affine, Intensity, LabelMap, Orientation, Preprocess, Preprocessed, Volume, VolumeError, nifti,
-};
+use unetr_wgpu::volume::steps::{CropForeground, NormalizeIntensity, Orient, ScaleIntensityRange, Spacing};
+use unetr_wgpu::volume::{Affine, LabelMap, Orientation, Preprocess, Preprocessed, Volume, VolumeError, nifti};
 
 fn scan(name: &str) -> Volume {
     let bytes = golden::bytes(&format!("golden/transforms/{name}"));
@@ -63,18 +62,10 @@ fn equal_monai_in_six_orientations() {
                     true => inside(&values, &shape[1..], &triple(&expected, "start"), &triple(&expected, "size")),
                 }
             };
-            let settings = Preprocess {
-                orientation: Some("RAS".into()),
-                spacing: Some(spacing),
-                crop_foreground,
-                intensity: Some(Intensity::ScaleRange {
-                    a_min: window[0],
-                    a_max: window[1],
-                    b_min: window[2],
-                    b_max: window[3],
-                    clip: true,
-                }),
-            };
+            let [a_min, a_max, b_min, b_max] = window;
+            let scale = ScaleIntensityRange { a_min, a_max, b_min, b_max, clip: true };
+            let mut settings = Preprocess::new([Orient::to("RAS").into(), Spacing::to(spacing).into(), scale.into()]);
+            settings.steps.extend(crop_foreground.then(|| CropForeground::default().into()));
             let got = settings.apply(&image).expect("an applicable recipe");
             let (shape, values) = cut("image");
             assert_eq!(shape, got.volume.dims, "{file}");
@@ -204,7 +195,7 @@ fn volume(data: Vec<f32>, channels: usize, dims: [usize; 3]) -> Volume {
 
 #[test]
 fn degenerate_scans_have_an_answer() {
-    let crop = Preprocess { crop_foreground: true, ..Preprocess::default() };
+    let crop = Preprocess::new([CropForeground::default().into()]);
     let empty = volume(vec![0.0; 27], 1, [3; 3]);
     assert!(matches!(crop.apply(&empty), Err(VolumeError::NoForeground)));
 
@@ -219,17 +210,15 @@ fn degenerate_scans_have_an_answer() {
 
     // A single slice: the axis of one voxel stays one voxel at any spacing.
     let slice = volume((0..12).map(|v| v as f32).collect(), 1, [4, 3, 1]);
-    let settings = Preprocess { spacing: Some([0.5, 2.0, 5.0]), ..Preprocess::default() };
+    let settings = Preprocess::new([Spacing::to([0.5, 2.0, 5.0]).into()]);
     let got = settings.apply(&slice).unwrap();
     assert_eq!(got.volume.dims, [7, 2, 1]);
 
     let mut holes = vec![1.0; 8];
     holes[3] = f32::NAN;
     holes[5] = f32::INFINITY;
-    let settings = Preprocess {
-        intensity: Some(Intensity::Normalize { nonzero: true, channel_wise: true, subtrahend: None, divisor: None }),
-        ..Preprocess::default()
-    };
+    let normalize = NormalizeIntensity { nonzero: true, channel_wise: true, ..NormalizeIntensity::default() };
+    let settings = Preprocess::new([normalize.into()]);
     let got = settings.apply(&volume(holes, 1, [2; 3])).unwrap();
     assert!(got.volume.data.iter().all(|v| v.is_finite()));
     assert!(got.warnings[0].starts_with("2 voxels are NaN or infinite"), "{:?}", got.warnings);
@@ -250,23 +239,9 @@ fn channels_must_lie_on_one_grid() {
 }
 
 #[test]
-fn settings_are_read_from_a_package() {
-    let json = r#"{"orientation": "RAS", "spacing": [1.5, 1.5, 2.0], "crop_foreground": true,
-        "intensity": {"kind": "scale_range", "a_min": -175, "a_max": 250, "b_min": 0, "b_max": 1,
-                      "clip": true}}"#;
-    let settings: Preprocess = serde_json::from_str(json).unwrap();
-    assert_eq!(settings.spacing, Some([1.5, 1.5, 2.0]));
-    let again: Preprocess = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
-    assert_eq!(again, settings);
-    let none: Preprocess =
-        serde_json::from_str(r#"{"orientation": null, "spacing": null, "crop_foreground": false, "intensity": null}"#)
-            .unwrap();
-    assert_eq!(none, Preprocess::default());
-    let normalize: Intensity =
-        serde_json::from_str(r#"{"kind": "normalize", "nonzero": true, "channel_wise": true}"#).unwrap();
-    assert_eq!(normalize, Intensity::Normalize { nonzero: true, channel_wise: true, subtrahend: None, divisor: None });
+fn codes_that_are_none_are_refused() {
     for codes in ["", "RA", "RAX", "RAR", "RASL", "ras"] {
-        assert!(Preprocess { orientation: Some(codes.into()), ..none.clone() }.check().is_err());
+        assert!(Preprocess::new([Orient::to(codes).into()]).check(1).is_err(), "{codes}");
     }
 }
 
@@ -290,12 +265,11 @@ fn oblique() -> (Volume, Preprocessed) {
     let n: usize = OBLIQUE_DIMS.iter().product();
     let data = (0..n).map(|i| field(affine.apply(oblique_index(i))) as f32).collect();
     let scan = Volume::new(data, 1, OBLIQUE_DIMS, affine).unwrap();
-    let settings = Preprocess {
-        orientation: Some("LSP".into()),
-        spacing: Some([1.0, 1.2, 0.7]),
-        crop_foreground: true,
-        intensity: None,
-    };
+    let settings = Preprocess::new([
+        Orient::to("LSP").into(),
+        Spacing::to([1.0, 1.2, 0.7]).into(),
+        CropForeground::default().into(),
+    ]);
     let ready = settings.apply(&scan).unwrap();
     assert_eq!(ready.volume.affine.axis_codes(), "LSP");
     (scan, ready)
@@ -346,7 +320,7 @@ fn labels_and_probabilities_return_to_their_place() {
     assert_eq!((nearest.dims, nearest.affine), (scan.dims, scan.affine));
     assert!(disagree(&linear) * 100 < n, "{} of {n} by probabilities", disagree(&linear));
     assert!(disagree(&nearest) * 12 < n, "{} of {n} by labels", disagree(&nearest));
-    let axes = ready.geometry.scan_to_grid().axes.expect("no shear, so axis by axis");
+    let axes = ready.geometry.scan_to_grid().expect("turn, grid, crop").axes.expect("no shear, so axis by axis");
     assert_eq!(axes.map(|a| a.scan_axis), [2, 1, 0]);
 }
 
@@ -357,14 +331,14 @@ fn sheared_scans_are_resampled_without_shear() {
     let at = |i: usize| [i / 128, i / 8 % 16, i % 8].map(|v| v as f64);
     let data = (0..1536).map(|i| field(affine.apply(at(i))) as f32).collect();
     let scan = Volume::new(data, 1, dims, affine).unwrap();
-    let settings = Preprocess { spacing: Some([0.6, 0.6, 2.0]), ..Preprocess::default() };
+    let settings = Preprocess::new([Spacing::to([0.6, 0.6, 2.0]).into()]);
     let ready = settings.apply(&scan).unwrap();
     let linear = ready.volume.affine.linear();
     for (a, b) in [(0, 1), (0, 2), (1, 2)] {
         let dot: f64 = (0..3).map(|r| linear[r][a] * linear[r][b]).sum();
         assert!(dot.abs() < 1e-9, "axes {a} and {b} are at right angles");
     }
-    assert!(ready.geometry.scan_to_grid().axes.is_none(), "a sheared map crosses axes");
+    assert!(ready.geometry.scan_to_grid().expect("turn, grid, crop").axes.is_none(), "a sheared map crosses axes");
     let back = ready.geometry.invert_channel(&ready.volume.data).unwrap();
     let index = (6 * 16 + 8) * 8 + 4;
     assert!((back[index] - scan.data[index]).abs() < 1e-3);

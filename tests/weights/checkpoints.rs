@@ -115,9 +115,7 @@ fn the_shipped_model_survives_export_and_import() {
 fn what_is_not_given_is_neutral_and_reported() {
     let imported = import(checkpoint("plain-state-dict.pt"), &options(GIVEN)).expect("a checkpoint");
     let metadata = imported.package.metadata();
-    assert_eq!((metadata.input.orientation.as_deref(), metadata.input.spacing), (None, None));
-    assert_eq!(metadata.input.intensity, None);
-    assert!(!metadata.input.crop_foreground);
+    assert_eq!(metadata.input.preprocess.steps, []);
     let names: Vec<&str> = metadata.output.labels.iter().map(|label| label.name.as_str()).collect();
     assert_eq!(names, ["class_1", "class_2"]);
     assert_eq!(metadata.inference.roi_size, [32, 16, 16]);
@@ -140,7 +138,7 @@ fn what_is_given_is_kept() {
     let imported = import(checkpoint("plain-state-dict.pt"), &options(&given.to_string())).expect("a checkpoint");
     let metadata = imported.package.metadata();
     assert_eq!(metadata.name, "mine");
-    assert_eq!(metadata.input.spacing, Some([1.0, 1.0, 3.0]));
+    assert_eq!(metadata.input.preprocess.spacing(), Some([1.0, 1.0, 3.0]));
     assert_eq!(metadata.output.activation, Activation::Sigmoid);
     assert_eq!(metadata.output.labels.iter().map(|label| label.value).collect::<Vec<_>>(), [1, 4]);
     assert_eq!(metadata.to_object()["site"], "ward 3");

@@ -214,7 +214,7 @@ fn numbers_as_floats(value: Value) -> Value {
 fn a_drawn_package_is_read() {
     let ct = Package::read(ct_package()).expect("ct");
     assert_eq!(ct.metadata().inference.roi_size, [48, 32, 48]);
-    assert_eq!(ct.metadata().input.spacing, Some([3.0, 3.0, 4.0]));
+    assert_eq!(ct.metadata().input.preprocess.spacing(), Some([3.0, 3.0, 4.0]));
 }
 
 #[test]

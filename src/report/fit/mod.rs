@@ -48,7 +48,7 @@ pub fn scan_doubts(metadata: &Metadata, modalities: &[String], scan: &Volume) ->
             range(&seen.field_of_view_mm)
         ));
     }
-    let as_they_are = metadata.input.spacing.is_none();
+    let as_they_are = metadata.input.preprocess.spacing().is_none();
     if leaves(spacing, &seen.spacing_mm, as_they_are) {
         doubts.push(format!(
             "the scan's voxels are {} mm (right-left, front-back, head-foot); in {} they were {} mm",

@@ -101,7 +101,7 @@ impl Source {
     ) -> Result<Self, DataError> {
         data.validate(task, input, output)?;
         Ok(Self {
-            preprocess: input.preprocess(),
+            preprocess: input.preprocess.clone(),
             channels: input.channels.clone(),
             target: Target::new(data, task, output)?,
             allow_empty: data.allow_empty,

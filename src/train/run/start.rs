@@ -83,9 +83,7 @@ pub fn doubts(from: &Metadata, recipe: &Metadata) -> Vec<String> {
     let (a, b) = (&from.input, &recipe.input);
     let fields = [
         ("channels", format!("{:?}", a.channels), format!("{:?}", b.channels)),
-        ("orientation", format!("{:?}", a.orientation), format!("{:?}", b.orientation)),
-        ("spacing", format!("{:?}", a.spacing), format!("{:?}", b.spacing)),
-        ("intensity", format!("{:?}", a.intensity), format!("{:?}", b.intensity)),
+        ("steps", format!("{:?}", a.preprocess.steps), format!("{:?}", b.preprocess.steps)),
     ];
     let differing = fields.into_iter().filter(|(_, a, b)| a != b);
     let text = |(field, a, b)| {

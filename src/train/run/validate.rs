@@ -15,7 +15,7 @@ use crate::train::log::{CaseRecord, Overlay, ValidationRecord};
 use crate::train::{Recipe, TrainError};
 use crate::volume::LabelMap;
 use crate::volume::nifti::LabelName;
-use crate::weights::package::{Intensity, Metadata, Package};
+use crate::weights::package::{Metadata, Package};
 
 /// What is scored: one mask of prediction and truth per class or region.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,10 +139,7 @@ impl Validation<'_> {
 /// Truth and prediction.
 fn picture(recipe: &Recipe, raw: &RawCase, prediction: &LabelMap, title: &str) -> Result<Vec<u8>, TrainError> {
     let Metadata { network, input, output, .. } = &recipe.metadata;
-    let window = match input.intensity {
-        Some(Intensity::ScaleRange { a_min, a_max, .. }) => Some(Window { low: a_min, high: a_max }),
-        _ => None,
-    };
+    let window = input.preprocess.window().map(|[low, high]| Window { low, high });
     let channel_name = input.channels.first().map_or("channel 1", String::as_str);
     let names = label_names(output, network.out_channels());
     let options = PreviewOptions { title, channel: 0, channel_name, window, names: &names };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::package::{BratsOrder, FORMAT};
+use super::super::package::{BratsOrder, Format};
 use crate::nets::Architecture;
 
 /// The object of the whole package: `given`, the resolved network, and neutral values for the rest.
@@ -14,7 +14,8 @@ pub(super) fn complete(
     warnings: &mut Vec<String>,
 ) -> Map<String, Value> {
     let mut object = given;
-    object.entry("format").or_insert_with(|| json!(FORMAT));
+    let format = Format::needed_by(&object);
+    object.entry("format").or_insert_with(|| json!(format.name()));
     let mut section = take_section(&mut object, "network");
     if let (Some(section), Value::Object(network)) = (section.as_object_mut(), json!(network)) {
         section.extend(network);
@@ -26,14 +27,17 @@ pub(super) fn complete(
         fill(&mut object, "", key, json!(neutral), warnings);
     }
     let channels: Vec<String> = (1..=network.in_channels()).map(|channel| format!("channel_{channel}")).collect();
-    let input = [
-        ("channels", json!(channels)),
-        ("orientation", Value::Null),
-        ("spacing", Value::Null),
-        ("crop_foreground", json!(false)),
-        ("intensity", Value::Null),
-    ];
-    fill_section(&mut object, "input", input.to_vec(), warnings);
+    let mut input = vec![("channels", json!(channels))];
+    input.extend(match object.get("format").and_then(Value::as_str) {
+        Some(name) if name == Format::Steps.name() => vec![("steps", json!([]))],
+        _ => vec![
+            ("orientation", Value::Null),
+            ("spacing", Value::Null),
+            ("crop_foreground", json!(false)),
+            ("intensity", Value::Null),
+        ],
+    });
+    fill_section(&mut object, "input", input, warnings);
     if let Some(Value::Object(intensity)) = object.get_mut("input").and_then(|input| input.get_mut("intensity")) {
         let switches: &[&str] = match intensity.get("kind").and_then(Value::as_str) {
             Some("scale_range") => &["clip"],

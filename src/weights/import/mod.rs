@@ -109,7 +109,7 @@ fn convert(
     let network = &metadata.network;
     let (input, as_stored) =
         (&metadata.input, "the network sees scans as they are stored, and these differ between scanners");
-    warnings.extend(match (&input.orientation, &input.spacing) {
+    warnings.extend(match (input.preprocess.axcodes(), input.preprocess.spacing()) {
         (None, None) => Some(format!("input.orientation and input.spacing are null: {as_stored}")),
         (None, _) => Some(format!("input.orientation is null: {as_stored}")),
         (_, None) => Some(format!("input.spacing is null: {as_stored}")),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::error::WeightsError;
+use super::metadata::Format;
 use crate::fields::Section;
 use crate::nets::Window;
 
@@ -26,6 +27,26 @@ impl Blend {
     }
 }
 
+/// Whose rule is followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// `sliding_window_inference` of MONAI.
+    #[default]
+    Monai,
+    /// `nnUNetPredictor` of nnU-Net.
+    Nnunet,
+}
+
+impl Rule {
+    fn is_monai(&self) -> bool {
+        *self == Self::Monai
+    }
+}
+
+/// Keys that `unetr/1` does not have.
+pub(super) const SINCE_2: [&str; 3] = ["windows", "importance", "mirror_axes"];
+
 /// Sliding window settings, with MONAI's names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InferenceSection {
@@ -37,24 +58,53 @@ pub struct InferenceSection {
     pub blend: Blend,
     /// Standard deviation of the gaussian as a fraction of the window.
     pub sigma_scale: f64,
+    /// Where windows lie.
+    #[serde(skip_serializing_if = "Rule::is_monai")]
+    pub windows: Rule,
+    /// How the gaussian is cut off.
+    #[serde(skip_serializing_if = "Rule::is_monai")]
+    pub importance: Rule,
+    /// Axes of the model's grid; the mean is taken over the window mirrored along each subset of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mirror_axes: Vec<usize>,
 }
 
 impl InferenceSection {
     /// The settings taken where a package gives none.
     pub fn default_for(window: Window) -> Self {
-        Self { roi_size: window.default_size(), overlap: 0.5, blend: Blend::Gaussian, sigma_scale: 0.125 }
+        Self {
+            roi_size: window.default_size(),
+            overlap: 0.5,
+            blend: Blend::Gaussian,
+            sigma_scale: 0.125,
+            windows: Rule::Monai,
+            importance: Rule::Monai,
+            mirror_axes: Vec::new(),
+        }
     }
 
-    pub(super) fn read(fields: &Section<'_>, window: Window) -> Result<Self, WeightsError> {
+    pub(super) fn read(fields: &Section<'_>, window: Window, format: Format) -> Result<Self, WeightsError> {
         let default = Self::default_for(window);
-        let section = Self {
+        let mut section = Self {
             roi_size: fields.or("roi_size", default.roi_size)?,
             overlap: fields.or("overlap", default.overlap)?,
             blend: fields.or("blend", default.blend)?,
             sigma_scale: fields.or("sigma_scale", default.sigma_scale)?,
+            ..default
         };
+        if format == Format::Steps {
+            section.windows = fields.or("windows", Rule::Monai)?;
+            section.importance = fields.or("importance", Rule::Monai)?;
+            section.mirror_axes = fields.list("mirror_axes")?;
+        }
         fields.finish()?;
         Ok(section)
+    }
+
+    /// Whether this format can say it.
+    pub(super) fn fits(&self, format: Format) -> bool {
+        let plain = self.windows.is_monai() && self.importance.is_monai() && self.mirror_axes.is_empty();
+        plain || format == Format::Steps
     }
 
     pub(super) fn validate(&self, window: Window) -> Result<(), WeightsError> {
@@ -76,6 +126,11 @@ impl InferenceSection {
         }
         if !(sigma_scale.is_finite() && *sigma_scale > 0.0) {
             return Err(WeightsError::field("inference.sigma_scale", format!("{sigma_scale} must be above 0")));
+        }
+        let axes = &self.mirror_axes;
+        if axes.iter().enumerate().any(|(at, axis)| *axis > 2 || axes.iter().take(at).any(|other| other == axis)) {
+            let problem = format!("{axes:?}: the axes are 0, 1 and 2, each at most once");
+            return Err(WeightsError::field("inference.mirror_axes", problem));
         }
         Ok(())
     }

@@ -3,16 +3,46 @@
 use serde_json::{Map, Value, json};
 
 use super::super::error::WeightsError;
-use super::inference::InferenceSection;
+use super::inference::{self, InferenceSection};
 use super::input::InputSection;
-use super::output::OutputSection;
+use super::output::{self, OutputSection};
+use super::source::Source;
 use super::trained_on::TrainedOn;
 use crate::fields::json::parse_object;
 use crate::fields::{FieldError, Section, is_slip};
 use crate::nets::Architecture;
 
-/// The format this version writes, and the only one it reads.
-pub const FORMAT: &str = "unetr/1";
+/// Formats that this version reads; it writes the first that can say what is to be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `unetr/1`: preprocessing in a fixed order, MONAI's windows, one set of weights.
+    Fixed,
+    /// `unetr/2`: preprocessing as a list of steps, and all that is said beside it.
+    Steps,
+}
+
+impl Format {
+    /// Its name under `format`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "unetr/1",
+            Self::Steps => "unetr/2",
+        }
+    }
+
+    /// The format of an object that does not say: `unetr/2` where a key says what only that can.
+    #[must_use]
+    pub fn needed_by(object: &Map<String, Value>) -> Self {
+        let beside = ["folds", "source"].iter().any(|key| object.contains_key(*key));
+        let within = [("input", &["steps"][..]), ("inference", &inference::SINCE_2), ("output", &output::SINCE_2)];
+        let holds = |(section, keys): (&str, &[&str])| {
+            let section = object.get(section).and_then(Value::as_object);
+            section.is_some_and(|map| keys.iter().any(|key| map.contains_key(*key)))
+        };
+        if beside || within.into_iter().any(holds) { Self::Steps } else { Self::Fixed }
+    }
+}
 
 /// What a model expects, means and is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +71,10 @@ pub struct Metadata {
     pub card: Option<String>,
     /// How it was trained: data, recipe, seed, steps, figures. Free form.
     pub training: Map<String, Value>,
+    /// Names of the sets of weights whose logits are averaged, such as folds of a cross-validation; empty for one set.
+    pub folds: Vec<String>,
+    /// The files of another program that it was made of.
+    pub source: Option<Source>,
     /// Outermost keys that are not above: other makers' sections.
     other: Map<String, Value>,
 }
@@ -62,6 +96,8 @@ impl Metadata {
             not_for: Vec::new(),
             card: None,
             training: Map::new(),
+            folds: Vec::new(),
+            source: None,
             other: Map::new(),
         }
     }
@@ -85,15 +121,16 @@ impl Metadata {
             return Err(slip.into());
         }
         let format: String = root.required("format")?;
-        if format != FORMAT {
-            let problem = format!("{format:?} is not supported, this version reads {FORMAT:?}");
+        let Some(format) = [Format::Fixed, Format::Steps].into_iter().find(|known| known.name() == format) else {
+            let [one, two] = [Format::Fixed, Format::Steps].map(Format::name);
+            let problem = format!("{format:?} is not supported, this version reads {one:?} and {two:?}");
             return Err(WeightsError::field("format", problem));
-        }
+        };
         let section = root.section("network")?;
         let network = Architecture::from_json(&section)?;
         section.finish()?;
         let inference = match root.has("inference") {
-            true => InferenceSection::read(&root.section("inference")?, network.window())?,
+            true => InferenceSection::read(&root.section("inference")?, network.window(), format)?,
             false => InferenceSection::default_for(network.window()),
         };
         let metadata = Self {
@@ -101,17 +138,19 @@ impl Metadata {
             version: root.required("version")?,
             licence: root.required("licence")?,
             citation: root.or("citation", String::new())?,
-            input: InputSection::read(&root.section("input")?)?,
-            output: OutputSection::read(&root.section("output")?)?,
+            input: InputSection::read(&root.section("input")?, format)?,
+            output: OutputSection::read(&root.section("output")?, format)?,
             inference,
             trained_on: root.or("trained_on", None)?,
             not_for: root.or("not_for", Vec::new())?,
             card: root.or("card", None)?,
             training: root.or("training", Map::new())?,
+            folds: if format == Format::Steps { root.or("folds", Vec::new())? } else { Vec::new() },
+            source: if format == Format::Steps { root.or("source", None)? } else { None },
             network,
             other: Map::new(),
         };
-        metadata.validate()?;
+        metadata.validate_as(format)?;
         let known = metadata.to_object();
         if let Some(error) = source.keys().find_map(|key| misplaced(key, &known)) {
             return Err(error.into());
@@ -126,9 +165,29 @@ impl Metadata {
     /// # Errors
     /// The first field that breaks a rule.
     pub fn validate(&self) -> Result<(), WeightsError> {
+        self.validate_as(self.format())
+    }
+
+    /// The format that is written.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        let plain = self.folds.is_empty() && self.source.is_none();
+        let fixed = plain && self.input.write(Format::Fixed).is_some();
+        let fixed = fixed && self.inference.fits(Format::Fixed) && self.output.fits(Format::Fixed);
+        if fixed { Format::Fixed } else { Format::Steps }
+    }
+
+    fn validate_as(&self, format: Format) -> Result<(), WeightsError> {
         self.network.validate()?;
-        self.input.validate(self.network.in_channels())?;
+        self.input.validate(self.network.in_channels(), format)?;
         self.output.validate(self.network.out_channels())?;
+        for (at, name) in self.folds.iter().enumerate() {
+            let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+            if !plain || self.folds.iter().take(at).any(|other| other == name) {
+                let problem = format!("{name:?}: names are of letters, digits, _ and -, each once");
+                return Err(WeightsError::field(format!("folds[{at}]"), problem));
+            }
+        }
         self.trained_on.as_ref().map_or(Ok(()), |seen| seen.validate(&self.output))?;
         self.inference.validate(self.network.window())
     }
@@ -137,13 +196,14 @@ impl Metadata {
     pub fn to_object(&self) -> Map<String, Value> {
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| object.insert(key.into(), value);
-        put("format", json!(FORMAT));
+        let format = self.format();
+        put("format", json!(format.name()));
         put("name", json!(self.name));
         put("version", json!(self.version));
         put("licence", json!(self.licence));
         put("citation", json!(self.citation));
         put("network", json!(self.network));
-        put("input", json!(self.input));
+        put("input", json!(self.input.write(format)));
         put("output", json!(self.output));
         put("inference", json!(self.inference));
         if let Some(trained_on) = &self.trained_on {
@@ -156,6 +216,12 @@ impl Metadata {
             put("card", json!(card));
         }
         put("training", json!(self.training));
+        if !self.folds.is_empty() {
+            put("folds", json!(self.folds));
+        }
+        if let Some(source) = &self.source {
+            put("source", json!(source));
+        }
         object.extend(self.other.clone());
         object
     }
@@ -172,7 +238,7 @@ impl Metadata {
 }
 
 /// Keys of the outermost object.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "format",
     "name",
     "version",
@@ -186,6 +252,8 @@ const KEYS: [&str; 13] = [
     "not_for",
     "card",
     "training",
+    "folds",
+    "source",
 ];
 
 /// The error for a key that is no section of its own but a misspelt one.

@@ -14,6 +14,7 @@ mod inference;
 mod input;
 mod metadata;
 mod output;
+mod source;
 mod trained_on;
 
 use std::collections::{BTreeMap, HashSet};
@@ -22,16 +23,17 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 pub use brats::{BRATS_ORDERS, BratsOrder, BratsRegion};
-pub use inference::{Blend, InferenceSection};
-pub use input::{InputSection, Intensity, PerChannel};
-pub use metadata::{FORMAT, Metadata, network_from_json};
-pub use output::{Activation, Color, Label, OutputSection, Region};
+pub use inference::{Blend, InferenceSection, Rule};
+pub use input::InputSection;
+pub use metadata::{Format, Metadata, network_from_json};
+pub use output::{Activation, Color, Label, OutputSection, Region, Resample};
+pub use source::{Source, SourceFile};
 pub use trained_on::{LabelVolume, Lengths, TrainedOn};
 
 use super::dtype::Dtype;
 use super::error::{WeightsError, quoted};
 use super::export::counters;
-use super::safetensors::{Tensors, TensorsBuilder};
+use super::safetensors::{TensorView, Tensors, TensorsBuilder};
 use crate::filetype::{self, FileType};
 use crate::nets::Architecture;
 
@@ -63,8 +65,9 @@ impl Package {
             return Err(WeightsError::header(problem));
         };
         let metadata = Metadata::from_json(text)?;
-        check(&metadata.network, &tensors)?;
-        Ok(Self { metadata, tensors })
+        let package = Self { metadata, tensors };
+        package.check()?;
+        Ok(package)
     }
 
     /// Makes a package of metadata and the tensors collected for it.
@@ -99,6 +102,54 @@ impl Package {
         &self.tensors
     }
 
+    /// Sets of weights: 1, or as many as the package has folds.
+    pub fn folds(&self) -> usize {
+        self.metadata.folds.len().max(1)
+    }
+
+    /// A weight of one set: of its own, or the one that all sets share.
+    pub fn weight(&self, fold: usize, name: &str) -> Option<TensorView<'_>> {
+        self.tensors.get(&self.fold_tensor(fold, name)).or_else(|| self.tensors.get(name))
+    }
+
+    /// Whether a set has a weight of its own.
+    pub fn has_own(&self, fold: usize, name: &str) -> bool {
+        self.tensors.get(&self.fold_tensor(fold, name)).is_some()
+    }
+
+    /// The name of a weight that a set has for itself; the first set's are those of the network.
+    fn fold_tensor(&self, fold: usize, name: &str) -> String {
+        match (fold, self.metadata.folds.get(fold)) {
+            (0, _) | (_, None) => name.to_owned(),
+            (_, Some(fold)) => fold_tensor(fold, name),
+        }
+    }
+
+    /// Compares the tensors with what the network needs.
+    fn check(&self) -> Result<(), WeightsError> {
+        let (network, tensors) = (&self.metadata.network, &self.tensors);
+        let mut known = HashSet::new();
+        for fold in 0..self.folds() {
+            for spec in network.parameters() {
+                let own = self.fold_tensor(fold, &spec.name);
+                let Some(tensor) = tensors.get(&own) else {
+                    if fold > 0 {
+                        continue;
+                    }
+                    return Err(WeightsError::MissingTensor { name: quoted(&spec.name), shape: spec.shape.clone() });
+                };
+                check_shape(&own, tensor.shape, &spec.shape)?;
+                if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::Bf16) {
+                    let problem = format!("weights are stored as F32, F16 or BF16, not {}", tensor.dtype);
+                    return Err(WeightsError::tensor(&own, problem));
+                }
+                tensor.check_finite()?;
+                known.insert(own);
+            }
+        }
+        refuse_unexpected(tensors.iter().map(|tensor| tensor.name).filter(|name| !known.contains(*name)), network)
+    }
+
     /// The file, as read or built.
     pub fn file_bytes(&self) -> &[u8] {
         self.tensors.file_bytes()
@@ -120,21 +171,9 @@ impl Package {
     }
 }
 
-/// Compares the tensors with what `network` needs.
-fn check(network: &Architecture, tensors: &Tensors) -> Result<(), WeightsError> {
-    for spec in network.parameters() {
-        let Some(tensor) = tensors.get(&spec.name) else {
-            return Err(WeightsError::MissingTensor { name: quoted(&spec.name), shape: spec.shape.clone() });
-        };
-        check_shape(&spec.name, tensor.shape, &spec.shape)?;
-        if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::Bf16) {
-            let problem = format!("weights are stored as F32, F16 or BF16, not {}", tensor.dtype);
-            return Err(WeightsError::tensor(&spec.name, problem));
-        }
-        tensor.check_finite()?;
-    }
-    let known: HashSet<&str> = network.parameters().iter().map(|p| p.name.as_str()).collect();
-    refuse_unexpected(tensors.iter().map(|tensor| tensor.name).filter(|name| !known.contains(name)), network)
+/// The name of a weight that a fold after the first has for itself.
+pub(super) fn fold_tensor(fold: &str, name: &str) -> String {
+    format!("folds.{fold}.{name}")
 }
 
 /// Refuses a shape other than the network's.

@@ -10,6 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::error::{WeightsError, quoted};
+use super::metadata::Format;
 use crate::fields::Section;
 
 /// How logits become probabilities.
@@ -82,6 +83,37 @@ pub struct Region {
     pub value: u8,
 }
 
+/// What is brought back from the model's grid to the scan's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resample {
+    /// Class probabilities; the label is decided on the scan's grid.
+    #[default]
+    Probabilities,
+    /// Logits; the label is decided on the scan's grid.
+    Logits,
+    /// Labels decided on the model's grid, by nearest neighbour.
+    Labels,
+}
+
+impl Resample {
+    /// As packages, options and records spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Probabilities => "probabilities",
+            Self::Logits => "logits",
+            Self::Labels => "labels",
+        }
+    }
+
+    fn is_probabilities(&self) -> bool {
+        *self == Self::Probabilities
+    }
+}
+
+/// Keys that `unetr/1` does not have.
+pub(super) const SINCE_2: [&str; 2] = ["resample", "keep_largest_component"];
+
 /// Activation and labels.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutputSection {
@@ -92,6 +124,12 @@ pub struct OutputSection {
     pub regions: Vec<Region>,
     /// Label values and their names.
     pub labels: Vec<Label>,
+    /// What is brought back.
+    #[serde(skip_serializing_if = "Resample::is_probabilities")]
+    pub resample: Resample,
+    /// Label values of which the largest connected component is kept, each for itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keep_largest_component: Vec<u8>,
 }
 
 impl OutputSection {
@@ -104,15 +142,25 @@ impl OutputSection {
         }
     }
 
-    pub(super) fn read(fields: &Section<'_>) -> Result<Self, WeightsError> {
+    /// An output with these labels, brought back as probabilities.
+    pub fn new(activation: Activation, regions: Vec<Region>, labels: Vec<Label>) -> Self {
+        Self { activation, regions, labels, resample: Resample::Probabilities, keep_largest_component: Vec::new() }
+    }
+
+    /// Whether this format can say it.
+    pub(super) fn fits(&self, format: Format) -> bool {
+        (self.resample.is_probabilities() && self.keep_largest_component.is_empty()) || format == Format::Steps
+    }
+
+    pub(super) fn read(fields: &Section<'_>, format: Format) -> Result<Self, WeightsError> {
         if !fields.has("labels") {
             return Err(WeightsError::MissingField { field: fields.path("labels") });
         }
-        let section = Self {
-            activation: fields.required("activation")?,
-            regions: fields.list("regions")?,
-            labels: fields.list("labels")?,
-        };
+        let mut section = Self::new(fields.required("activation")?, fields.list("regions")?, fields.list("labels")?);
+        if format == Format::Steps {
+            section.resample = fields.or("resample", Resample::Probabilities)?;
+            section.keep_largest_component = fields.list("keep_largest_component")?;
+        }
         fields.finish()?;
         Ok(section)
     }
@@ -129,6 +177,12 @@ impl OutputSection {
             if self.labels.iter().take(index).any(|other| other.value == label.value) {
                 let problem = format!("value {} is given to two labels", label.value);
                 return Err(WeightsError::field(format!("output.labels[{index}].value"), problem));
+            }
+        }
+        for (index, value) in self.keep_largest_component.iter().enumerate() {
+            if !self.labels.iter().any(|label| label.value == *value && *value > 0) {
+                let problem = format!("{value} is none of output.labels, or the background");
+                return Err(WeightsError::field(format!("output.keep_largest_component[{index}]"), problem));
             }
         }
         Ok(())

@@ -98,10 +98,10 @@ impl Mirror {
 
 /// The axis of the model's grid along the patient's left and right; `None` where scans keep their own axes.
 fn left_right(input: &InputSection) -> Result<Option<usize>, DataError> {
-    let Some(codes) = &input.orientation else {
+    let Some(codes) = input.preprocess.axcodes() else {
         return Ok(None);
     };
-    let orientation = Orientation::from_codes(codes)
+    let orientation = Orientation::from_codes(&codes)
         .map_err(|e| DataError::recipe("input.orientation", format!("{codes:?}"), e.to_string()))?;
     Ok(orientation.axis.iter().position(|world| *world == 0))
 }

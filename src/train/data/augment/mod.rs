@@ -119,7 +119,7 @@ impl Augment {
     ) -> Result<Self, DataError> {
         let window = task.window;
         check::each_within("augment.flip", &recipe.flip, 0.0, 1.0)?;
-        recipe.rotate90.as_ref().map_or(Ok(()), |t| t.validate(window, input.spacing))?;
+        recipe.rotate90.as_ref().map_or(Ok(()), |t| t.validate(window, input.preprocess.spacing()))?;
         recipe.affine.as_ref().map_or(Ok(()), RandAffine::validate)?;
         recipe.elastic.as_ref().map_or(Ok(()), Elastic::validate)?;
         recipe.bias_field.as_ref().map_or(Ok(()), BiasField::validate)?;
