@@ -6,20 +6,18 @@
 //   p        (classes, RX, VY, VZ), a ring along X over the cropped, padded grid; outside the crop all are zero
 //   channel  (classes) of (label, rank)
 //   best     (box of the scan) of (probability or rank, label); FIRST starts it
-// Softmax: the first class of the greatest value. REGIONS: the one of the highest rank above 0.5, of LOGITS above 0.
+// Softmax: the first class of the greatest value. REGIONS: the one of the highest rank above `least`.
 // A value that is not finite gives NOT_FINITE, found by its bits: comparisons with NaN are not reliable in WGSL.
 #import index
 
 const NOT_FINITE: f32 = 65535.0;
 #if LOGITS
-const LEAST: f32 = 0.0;
 #if REGIONS
 const START: f32 = 0.0;
 #else
 const START: f32 = -3.40282347e38;
 #end
 #else
-const LEAST: f32 = 0.5;
 const START: f32 = 0.0;
 #end
 
@@ -33,7 +31,7 @@ struct Params {
     shift_x: i32, shift_y: i32, shift_z: i32, volume_z: u32,
     begin_x: u32, begin_y: u32, begin_z: u32, table_y: u32,
     box_x: u32, box_y: u32, box_z: u32, table_z: u32,
-    axis_x: u32, axis_y: u32, axis_z: u32,
+    axis_x: u32, axis_y: u32, axis_z: u32, least: f32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> p: array<f32>;
@@ -117,7 +115,7 @@ fn forward(
                 winner = vec2<f32>(NOT_FINITE, NOT_FINITE);
             }
 #if REGIONS
-            if ((value > LEAST) & (channel[k].y > winner.x)) {
+            if ((value > params.least) & (channel[k].y > winner.x)) {
                 winner = vec2<f32>(channel[k].y, channel[k].x);
             }
 #else

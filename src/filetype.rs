@@ -175,9 +175,6 @@ impl FileType {
     #[must_use]
     pub fn remedy_as_model(self) -> &'static str {
         match self.content {
-            Content::Weights if self == TORCHSCRIPT => {
-                "save the network's state dict instead (torch.save(network.state_dict(), \"weights.pt\")) and import that"
-            }
             Content::Weights => {
                 "make a model package of it: unetr import CHECKPOINT --package package.json -o MODEL.safetensors"
             }

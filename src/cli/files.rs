@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::console::note;
 use super::error::{CliError, Context};
 use crate::fields::json::decode;
-use crate::weights::Package;
+use crate::weights::{FileSet, ImportOptions, Imported, Package, import, import_files, is_zip_of_files};
 
 /// A whole file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
@@ -16,9 +17,51 @@ pub(super) fn text(path: &Path) -> Result<String, CliError> {
     Ok(decode(&read(path)?).at(path)?.into_owned())
 }
 
-/// A model package.
+/// A model: a package, or several files that are one together, imported on the way.
 pub(super) fn model(path: &Path) -> Result<Package, CliError> {
-    Package::read(read(path)?).at(path)
+    let file = open(path)?;
+    match file {
+        Opened::One(bytes) => Package::read(bytes).at(path),
+        Opened::Several(files) => {
+            let made = import_files(files, &ImportOptions::default()).at(path)?;
+            told(&made);
+            Ok(made.package)
+        }
+    }
+}
+
+/// A package made of a checkpoint, or of several files that are a model together.
+pub(super) fn imported(path: &Path, options: &ImportOptions<'_>) -> Result<Imported, CliError> {
+    let made = match open(path)? {
+        Opened::One(bytes) => import(bytes, options),
+        Opened::Several(files) => import_files(files, options),
+    };
+    let made = made.at(path)?;
+    told(&made);
+    Ok(made)
+}
+
+fn told(made: &Imported) {
+    for warning in &made.warnings {
+        note(format!("warning: {warning}"));
+    }
+}
+
+enum Opened {
+    One(Vec<u8>),
+    Several(FileSet),
+}
+
+/// A file, or the files of a folder or zip.
+fn open(path: &Path) -> Result<Opened, CliError> {
+    if path.is_dir() {
+        return FileSet::from_folder(path).at(path).map(Opened::Several);
+    }
+    let bytes = read(path)?;
+    match is_zip_of_files(&bytes) {
+        true => FileSet::from_zip(&file_name(path), bytes).at(path).map(Opened::Several),
+        false => Ok(Opened::One(bytes)),
+    }
 }
 
 /// The last part of a path.

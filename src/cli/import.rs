@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::console::{bytes, grouped, note, print, print_json};
-use super::error::{CliError, Context};
+use super::console::{bytes, grouped, print, print_json};
+use super::error::CliError;
 use super::files;
 use super::info::facts_text;
 use super::options::Precision;
 use super::output::{Outputs, ends_in};
-use crate::weights::{ImportOptions, import};
+use crate::weights::ImportOptions;
 
-/// Make a model package of a PyTorch or safetensors checkpoint of MONAI's UNETR. No code in a pickle ever runs.
+/// Make a model package of a PyTorch or safetensors checkpoint, or of a MONAI bundle. No code in either ever runs.
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// PyTorch .pt or .pth file, or a safetensors state dict.
+    /// PyTorch .pt or .pth file, a safetensors state dict, or a MONAI bundle: its folder or a zip of it.
+    #[arg(value_name = "CHECKPOINT|BUNDLE")]
     checkpoint: PathBuf,
     /// Model package to write.
     #[arg(short, long, value_name = "MODEL.safetensors")]
@@ -54,10 +55,7 @@ impl Import {
             prefix: self.prefix.as_deref(),
             dtype: self.dtype.map(Precision::float_type),
         };
-        let made = import(files::read(&self.checkpoint)?, &options).at(&self.checkpoint)?;
-        for warning in &made.warnings {
-            note(format!("warning: {warning}"));
-        }
+        let made = files::imported(&self.checkpoint, &options)?;
         let package = &made.package;
         outputs.stage_bytes(&self.output, package.file_bytes())?;
         outputs.commit()?;

@@ -22,21 +22,22 @@ pub(super) fn channel_table(output: &OutputSection, classes: usize) -> Vec<[f32;
 }
 
 /// How a voxel's values become its label.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Rules {
     /// Regions by rank instead of the greatest value.
     pub regions: bool,
-    /// The values are logits: a region is where they exceed 0 instead of 0.5.
+    /// The values are logits.
     pub logits: bool,
+    /// What a region's value exceeds.
+    pub least: f32,
 }
 
 impl Rules {
     /// The label of one voxel's values: what the kernel does, for scans that it cannot map.
     pub fn label(self, table: &[[f32; 2]], values: &[f32]) -> u16 {
         let mut winner = if self.logits && !self.regions { (f32::MIN, 0.0) } else { (0.0, 0.0) };
-        let least = if self.logits { 0.0 } else { 0.5 };
         for (&value, &[label, rank]) in values.iter().zip(table) {
-            if self.regions && value > least && rank > winner.0 {
+            if self.regions && value > self.least && rank > winner.0 {
                 winner = (rank, label);
             } else if !self.regions && value > winner.0 {
                 winner = (value, label);
@@ -110,8 +111,9 @@ impl Decision {
         way: Way,
         (axis, backwards): (usize, bool),
     ) -> Self {
-        let Rules { regions, logits } = rules;
-        let op = Decide { first: true, regions, logits, way, size, shift, begin: [0; 3], extent: [0; 3], scan: dims };
+        let Rules { regions, logits, least } = rules;
+        let op =
+            Decide { first: true, regions, logits, least, way, size, shift, begin: [0; 3], extent: [0; 3], scan: dims };
         Self { op, tables: Vec::new(), dims, on_scan: true, axis, backwards, ready: 0 }
     }
 
@@ -217,13 +219,13 @@ mod tests {
     #[test]
     fn later_regions_are_painted_over_earlier_ones() {
         let table = [[2.0, 1.0], [1.0, 2.0], [4.0, 3.0], [0.0, 0.0]];
-        let regions = Rules { regions: true, logits: false };
+        let regions = Rules { regions: true, logits: false, least: 0.5 };
         assert_eq!(regions.label(&table, &[0.9, 0.6, 0.5, 0.9]), 1);
         assert_eq!(regions.label(&table, &[0.9, 0.6, 0.51, 0.9]), 4);
         assert_eq!(regions.label(&table, &[0.1, 0.2, 0.3, 0.9]), 0);
-        assert_eq!(Rules { logits: true, ..regions }.label(&table, &[0.1, 0.2, -0.3, 0.9]), 1);
+        assert_eq!(Rules { logits: true, least: 0.0, ..regions }.label(&table, &[0.1, 0.2, -0.3, 0.9]), 1);
         let classes = [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]];
         assert_eq!(Rules::default().label(&classes, &[0.2, 0.4, 0.4]), 1);
-        assert_eq!(Rules { regions: false, logits: true }.label(&classes, &[-3.0, -2.0, -2.5]), 1);
+        assert_eq!(Rules { regions: false, logits: true, least: 0.0 }.label(&classes, &[-3.0, -2.0, -2.5]), 1);
     }
 }

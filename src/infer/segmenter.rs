@@ -237,7 +237,9 @@ impl Segmenter {
     }
 
     fn decides(&self) -> Rules {
-        Rules { regions: self.regions(), logits: self.resample() == Resample::Logits }
+        let (logits, threshold) = (self.resample() == Resample::Logits, self.metadata.output.threshold);
+        let least = if logits { (threshold / (1.0 - threshold)).ln() } else { threshold };
+        Rules { regions: self.regions(), logits, least: least as f32 }
     }
 
     fn target(&self) -> Target {
@@ -310,20 +312,24 @@ impl Segmenter {
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let geometry = &prepared.geometry;
         let rules = self.decides();
-        let mut labels = match (&prepared.decision, self.resample()) {
+        // Where labels are decided, their components are told apart.
+        let largest = &self.metadata.output.keep_largest_component;
+        let whole = |mut labels: LabelMap| {
+            if !largest.is_empty() {
+                let rule = KeepRule { largest: true, min_ml: 0.0 };
+                remove_components(&mut labels, &largest.iter().map(|value| (u16::from(*value), rule)).collect());
+            }
+            labels
+        };
+        let labels = match (&prepared.decision, self.resample()) {
             (None, _) => {
-                geometry.invert_probabilities(&result.probabilities, table.len(), |p| rules.label(&table, p))?
+                whole(geometry.invert_probabilities(&result.probabilities, table.len(), |p| rules.label(&table, p))?)
             }
             (Some(d), Resample::Labels) => {
-                geometry.invert_labels(&LabelMap::new(result.labels, d.dims, geometry.model_affine())?)?
+                geometry.invert_labels(&whole(LabelMap::new(result.labels, d.dims, geometry.model_affine())?))?
             }
-            (Some(d), _) => LabelMap::new(result.labels, d.dims, geometry.scan_affine)?,
+            (Some(d), _) => whole(LabelMap::new(result.labels, d.dims, geometry.scan_affine)?),
         };
-        let largest = &self.metadata.output.keep_largest_component;
-        if !largest.is_empty() {
-            let rule = KeepRule { largest: true, min_ml: 0.0 };
-            remove_components(&mut labels, &largest.iter().map(|value| (u16::from(*value), rule)).collect());
-        }
         let probabilities = self
             .options
             .keep_probabilities

@@ -3,8 +3,7 @@
 //!
 //! The coordinate of scan voxel `(i, j, k)` is `clamp(matrix (i, j, k, 1), 0, grid - 1)` on the model's grid before its
 //! foreground crop, or lies in a table for each axis; values are trilinear between its eight neighbours, zero outside the crop.
-//! Softmax models take the first class of the greatest value; region models the region of the highest rank above 0.5 (logits:
-//! above 0).
+//! Softmax models take the first class of the greatest value; region models the region of the highest rank above a threshold.
 //! Source: MONAI `Invertd` with `nearest_interp=False`, `AsDiscrete`.
 
 use super::{bind_read, bind_write, constant, kernel_name};
@@ -55,6 +54,7 @@ params!(Params {
     axis_x: u32,
     axis_y: u32,
     axis_z: u32,
+    least: f32,
 });
 params!(PackParams { voxels: u32 });
 
@@ -87,6 +87,8 @@ pub struct Decide {
     pub regions: bool,
     /// The values are logits.
     pub logits: bool,
+    /// What a region's value exceeds.
+    pub least: f32,
     /// From the scan to the model's grid.
     pub way: Way,
     /// Size of the scan.
@@ -182,6 +184,7 @@ impl Kernel for Decide {
             axis_x,
             axis_y,
             axis_z,
+            least: self.least,
         };
         let reads = io.inputs.len() - 1;
         let mut bindings: Vec<_> = (0..reads).map(bind_read).collect();
@@ -203,7 +206,7 @@ impl Kernel for Decide {
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
         let (p, channel, mut best) = (inputs[0], inputs[1], inputs[inputs.len() - 1].clone());
-        let least = if self.logits { 0.0 } else { 0.5 };
+        let least = f64::from(self.least);
         let start = if self.logits && !self.regions { f64::from(f32::MIN) } else { 0.0 };
         let d = p.shape.dims().to_vec();
         let e = self.extent;
@@ -316,6 +319,7 @@ pub fn cases() -> Vec<Case> {
         first: true,
         regions: false,
         logits: false,
+        least: 0.5,
         way: Way::Matrix {
             matrix: [[0.0, 0.61, 0.0, 0.4], [-0.83, 0.0, 0.0, 6.2], [0.0, 0.0, 1.37, -0.5]],
             grid: [7, 8, 9],
@@ -359,7 +363,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         tabled("tables", tables, p(5)),
         tabled("logits", Decide { logits: true, ..tables }, signed(6)),
-        tabled("regions of logits", Decide { logits: true, regions: true, ..tables }, signed(7)),
+        tabled("regions of logits", Decide { logits: true, regions: true, least: 0.3, ..tables }, signed(7)),
         case("tilted", tilted, 1),
         case("identity", identity, 2),
         case("second part", Decide { first: false, ..tilted }, 3),

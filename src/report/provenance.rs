@@ -4,7 +4,7 @@
 //! ([`Provenance::for_embedding`]) has neither, so that equal runs give equal files. Only file names are kept, no folders.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::NOTICE;
 use crate::gpu::{AdapterClass, AdapterReport};
@@ -235,7 +235,7 @@ impl Provenance {
             model: ModelRecord::of(metadata, run.model_sha256),
             inputs: run.study.files.clone(),
             geometry: GeometryRecord::of(run.study, run.prepared),
-            preprocessing: json!(metadata.input),
+            preprocessing: metadata.input.to_object().into(),
             inference: InferenceRecord::of(run.segmenter, run.prepared),
             postprocessing: Vec::new(),
             labels: run.names.iter().map(|n| LabelRecord { value: n.value, name: n.name.clone() }).collect(),

@@ -32,6 +32,8 @@ pub struct Resized {
     pub dims: [usize; 3],
     /// Axes along which the way back takes the nearest voxel.
     pub nearest: [bool; 3],
+    /// The way back takes the mean of the voxels that a voxel covers: PyTorch's `area`.
+    pub area: bool,
 }
 
 impl Resized {
@@ -376,6 +378,7 @@ enum Link {
         ratio: [f64; 3],
         last: [f64; 3],
         nearest: [bool; 3],
+        area: bool,
     },
 }
 
@@ -411,10 +414,11 @@ impl Way {
                     }
                     Link::Affine { rows, last: end(grid.dims) }
                 }
-                Move::Resize(Resized { dims, nearest }) => Link::Scale {
+                Move::Resize(Resized { dims, nearest, area }) => Link::Scale {
                     ratio: std::array::from_fn(|a| dims[a] as f64 / placed.dims[a] as f64),
                     last: end(dims),
                     nearest,
+                    area,
                 },
             });
         }
@@ -438,7 +442,13 @@ impl Way {
                 let terms = (0..3).filter(|&a| rows[t][a] != 0.0).map(|a| rows[t][a] * p[a]);
                 clamped(terms.sum::<f64>() + rows[t][3], last[t])
             }),
-            Link::Scale { ratio, last, nearest } => std::array::from_fn(|a| {
+            Link::Scale { ratio, last, area: true, .. } => std::array::from_fn(|a| {
+                // Between two voxels their mean; a place is within rounding of where it is counted.
+                let (i, ratio) = ((p[a] + 0.5).floor(), ratio[a]);
+                let (first, end) = ((i * ratio + 1e-9).floor(), ((i + 1.0) * ratio - 1e-9).ceil());
+                clamped((first + end - 1.0) / 2.0, last[a])
+            }),
+            Link::Scale { ratio, last, nearest, .. } => std::array::from_fn(|a| {
                 let c = clamped((p[a] + 0.5) * ratio[a] - 0.5, last[a]);
                 if nearest[a] { (c + 0.5).floor() } else { c }
             }),

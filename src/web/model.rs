@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 
 use super::error::WebError;
 use crate::report::hex;
-use crate::weights::{ImportOptions, Package, import, needs_import};
+use crate::weights::{FileSet, ImportOptions, Imported, Package, import, import_files, is_zip_of_files, needs_import};
 
 /// Collects a model package chunk by chunk, so that the file never lies twice in memory, and hashes it on the way.
 #[wasm_bindgen]
@@ -62,18 +62,53 @@ impl ModelFile {
         needs_import(&self.bytes)
     }
 
-    /// A PyTorch checkpoint or a state dict as a package; no code in a pickle ever runs. `package`: JSON text with any
+    /// A PyTorch checkpoint, a state dict, or a zip of a MONAI bundle as a package; no code in a pickle ever runs. `package`: JSON text with any
     /// subset of the package's fields; `prefix`: of the network's names, where a file holds several.
     pub fn import(self, package: Option<String>, prefix: Option<String>) -> Result<ImportedModel, JsValue> {
         let options = ImportOptions { package: package.as_deref(), prefix: prefix.as_deref(), dtype: None };
-        let made = import(self.bytes, &options).map_err(WebError::from)?;
-        let hasher = Sha256::new_with_prefix(made.package.file_bytes());
-        Ok(ImportedModel { package: made.package, hasher, warnings: made.warnings })
+        let made = match is_zip_of_files(&self.bytes) {
+            true => FileSet::from_zip("", self.bytes).and_then(|files| import_files(files, &options)),
+            false => import(self.bytes, &options),
+        };
+        Ok(made.map_err(WebError::from)?.into())
     }
 
     pub(super) fn into_package(self) -> Result<(Package, String), WebError> {
         let sha256 = self.sha256();
         Ok((Package::read(self.bytes)?, sha256))
+    }
+}
+
+/// Several files that are a model together, such as a MONAI bundle, as a page is given a folder.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct ModelFolder {
+    files: Vec<(String, Vec<u8>)>,
+}
+
+#[wasm_bindgen]
+impl ModelFolder {
+    /// Without files.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> ModelFolder {
+        Self::default()
+    }
+
+    /// Adds a file under its path within the folder.
+    pub fn add(&mut self, path: String, bytes: &[u8]) -> Result<(), JsValue> {
+        let mut held = Vec::new();
+        reserve(&mut held, bytes.len())?;
+        held.extend_from_slice(bytes);
+        self.files.push((path, held));
+        Ok(())
+    }
+
+    /// The files as a package; none of their code ever runs. `name`: of the folder; `package`: JSON text with any subset of the
+    /// package's fields.
+    pub fn import(self, name: &str, package: Option<String>) -> Result<ImportedModel, JsValue> {
+        let options = ImportOptions { package: package.as_deref(), prefix: None, dtype: None };
+        let made = FileSet::from_list(name, self.files).and_then(|files| import_files(files, &options));
+        Ok(made.map_err(WebError::from)?.into())
     }
 }
 
@@ -101,6 +136,13 @@ impl ImportedModel {
     #[wasm_bindgen(js_name = intoFile)]
     pub fn into_file(self) -> ModelFile {
         ModelFile { bytes: self.package.into_file_bytes(), hasher: self.hasher }
+    }
+}
+
+impl From<Imported> for ImportedModel {
+    fn from(made: Imported) -> Self {
+        let hasher = Sha256::new_with_prefix(made.package.file_bytes());
+        Self { package: made.package, hasher, warnings: made.warnings }
     }
 }
 

@@ -22,6 +22,6 @@ pub use crate::nets::{MonaiVersion, Undetermined};
 pub use dtype::{Dtype, FloatType};
 pub use error::WeightsError;
 pub use export::export;
-pub use import::{FileSet, ImportOptions, Imported, import, needs_import};
+pub use import::{FileSet, ImportOptions, Imported, import, import_files, is_zip_of_files, needs_import};
 pub use package::{Metadata, Package};
 pub use safetensors::{TensorView, Tensors, TensorsBuilder};

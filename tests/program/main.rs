@@ -5,6 +5,7 @@ mod support;
 
 mod adapters;
 mod bad_input;
+mod bundles;
 mod cli;
 mod cli_commands;
 mod end_to_end;

@@ -125,7 +125,7 @@ fn broken() -> Vec<BadCheckpoint> {
             "it is a zip archive, not a PyTorch checkpoint",
         ),
         ("two-pickles", twice, "2 entries of the zip are named data.pkl"),
-        ("torchscript", script, "TorchScript"),
+        ("torchscript without weights", script, "there is no tensor in it"),
         ("size-lie", zip(&[lies]), "cannot read the checkpoint"),
         ("big-endian", big_endian, "Big-endian"),
         ("underflow", checkpoint(&pickle(b"R"), 1), "takes more from its stack"),

@@ -1,5 +1,5 @@
-//! Real scans and larger cases, which are not part of the project: they lie where the environment variables `UNETR_DATA` and
-//! `UNETR_CASES` point.
+//! Real scans and larger cases, which are not part of the project: they lie where the environment variables `UNETR_DATA`,
+//! `UNETR_CASES` and `UNETR_GOLDEN` point.
 
 use std::panic::Location;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,12 @@ pub fn real(relative: &str) -> Option<PathBuf> {
 #[track_caller]
 pub fn known(relative: &str) -> Option<PathBuf> {
     below("UNETR_CASES", relative)
+}
+
+/// A file or folder below `UNETR_GOLDEN`: models of other programs and what these make of real scans. As [`real`].
+#[track_caller]
+pub fn golden(relative: &str) -> Option<PathBuf> {
+    below("UNETR_GOLDEN", relative)
 }
 
 #[track_caller]

@@ -6,6 +6,7 @@ pub mod bad_lines;
 pub mod bad_models;
 pub mod bad_nifti;
 pub mod body;
+pub mod bundle_files;
 #[cfg(feature = "train")]
 pub mod cases;
 pub mod data;

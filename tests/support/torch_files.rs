@@ -77,11 +77,11 @@ pub fn text(text: &str) -> Vec<u8> {
     [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
 }
 
-fn int(value: u32) -> Vec<u8> {
+pub fn int(value: u32) -> Vec<u8> {
     [b"J", &value.to_le_bytes()[..]].concat()
 }
 
-fn tuple(values: &[u32]) -> Vec<u8> {
+pub fn tuple(values: &[u32]) -> Vec<u8> {
     let items: Vec<u8> = values.iter().flat_map(|&value| int(value)).collect();
     [b"(", &items[..], b"t"].concat()
 }

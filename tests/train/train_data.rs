@@ -254,7 +254,7 @@ fn preprocessing_is_the_models() {
         package["input"]["intensity"] = json!({"kind": "normalize", "nonzero": false, "channel_wise": true});
     });
     let prepared = s.prepared(&[case], &data(""), None).expect("a sound case").load(0).expect("the case");
-    let want = s.input.preprocess().apply(&volume).expect("preprocessed");
+    let want = s.input.preprocess.apply(&volume).expect("preprocessed");
     assert_eq!((prepared.dims, prepared.spacing), (want.volume.dims, [1.0; 3]));
     assert_eq!(prepared.image, want.volume.data);
     // i runs to the left: what lay at high i is at low x.

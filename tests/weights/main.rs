@@ -3,5 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundles;
 mod checkpoints;
+mod scripts;
 mod weights;

@@ -122,7 +122,7 @@ impl Transform for Resampling {
         checked_len(frame.volume.channels, dims)?;
         let separate = self.data.separate(current, self.spacing);
         let back = self.probabilities.lines(self.probabilities.separate(self.spacing, current));
-        let resized = Resized { dims, nearest: back.map(|line| line == Line::Nearest) };
+        let resized = Resized { dims, nearest: back.map(|line| line == Line::Nearest), area: false };
         frame.place(Move::Resize(resized), (dims, resized.affine(&affine, from)), |channel, from| {
             self.channel(channel, from, dims, separate)
         });

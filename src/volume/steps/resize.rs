@@ -1,7 +1,8 @@
 //! Resampling to a number of voxels, as MONAI's `Resize`.
 //!
 //! Along each axis voxel `i` of `n` reads index `(i + 0.5) m / n - 0.5` of `m`, within the border: trilinear as PyTorch's
-//! `interpolate` with `align_corners=False`, or its `nearest`, index `floor(i m / n)`.
+//! `interpolate` with `align_corners=False`, or its `nearest`, index `floor(i m / n)`. Its `area` is the mean of voxels
+//! `floor(i m / n)` to below `ceil((i + 1) m / n)`; on the way back from a coarser grid that is of one voxel or two.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ pub enum ResizeMode {
     Trilinear,
     /// The voxel at or before the place.
     Nearest,
+    /// The mean of the voxels that a voxel covers, in part or whole.
+    Area,
 }
 
 /// Resamples to `spatial_size` voxels.
@@ -46,14 +49,51 @@ impl Transform for Resize {
         if from == self.spatial_size {
             return Ok(());
         }
-        let resized = Resized { dims: self.spatial_size, nearest: [self.mode == ResizeMode::Nearest; 3] };
-        let line = match self.mode {
-            ResizeMode::Trilinear => Line::Linear,
-            ResizeMode::Nearest => Line::Before,
-        };
+        let (nearest, area) = (self.mode == ResizeMode::Nearest, self.mode == ResizeMode::Area);
+        let resized = Resized { dims: self.spatial_size, nearest: [nearest; 3], area };
         frame.place(Move::Resize(resized), (resized.dims, resized.affine(&affine, from)), |channel, dims| {
-            resample_axes(channel, dims, resized.dims, [line; 3])
+            match self.mode {
+                ResizeMode::Trilinear => resample_axes(channel, dims, resized.dims, [Line::Linear; 3]),
+                ResizeMode::Nearest => resample_axes(channel, dims, resized.dims, [Line::Before; 3]),
+                ResizeMode::Area => means(channel, dims, resized.dims),
+            }
         });
         Ok(())
+    }
+}
+
+/// Means of what each voxel covers, axis by axis: a mean of boxes is one of means along lines.
+fn means(source: &[f32], dims: [usize; 3], to: [usize; 3]) -> Vec<f32> {
+    let (mut data, mut size) = (source.to_vec(), dims);
+    for a in 0..3 {
+        let (n, m, inner) = (size[a], to[a], size[a + 1..].iter().product::<usize>());
+        let outer = data.len() / (n * inner).max(1);
+        let mut out = Vec::with_capacity(outer * m * inner);
+        for o in 0..outer {
+            for i in 0..m {
+                let covered = i * n / m..((i + 1) * n).div_ceil(m);
+                let count = covered.len() as f64;
+                out.extend((0..inner).map(|k| {
+                    let sum: f64 = covered.clone().map(|at| f64::from(data[(o * n + at) * inner + k])).sum();
+                    (sum / count) as f32
+                }));
+            }
+        }
+        (data, size[a]) = (out, m);
+    }
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn area_is_the_mean_of_what_is_covered() {
+        let line: Vec<f32> = (0..5).map(|v| v as f32).collect();
+        // PyTorch: adaptive_avg_pool1d of 0 to 4.
+        assert_eq!(means(&line, [5, 1, 1], [2, 1, 1]), [1.0, 3.0]);
+        assert_eq!(means(&line, [1, 1, 5], [1, 1, 3]), [0.5, 2.0, 3.5]);
+        assert_eq!(means(&[1.0, 3.0], [1, 2, 1], [1, 3, 1]), [1.0, 2.0, 3.0]);
     }
 }

@@ -93,7 +93,7 @@ fn fill_output(object: &mut Map<String, Value>, network: &Architecture, warnings
 }
 
 /// Colours far apart for neighbouring values: hues by the golden angle.
-fn palette(value: u64) -> String {
+pub(super) fn palette(value: u64) -> String {
     let hue = (value as f64 * 0.618_033_988_749_895).fract() * 6.0;
     let channel = |shift: f64| {
         let distance = (hue + shift).rem_euclid(6.0) - 3.0;

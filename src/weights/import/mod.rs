@@ -13,10 +13,12 @@
 //! Checkpoints that cannot be read, hold no known network, or only its encoder; fields that contradict
 //! the shapes; see [`WeightsError`].
 
+mod bundle;
 mod fields;
 mod files;
 mod pickle;
 mod regions;
+mod script;
 mod source;
 mod torch;
 
@@ -58,10 +60,39 @@ pub struct Imported {
 /// # Errors
 /// See the module.
 pub fn import(bytes: Vec<u8>, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
-    let given = match options.package {
+    import_given(bytes, given_fields(options)?, options)
+}
+
+/// Makes a package of several files: a MONAI bundle.
+///
+/// # Errors
+/// They are none, or see [`bundle`].
+pub fn import_files(files: FileSet, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
+    if let Some(root) = bundle::root(&files)? {
+        return bundle::import(&files.below(&root), options);
+    }
+    let problem = "it is no model: a MONAI bundle has configs/metadata.json and configs/inference.json";
+    Err(WeightsError::file("", format!("{problem}; in it are {}", files.summary())))
+}
+
+/// Whether a file is a zip of several files, for [`FileSet::from_zip`] and [`import_files`], and no checkpoint.
+pub fn is_zip_of_files(bytes: &[u8]) -> bool {
+    torch::is_zip(bytes) && !torch::is_checkpoint(bytes)
+}
+
+/// The fields that the caller gives.
+fn given_fields(options: &ImportOptions<'_>) -> Result<serde_json::Map<String, serde_json::Value>, WeightsError> {
+    Ok(match options.package {
         Some(text) => parse_object("package file", text)?,
         None => serde_json::Map::new(),
-    };
+    })
+}
+
+fn import_given(
+    bytes: Vec<u8>,
+    given: serde_json::Map<String, serde_json::Value>,
+    options: &ImportOptions<'_>,
+) -> Result<Imported, WeightsError> {
     if looks_like_safetensors(&bytes) {
         let tensors = Tensors::read(bytes)?;
         return convert(StateDict::from_tensors(&tensors), given, options);

@@ -53,6 +53,19 @@ const HOSTILE_BUILTINS: [&str; 8] = ["eval", "exec", "compile", "open", "input",
 
 /// Walks one pickle and returns its length including the final opcode.
 pub(super) fn check(bytes: &[u8]) -> Result<usize, WeightsError> {
+    walk(bytes, |_| {})
+}
+
+/// Where two opcodes without arguments follow each other.
+pub(super) fn places_of(bytes: &[u8], pair: [u8; 2]) -> Result<Vec<usize>, WeightsError> {
+    let mut opcodes = Vec::new();
+    walk(bytes, |at| opcodes.push(at))?;
+    opcodes.retain(|&at| bytes.get(at..at + 2) == Some(&pair));
+    Ok(opcodes)
+}
+
+/// Checks a pickle; `visit` hears where each opcode stands.
+fn walk(bytes: &[u8], mut visit: impl FnMut(usize)) -> Result<usize, WeightsError> {
     let mut machine = Machine {
         reader: Reader { bytes, at: 0 },
         stack: Vec::new(),
@@ -61,6 +74,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<usize, WeightsError> {
         copied: 0,
     };
     for _ in 0..MAX_OPCODES {
+        visit(machine.reader.at);
         if machine.step()? {
             return Ok(machine.reader.at);
         }

@@ -4,7 +4,8 @@
 //! which leaves ways to make it allocate far more than the file holds; so every pickle first passes
 //! [`super::pickle::check`], and the tensors together may not be much larger than the file.
 //!
-//! Read are the zip container (PyTorch 1.6 and later) and the legacy stream before it. The tar container of 2016 and
+//! Read are the zip container (PyTorch 1.6 and later), TorchScript programs for their weights ([`super::script`]), and the legacy
+//! stream before it. The tar container of 2016 and
 //! plain pickles never held a UNETR and are refused.
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use pytorch_reader::{DType, PytorchReader};
 use super::super::dtype::Dtype;
 use super::super::error::WeightsError;
 use super::pickle;
+use super::script;
 use super::source::{Source, StateDict};
 use crate::filetype::{FileType, HEAD};
 
@@ -26,11 +28,28 @@ const MAX_ENTRIES: usize = 200_000;
 /// The number that opens a legacy file, as protocol 2 and later write it, near the start.
 const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
+/// Whether it is a zip.
+pub(super) fn is_zip(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04")
+}
+
+/// Whether a zip is a checkpoint: it has a pickle where PyTorch puts it.
+pub(super) fn is_checkpoint(bytes: &[u8]) -> bool {
+    let archive = zip::ZipArchive::new(Cursor::new(bytes));
+    archive.is_ok_and(|archive| {
+        archive.file_names().flatten().any(|name| name == "data.pkl" || name.ends_with("/data.pkl"))
+    })
+}
+
 /// Reads the tensors of a checkpoint, wherever in its dictionaries they are.
 pub(super) fn read(bytes: Vec<u8>) -> Result<StateDict<'static>, WeightsError> {
     let size = bytes.len() as u64;
-    if bytes.starts_with(b"PK\x03\x04") {
-        guard_zip(&bytes)?;
+    let mut bytes = bytes;
+    if is_zip(&bytes) {
+        let Guarded { name, text, script } = guard_zip(&bytes)?;
+        if script {
+            bytes = script::without_code(&bytes, &name, text)?;
+        }
     } else if bytes.iter().take(64).copied().collect::<Vec<_>>().windows(10).any(|window| window == LEGACY_MAGIC) {
         guard_legacy(&bytes)?;
     } else {
@@ -77,19 +96,26 @@ fn element_type(dtype: DType) -> Option<Dtype> {
     })
 }
 
+/// The one pickle of a zip, which passed the check.
+struct Guarded {
+    name: String,
+    text: Vec<u8>,
+    /// Whether the zip is a TorchScript program.
+    script: bool,
+}
+
 /// Finds the one pickle of a zip and checks it, with the zip reader that will read it again.
-fn guard_zip(bytes: &[u8]) -> Result<(), WeightsError> {
+fn guard_zip(bytes: &[u8]) -> Result<Guarded, WeightsError> {
     let broken = |error: zip::result::ZipError| WeightsError::checkpoint(format!("broken zip: {error}"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     if archive.len() > MAX_ENTRIES {
         return Err(WeightsError::checkpoint(format!("{} zip entries are too many", archive.len())));
     }
-    let mut pickles = Vec::new();
+    let (mut pickles, mut script) = (Vec::new(), false);
     for name in archive.file_names() {
         let name = name.map_err(broken)?;
         if name == "constants.pkl" || name.ends_with("/constants.pkl") {
-            let problem = "it is a TorchScript program; save model.state_dict() instead";
-            return Err(WeightsError::checkpoint(problem));
+            script = true;
         }
         if name.ends_with("data.pkl") {
             pickles.push(name.into_owned());
@@ -112,7 +138,9 @@ fn guard_zip(bytes: &[u8]) -> Result<(), WeightsError> {
     let limit = pickle::MAX_BYTES as u64 + 1;
     let read = entry.by_ref().take(limit).read_to_end(&mut text);
     read.map_err(|error| WeightsError::checkpoint(format!("broken zip: data.pkl: {error}")))?;
-    pickle::check(&text).map(|_| ())
+    pickle::check(&text)?;
+    drop(entry);
+    Ok(Guarded { name: pickle.clone(), text, script })
 }
 
 /// Checks the five pickles of a legacy file: magic, version, system, the object, the storage keys.

@@ -43,7 +43,8 @@ impl Metadata {
         if self.output.activation == Activation::Sigmoid {
             let paints = |r: &super::Region| format!("channel {} paints {}", r.channel, r.value);
             let regions: Vec<String> = self.output.regions.iter().map(paints).collect();
-            facts.push(("regions", format!("{}, later over earlier", regions.join(", "))));
+            let above = self.output.threshold;
+            facts.push(("regions", format!("{}, later over earlier, above {above}", regions.join(", "))));
         }
         if !self.output.keep_largest_component.is_empty() {
             let values: Vec<String> = self.output.keep_largest_component.iter().map(u8::to_string).collect();

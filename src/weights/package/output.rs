@@ -1,7 +1,7 @@
 //! The package's `output` section: how logits become labels and what the labels are called.
 //!
 //! With `softmax` the label of a voxel is the channel of its largest logit, 0 being background. With `sigmoid`
-//! regions are painted in order, each where its channel's probability exceeds 0.5, so later ones win.
+//! regions are painted in order, each where its channel's probability exceeds a threshold, 0.5 unless given, so later ones win.
 
 use std::fmt;
 use std::str::FromStr;
@@ -111,8 +111,15 @@ impl Resample {
     }
 }
 
+/// The threshold where none is given.
+const HALF: f64 = 0.5;
+
+fn is_half(threshold: &f64) -> bool {
+    *threshold == HALF
+}
+
 /// Keys that `unetr/1` does not have.
-pub(super) const SINCE_2: [&str; 2] = ["resample", "keep_largest_component"];
+pub(super) const SINCE_2: [&str; 3] = ["resample", "keep_largest_component", "threshold"];
 
 /// Activation and labels.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -124,6 +131,9 @@ pub struct OutputSection {
     pub regions: Vec<Region>,
     /// Label values and their names.
     pub labels: Vec<Label>,
+    /// What a region's probability exceeds.
+    #[serde(skip_serializing_if = "is_half")]
+    pub threshold: f64,
     /// What is brought back.
     #[serde(skip_serializing_if = "Resample::is_probabilities")]
     pub resample: Resample,
@@ -144,12 +154,14 @@ impl OutputSection {
 
     /// An output with these labels, brought back as probabilities.
     pub fn new(activation: Activation, regions: Vec<Region>, labels: Vec<Label>) -> Self {
-        Self { activation, regions, labels, resample: Resample::Probabilities, keep_largest_component: Vec::new() }
+        let resample = Resample::Probabilities;
+        Self { activation, regions, labels, threshold: HALF, resample, keep_largest_component: Vec::new() }
     }
 
     /// Whether this format can say it.
     pub(super) fn fits(&self, format: Format) -> bool {
-        (self.resample.is_probabilities() && self.keep_largest_component.is_empty()) || format == Format::Steps
+        let plain = self.resample.is_probabilities() && self.keep_largest_component.is_empty();
+        (plain && is_half(&self.threshold)) || format == Format::Steps
     }
 
     pub(super) fn read(fields: &Section<'_>, format: Format) -> Result<Self, WeightsError> {
@@ -160,6 +172,7 @@ impl OutputSection {
         if format == Format::Steps {
             section.resample = fields.or("resample", Resample::Probabilities)?;
             section.keep_largest_component = fields.list("keep_largest_component")?;
+            section.threshold = fields.or("threshold", HALF)?;
         }
         fields.finish()?;
         Ok(section)
@@ -169,6 +182,14 @@ impl OutputSection {
         match self.activation {
             Activation::Softmax => self.validate_softmax(out_channels)?,
             Activation::Sigmoid => self.validate_sigmoid(out_channels)?,
+        }
+        if !(self.threshold > 0.0 && self.threshold < 1.0) {
+            let problem = format!("{} must be above 0 and below 1", self.threshold);
+            return Err(WeightsError::field("output.threshold", problem));
+        }
+        if self.activation == Activation::Softmax && !is_half(&self.threshold) {
+            let problem = "a threshold belongs to the activation \"sigmoid\", not to \"softmax\"";
+            return Err(WeightsError::field("output.threshold", problem));
         }
         for (index, label) in self.labels.iter().enumerate() {
             if label.name.is_empty() {
