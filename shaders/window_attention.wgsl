@@ -124,7 +124,7 @@ fn forward(
     }
 #end
 #unroll r in 0..QUERIES
-    if (first + $ru < params.tokens && place_$r.x < params.cells) {
+    if ((first + $ru < params.tokens) & (place_$r.x < params.cells)) {
         let out = (n * params.cells + place_$r.x) * width + column;
 #if DROPOUT
         let total_$r = sum_$r * (1.0 - params.rate);

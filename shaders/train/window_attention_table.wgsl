@@ -63,7 +63,7 @@ fn forward(
                 for (var z = low.z; z < high.z; z += 1) {
                     let key = (x * full.y + y) * full.z + z;
                     let query = key + step;
-                    if (key < tokens && query < tokens) {
+                    if ((key < tokens) & (query < tokens)) {
                         sum += gradient(w / params.windows, w % params.windows, head, u32(query), u32(key));
                     }
                 }
