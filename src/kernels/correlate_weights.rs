@@ -29,7 +29,9 @@ impl Operands<'_> {
     /// Channels and voxels that an invocation holds: the taps of a channel fill registers.
     fn tile(&self, target: &Target) -> (usize, usize) {
         let &(held, step) = target.choose(VARIANTS);
-        (held.min(12 / self.geometry.kernel[2]).max(1), step)
+        // Nine vectors of sums leave room for the rest in 128 registers, twelve do not.
+        let few = target.class != AdapterClass::Software && !target.many_registers();
+        (held.min(if few { 9 } else { 12 } / self.geometry.kernel[2]).max(1), step)
     }
 
     fn blocks(&self, held: usize, (large, small): &(Source, Source)) -> usize {
