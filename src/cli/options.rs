@@ -71,10 +71,7 @@ pub(super) enum Precision {
 
 impl Precision {
     pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        }
+        self.float_type().name()
     }
 
     pub fn float_type(self) -> FloatType {

@@ -1,25 +1,8 @@
 //! How weights lie in GPU memory.
 
+/// Storage of elements; halves lie two to a word and are computed with as 32-bit.
+pub use crate::tensor::FloatType as DType;
 use crate::tensor::Shape;
-
-/// Storage of elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DType {
-    /// 32-bit float.
-    F32,
-    /// 16-bit float, two to a word; computed with as 32-bit.
-    F16,
-}
-
-impl DType {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-}
 
 /// Order of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

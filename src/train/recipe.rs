@@ -13,8 +13,9 @@ use super::schedule::{Decay, Schedule};
 use crate::fields::{FieldError, from_toml};
 use crate::kernels::dice_ce::{ClassSizes, DiceCe, Focal, Overlap};
 use crate::nets::DropoutOptions;
+use crate::tensor::FloatType;
+use crate::weights::WeightsError;
 use crate::weights::package::{Activation, Format, Metadata};
-use crate::weights::{FloatType, WeightsError};
 
 /// Tables and keys that belong to the package.
 const PACKAGE: [&str; 8] = ["name", "version", "licence", "citation", "network", "input", "output", "inference"];
@@ -87,28 +88,7 @@ pub struct RunRecipe {
     /// Patterns of parameters that stay as they are, `vit.*`.
     pub freeze: Vec<String>,
     /// How the package stores its weights; it is judged as it is stored.
-    pub dtype: StoredType,
-}
-
-/// Type of the weights in a package.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoredType {
-    /// Single precision, as trained.
-    #[default]
-    F32,
-    /// Half precision: half the bytes.
-    F16,
-}
-
-impl StoredType {
-    /// The same for the writer of packages.
-    pub fn float_type(self) -> FloatType {
-        match self {
-            Self::F32 => FloatType::F32,
-            Self::F16 => FloatType::F16,
-        }
-    }
+    pub dtype: FloatType,
 }
 
 impl Default for RunRecipe {
@@ -121,7 +101,7 @@ impl Default for RunRecipe {
             dropout_rate: 0.0,
             checkpoint_every: 250,
             freeze: Vec::new(),
-            dtype: StoredType::F32,
+            dtype: FloatType::F32,
         }
     }
 }

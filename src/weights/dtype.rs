@@ -7,6 +7,7 @@ use std::fmt;
 use half::{bf16, f16};
 
 use super::error::{WeightsError, quoted};
+use crate::tensor::FloatType;
 
 /// Element type of a stored tensor, as safetensors names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,21 +98,11 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// The floating-point types a model can be written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FloatType {
-    /// Single precision, as trained.
-    F32,
-    /// Half precision: half the bytes, about three decimal digits.
-    F16,
-}
-
-impl FloatType {
-    /// The stored element type.
-    pub fn dtype(self) -> Dtype {
-        match self {
-            Self::F32 => Dtype::F32,
-            Self::F16 => Dtype::F16,
+impl From<FloatType> for Dtype {
+    fn from(float: FloatType) -> Self {
+        match float {
+            FloatType::F32 => Self::F32,
+            FloatType::F16 => Self::F16,
         }
     }
 }
@@ -168,13 +159,13 @@ pub(super) fn check_finite(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<(),
 /// Bytes of `bytes` in another float type; a finite value that would become infinite is an error.
 pub(super) fn convert(name: &str, from: Dtype, bytes: &[u8], to: FloatType) -> Result<Vec<u8>, WeightsError> {
     let values = decode_f64(from, bytes);
-    let (overflows, dtype): (fn(f64) -> bool, _) = match to {
-        FloatType::F32 => (|value| (value as f32).is_infinite(), "f32"),
-        FloatType::F16 => (|value| f16::from_f64(value).is_infinite(), "f16"),
+    let overflows: fn(f64) -> bool = match to {
+        FloatType::F32 => |value| (value as f32).is_infinite(),
+        FloatType::F16 => |value| f16::from_f64(value).is_infinite(),
     };
     let found = values.iter().enumerate().find(|(_, value)| value.is_finite() && overflows(**value));
     if let Some((index, &value)) = found {
-        return Err(WeightsError::OutOfRange { name: quoted(name), index, value, dtype });
+        return Err(WeightsError::OutOfRange { name: quoted(name), index, value, dtype: to.name() });
     }
     Ok(match to {
         FloatType::F32 => values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect(),

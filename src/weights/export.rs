@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use super::dtype::{Dtype, FloatType};
+use super::dtype::Dtype;
 use super::error::{WeightsError, quoted};
 use super::package::Package;
 use super::safetensors::{Tensors, TensorsBuilder};
 use crate::nets::{Architecture, MonaiVersion};
+use crate::tensor::FloatType;
 
 /// The package's weights as a safetensors state dict for one MONAI version.
 ///
@@ -27,9 +28,9 @@ pub fn export(package: &Package, version: MonaiVersion, dtype: FloatType) -> Res
             shape: parameter.shape.clone(),
         })?;
         let bytes = tensor.to_bytes(dtype)?;
-        file.push(&parameter.name, dtype.dtype(), &parameter.shape, &bytes)?;
+        file.push(&parameter.name, dtype.into(), &parameter.shape, &bytes)?;
         for copy in network.copies(&parameter.name) {
-            file.push(&copy, dtype.dtype(), &parameter.shape, &bytes)?;
+            file.push(&copy, dtype.into(), &parameter.shape, &bytes)?;
         }
     }
     for unused in network.unused(version) {

@@ -19,7 +19,8 @@ pub mod package;
 pub mod safetensors;
 
 pub use crate::nets::{MonaiVersion, Undetermined};
-pub use dtype::{Dtype, FloatType};
+pub use crate::tensor::FloatType;
+pub use dtype::Dtype;
 pub use error::WeightsError;
 pub use export::export;
 pub use import::{FileSet, ImportOptions, Imported, import, import_files, is_zip_of_files, needs_import};

@@ -17,9 +17,10 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::dtype::{self, Dtype, FloatType};
+use super::dtype::{self, Dtype};
 use super::error::{WeightsError, quoted};
 use super::header::{self, Entry};
+use crate::tensor::FloatType;
 
 /// Named tensors over one buffer of bytes.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl TensorView<'_> {
     /// # Errors
     /// A finite value beyond the range of `to`.
     pub fn to_bytes(&self, to: FloatType) -> Result<Cow<'_, [u8]>, WeightsError> {
-        if self.dtype == to.dtype() {
+        if self.dtype == Dtype::from(to) {
             return Ok(Cow::Borrowed(self.bytes));
         }
         dtype::convert(self.name, self.dtype, self.bytes, to).map(Cow::Owned)

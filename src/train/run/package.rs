@@ -20,7 +20,7 @@ pub(super) async fn package(
     for spec in recipe.metadata.network.parameters() {
         let part = if plan.has(Part::Average, &spec.name) { Part::Average } else { Part::Weight };
         let values = plan.read(part, &spec.name).await?;
-        tensors.push_f32(&spec.name, &spec.shape, &values, recipe.run.dtype.float_type())?;
+        tensors.push_f32(&spec.name, &spec.shape, &values, recipe.run.dtype)?;
     }
     let mut metadata = recipe.metadata.clone();
     metadata.training = training;

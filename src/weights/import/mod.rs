@@ -24,7 +24,7 @@ mod torch;
 
 use std::collections::HashSet;
 
-use super::dtype::{Dtype, FloatType};
+use super::dtype::Dtype;
 use super::error::WeightsError;
 use super::header;
 use super::package;
@@ -32,6 +32,7 @@ use super::package::{Metadata, Package, check_shape, refuse_unexpected};
 use super::safetensors::{Tensors, TensorsBuilder};
 use crate::fields::Section;
 use crate::fields::json::parse_object;
+use crate::tensor::FloatType;
 pub use files::FileSet;
 use source::StateDict;
 
@@ -155,7 +156,7 @@ fn convert(
         check_shape(&spec.name, &tensor.shape, &spec.shape)?;
         let data = tensor.read()?;
         let dtype = match (options.dtype, tensor.dtype) {
-            (Some(to), _) => to.dtype(),
+            (Some(to), _) => Dtype::from(to),
             (None, Dtype::F64) => Dtype::F32,
             (None, stored) => stored,
         };
