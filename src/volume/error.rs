@@ -13,8 +13,8 @@ pub enum VolumeError {
     NotNifti { reason: String },
 
     /// A header field holds a value that cannot be used.
-    #[error("NIfTI header: {field} is {value}: {problem}")]
-    Header { field: &'static str, value: String, problem: String },
+    #[error("{format} header: {field} is {value}: {problem}")]
+    Header { format: &'static str, field: String, value: String, problem: String },
 
     /// A gzip stream is damaged or holds more than its header declares.
     #[error("gzip: {problem}")]
@@ -31,6 +31,10 @@ pub enum VolumeError {
     /// A `.hdr` header came without its `.img`.
     #[error("the header is of a .hdr/.img pair: the .img file with the voxels is needed too")]
     ImageMissing,
+
+    /// A header came without a file that it names.
+    #[error("its voxels lie in {file}, which is needed too: give both files, side by side")]
+    VoxelsMissing { file: String },
 
     /// sform and qform put left and right, or the axes, differently.
     #[error(
@@ -103,7 +107,19 @@ pub enum VolumeError {
 
 impl VolumeError {
     pub(crate) fn header(field: &'static str, value: impl ToString, problem: impl Into<String>) -> Self {
-        Self::Header { field, value: value.to_string(), problem: problem.into() }
+        Self::field("NIfTI", field, value, problem)
+    }
+
+    /// A field of another format's header.
+    pub(crate) fn field(
+        format: &'static str,
+        field: impl Into<String>,
+        value: impl ToString,
+        problem: impl Into<String>,
+    ) -> Self {
+        // Headers are text, and may hold anything.
+        let value: String = value.to_string().chars().take(200).flat_map(char::escape_default).collect();
+        Self::Header { format, field: field.into(), value, problem: problem.into() }
     }
 
     /// The same error, told of a file.

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`study`] | the way in: scans and label maps of any format, from paths or bytes |
 //! | [`nifti`] | reads and writes NIfTI-1 and NIfTI-2 |
+//! | [`nrrd`], [`metaimage`], [`mgh`] | read NRRD with 3D Slicer's segmentations, MetaImage, FreeSurfer's MGH and MGZ |
 //! | `dicom` | reads series of DICOM images (feature `dicom`) |
 //! | [`channels`] | which file is which channel, by name |
 //! | `components` | connected components of labels |
@@ -22,17 +23,23 @@
 pub mod affine;
 pub mod channels;
 pub mod components;
+mod container;
 pub mod crop;
+mod datatype;
 #[cfg(feature = "dicom")]
 pub mod dicom;
 mod error;
 pub mod geometry;
 pub mod grid;
+pub mod metaimage;
+pub mod mgh;
 pub mod nifti;
+pub mod nrrd;
 pub mod orientation;
 pub mod preprocess;
 pub mod resample;
 pub mod steps;
+mod stored;
 pub mod study;
 
 pub use affine::Affine;

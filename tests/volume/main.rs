@@ -13,6 +13,7 @@ mod dicom_edges;
 mod dicom_folders;
 #[cfg(feature = "dicom")]
 mod dicom_mosaics;
+mod image_formats;
 mod intensity;
 mod metrics;
 mod nnunet_steps;

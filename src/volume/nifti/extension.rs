@@ -1,7 +1,7 @@
 //! Header extensions: blocks of `esize`, `ecode` and content between header and voxels.
 
-use super::header::Endian;
 use crate::volume::VolumeError;
+use crate::volume::datatype::Endian;
 
 /// `ecode` of free text (NIFTI_ECODE_COMMENT).
 pub const COMMENT: i32 = 6;

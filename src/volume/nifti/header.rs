@@ -1,24 +1,8 @@
 //! The header of both NIfTI versions as one structure, decoded with every field checked.
 
-use super::datatype::Datatype;
 use crate::filetype::FileType;
 use crate::volume::VolumeError;
-
-/// Byte order of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endian {
-    Little,
-    Big,
-}
-
-impl Endian {
-    pub(super) fn i32(self, bytes: [u8; 4]) -> i32 {
-        match self {
-            Self::Little => i32::from_le_bytes(bytes),
-            Self::Big => i32::from_be_bytes(bytes),
-        }
-    }
-}
+use crate::volume::datatype::{Datatype, Endian};
 
 /// Version of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,6 @@
 //! # Source
 //! nifti1.h, nifti2.h (NIH); nibabel `nifti1.py`; MONAI `data/utils.py`.
 
-mod container;
 mod datatype;
 mod extension;
 mod form;
@@ -28,11 +27,11 @@ mod labels;
 mod read;
 mod write;
 
-pub use datatype::Datatype;
+pub use crate::volume::datatype::{Datatype, Endian};
 pub use extension::{CARET, COMMENT, Extension};
 pub use form::{AffineFrom, Form};
 pub use format::Nifti;
-pub use header::{Endian, Header, Version};
+pub use header::{Header, Version};
 pub use labels::LabelName;
 pub use read::{LabelScan, ReadOptions, Scan, header_only, is_nifti, read, read_labels, read_labels_wide};
 #[cfg(not(target_arch = "wasm32"))]

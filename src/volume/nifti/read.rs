@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::container::{check_declared, content, prefix, small};
 use super::extension::{self, Extension};
 use super::form::{self, AffineFrom, Form};
 use super::header::Header;
+use crate::volume::container::{check_declared, content, prefix, small};
 use crate::volume::{Affine, LabelMap, Volume, VolumeError, label_value, labels_of};
 
 /// How to read.

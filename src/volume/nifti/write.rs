@@ -7,11 +7,11 @@ use std::io::Write;
 
 use flate2::{Compression, GzBuilder};
 
-use super::datatype::Datatype;
 use super::extension::{COMMENT, Extension};
 use super::form;
-use super::header::{Endian, Header, Version};
+use super::header::{Header, Version};
 use super::labels::{LabelName, label_table};
+use crate::volume::datatype::{Datatype, Endian};
 use crate::volume::{LabelMap, Volume, VolumeError, VoxelGrid};
 
 /// What to write beside the voxels.

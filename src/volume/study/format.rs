@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::file::InputFile;
 use super::{Image, LabelImage, StudyOptions};
-use crate::volume::{LabelMap, VolumeError, nifti};
+use crate::volume::{LabelMap, VolumeError, metaimage, mgh, nifti, nrrd};
 
 /// The formats that are read, in the order in which they are tried. A file that none recognises is told what the first
 /// one misses in it.
 pub const FORMATS: &[&dyn Format] = &[
     &nifti::Nifti,
+    &nrrd::Nrrd,
+    &metaimage::MetaImage,
+    &mgh::Mgh,
     #[cfg(feature = "dicom")]
     &crate::volume::dicom::Dicom,
 ];

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
 
 use flate2::bufread::GzDecoder;
+use flate2::read::ZlibDecoder;
 
 use crate::volume::VolumeError;
 
 /// Deflate cannot pack more than this many bytes into one.
-const MAX_RATIO: u64 = 1032;
+pub(super) const MAX_RATIO: u64 = 1032;
 /// Bytes after the voxels that are tolerated (padding), unpacked and checked but not kept.
 const MAX_TRAILING: u64 = 1 << 20;
 const CHUNK: usize = 1 << 18;
@@ -41,7 +42,12 @@ pub(super) fn check_declared(bytes: &[u8], what: &'static str, declared: u64) ->
     if !is_gzip(bytes) && declared > present {
         return Err(VolumeError::Truncated { what, needed: declared, found: present });
     }
-    if is_gzip(bytes) && declared / MAX_RATIO > present {
+    if is_gzip(bytes) { check_packed(bytes, what, declared) } else { Ok(()) }
+}
+
+fn check_packed(bytes: &[u8], what: &'static str, declared: u64) -> Result<(), VolumeError> {
+    let present = bytes.len() as u64;
+    if declared / MAX_RATIO > present {
         return Err(VolumeError::Compression {
             problem: format!("{what} should hold {declared} bytes, more than {present} compressed bytes can hold"),
         });
@@ -51,22 +57,51 @@ pub(super) fn check_declared(bytes: &[u8], what: &'static str, declared: u64) ->
 
 /// The first `declared` bytes of the content, all of which must be present, and the number of bytes
 /// after them. A gzip stream is read to its end so that its checksum and length are verified.
+/// Voxels are unpacked only where the header says so or, in NIfTI, where the file itself is packed.
 pub(super) fn content<'a>(
     bytes: &'a [u8],
     what: &'static str,
     declared: u64,
 ) -> Result<(Cow<'a, [u8]>, u64), VolumeError> {
-    check_declared(bytes, what, declared)?;
     if !is_gzip(bytes) {
-        let (content, rest) = bytes.split_at(declared as usize);
-        return Ok((Cow::Borrowed(content), rest.len() as u64));
+        return plain(bytes, what, declared);
     }
+    check_declared(bytes, what, declared)?;
+    let mut members = Members::new(bytes);
+    gather(|chunk| members.read(chunk), what, declared)
+}
+
+/// As [`content`], of bytes that are not packed, whatever they look like.
+pub(super) fn plain<'a>(
+    bytes: &'a [u8],
+    what: &'static str,
+    declared: u64,
+) -> Result<(Cow<'a, [u8]>, u64), VolumeError> {
+    let cut = usize::try_from(declared).ok().and_then(|at| bytes.split_at_checked(at));
+    let truncated = || VolumeError::Truncated { what, needed: declared, found: bytes.len() as u64 };
+    let (content, rest) = cut.ok_or_else(truncated)?;
+    Ok((Cow::Borrowed(content), rest.len() as u64))
+}
+
+/// As [`content`], of a zlib stream.
+pub(super) fn zlib(bytes: &[u8], what: &'static str, declared: u64) -> Result<(Cow<'static, [u8]>, u64), VolumeError> {
+    check_packed(bytes, what, declared)?;
+    let mut decoder = ZlibDecoder::new(bytes);
+    let damaged = |e: std::io::Error| VolumeError::Compression { problem: format!("the zlib stream is damaged ({e})") };
+    gather(|chunk| decoder.read(chunk).map_err(damaged), what, declared)
+}
+
+/// Collects what `read` unpacks, and counts what is beyond the declared size.
+fn gather(
+    mut read: impl FnMut(&mut [u8]) -> Result<usize, VolumeError>,
+    what: &'static str,
+    declared: u64,
+) -> Result<(Cow<'static, [u8]>, u64), VolumeError> {
     let mut out: Vec<u8> = Vec::new();
     let mut chunk = vec![0; CHUNK];
-    let mut members = Members::new(bytes);
     let mut trailing = 0_u64;
     loop {
-        let got = members.read(&mut chunk)?;
+        let got = read(&mut chunk)?;
         if got == 0 {
             break;
         }
