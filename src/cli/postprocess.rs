@@ -12,6 +12,7 @@ use super::files::file_name;
 use crate::fields::nearest;
 use crate::volume::LabelMap;
 use crate::volume::components::{KeepRule, remove_components};
+use crate::volume::label_file::LabelFormat;
 use crate::volume::nifti::LabelName;
 
 /// Which labels are written, and what of them.
@@ -122,8 +123,7 @@ impl Postprocess {
             return Vec::new();
         }
         let name = file_name(output);
-        let lower = name.to_ascii_lowercase();
-        let ending = [".nii.gz", ".nii"].into_iter().find(|e| lower.ends_with(e)).map_or(0, str::len);
+        let ending = LabelFormat::of_name(&name).map_or(0, |(_, ending)| ending);
         let (stem, ending) = name.split_at(name.len() - ending);
         let plain = |text: &str| -> String {
             text.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).collect()

@@ -43,7 +43,7 @@ pub(super) struct Segment {
     /// Model package.
     #[arg(short, long)]
     pub(super) model: PathBuf,
-    /// Labels to write, .nii or .nii.gz; the record goes beside it as .json. With --batch, a folder.
+    /// Labels to write: .nii.gz, .nii, .seg.nrrd (3D Slicer), .nrrd or .mha; the record goes beside it as .json. With --batch, a folder.
     #[arg(short, long, value_name = "OUT.nii.gz|FOLDER")]
     pub(super) output: PathBuf,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use crate::report::Provenance;
 use crate::report::preview::{PreviewOptions, Window, preview};
 use crate::report::provenance::FileRecord;
 use crate::report::sha256;
+use crate::volume::label_file::{LabelFormat, LabelOptions};
 use crate::volume::nifti::{self, LabelName, WriteOptions};
 use crate::volume::{LabelMap, Volume};
 use crate::weights::{Dtype, FloatType, TensorsBuilder};
@@ -33,7 +34,8 @@ impl<'a> Paths<'a> {
     /// A name whose ending is of no format that is written there.
     pub fn new(output: &'a Path, others: [&'a Option<PathBuf>; 4]) -> Result<Self, CliError> {
         let [statistics, preview, probabilities, logits] = others.map(|p| p.as_deref());
-        ends_in("--output", Some(output), NIFTI)?;
+        let endings: Vec<&str> = LabelFormat::ENDINGS.iter().map(|(ending, _)| *ending).collect();
+        ends_in("--output", Some(output), &endings)?;
         ends_in("--statistics", statistics, &[".json", ".csv"])?;
         ends_in("--preview", preview, &[".png"])?;
         ends_in("--save-probabilities", probabilities, NIFTI)?;
@@ -64,9 +66,7 @@ impl<'a> Paths<'a> {
             path.map_or(Ok(()), |path| outputs.plan(option, path))?;
         }
         let name = file_name(self.output);
-        let lower = name.to_ascii_lowercase();
-        let ending = NIFTI.iter().rev().find(|e| lower.ends_with(**e));
-        let stem = &name[..name.len() - ending.map_or(0, |e| e.len())];
+        let stem = &name[..name.len() - LabelFormat::of_name(&name).map_or(0, |(_, ending)| ending)];
         let mut sidecar = self.output.with_file_name(format!("{stem}.json"));
         if outputs.is_planned(&sidecar) {
             sidecar = self.output.with_file_name(format!("{stem}.provenance.json"));
@@ -85,13 +85,9 @@ pub(super) fn write(
 ) -> Result<Provenance, CliError> {
     let comment = made.provenance.for_embedding().to_json();
     let mut bytes = Vec::new();
-    let options = WriteOptions {
-        gzip: nifti::is_gzip_name(&file_name(paths.output)),
-        like: made.scans.header.as_ref(),
-        label_names: made.names,
-        comment: Some(&comment),
-    };
-    nifti::write_labels(&mut bytes, &made.segmentation.labels, &options)?;
+    let like = made.scans.header.as_ref();
+    let options = LabelOptions { like, label_names: made.names, comment: Some(&comment) };
+    format(paths.output).write(&mut bytes, &made.segmentation.labels, &options)?;
     outputs.stage_bytes(paths.output, &bytes)?;
 
     let mut record = made.provenance.clone();
@@ -109,7 +105,8 @@ pub(super) fn write(
         outputs.stage_bytes(path, &picture(made)?)?;
     }
     if let (Some(path), Some(probabilities)) = (paths.probabilities, &made.segmentation.probabilities) {
-        let options = WriteOptions { gzip: nifti::is_gzip_name(&file_name(path)), label_names: &[], ..options };
+        let gzip = nifti::is_gzip_name(&file_name(path));
+        let options = WriteOptions { gzip, like, label_names: &[], comment: Some(&comment) };
         outputs.stage(path, |out| nifti::write_volume(out, probabilities, &options))?;
     }
     if let (Some(path), Some(logits)) = (paths.logits, &made.segmentation.logits) {
@@ -127,15 +124,15 @@ pub(super) fn write_split(outputs: &mut Outputs, files: &[(PathBuf, u16)], made:
         let one = LabelMap::new(data, all.dims, all.affine)?;
         let names: Vec<LabelName> =
             made.names.iter().filter(|n| n.value == *value).map(|n| LabelName { value: 1, ..n.clone() }).collect();
-        let options = WriteOptions {
-            gzip: nifti::is_gzip_name(&file_name(path)),
-            like: made.scans.header.as_ref(),
-            label_names: &names,
-            comment: Some(&comment),
-        };
-        outputs.stage(path, |out| nifti::write_labels(out, &one, &options))?;
+        let options = LabelOptions { like: made.scans.header.as_ref(), label_names: &names, comment: Some(&comment) };
+        outputs.stage(path, |out| format(path).write(out, &one, &options))?;
     }
     Ok(())
+}
+
+/// The format of a name that was checked before.
+fn format(path: &Path) -> LabelFormat {
+    LabelFormat::of_name(&file_name(path)).map_or(LabelFormat::Nifti { gzip: true }, |(format, _)| format)
 }
 
 fn picture(made: &Made<'_>) -> Result<Vec<u8>, CliError> {

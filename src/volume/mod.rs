@@ -9,6 +9,7 @@
 //! | [`nifti`] | reads and writes NIfTI-1 and NIfTI-2 |
 //! | [`nrrd`], [`metaimage`], [`mgh`] | read NRRD with 3D Slicer's segmentations, MetaImage, FreeSurfer's MGH and MGZ |
 //! | `dicom` | reads series of DICOM images (feature `dicom`) |
+//! | [`label_file`] | label maps in the format that a file's name says |
 //! | [`channels`] | which file is which channel, by name |
 //! | `components` | connected components of labels |
 //! | [`affine`], [`orientation`] | geometry of the voxel grid |
@@ -31,6 +32,7 @@ pub mod dicom;
 mod error;
 pub mod geometry;
 pub mod grid;
+pub mod label_file;
 pub mod metaimage;
 pub mod mgh;
 pub mod nifti;

@@ -24,7 +24,7 @@ pub const LINES: &[Line] = &[
     ("preview exists", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--preview", "old.png"], 1, "--force"),
     ("exported file exists", &["export", "model.safetensors", "-o", "old.safetensors"], 1, "--force"),
     ("imported file exists", &["import", "model.safetensors", "-o", "old.safetensors"], 1, "--force"),
-    ("output of another kind", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.mha"], 2, "must end in .nii"),
+    ("output of another kind", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.mhd"], 2, "must end in .nii"),
     ("output without a stem", &["segment", "scan.nii", "-m", "model.safetensors", "-o", ".nii.gz"], 2, "must end in"),
     ("statistics of another kind", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--statistics", "s.xlsx"], 2, ".json or .csv"),
     ("preview of another kind", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--preview", "p.jpg"], 2, ".png"),

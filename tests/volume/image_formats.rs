@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::support::data::real;
 use crate::support::golden;
 use crate::support::run::Folder;
+use unetr_wgpu::volume::label_file::{LabelFormat, LabelOptions};
+use unetr_wgpu::volume::nifti::LabelName;
 use unetr_wgpu::volume::study::LabelFiles;
 use unetr_wgpu::volume::{Affine, InputFile, LabelMap, Study, StudyFiles, StudyOptions, VolumeError};
 
@@ -219,6 +221,44 @@ fn what_is_wrong_is_named() {
     assert!(in_memory(&[("a.mgh", &mgh)]).expect_err("a type").to_string().contains("type is 9"));
     mgh[7] = 0;
     assert!(in_memory(&[("a.mgh", &mgh)]).expect_err("a size").to_string().contains("width is 0"));
+}
+
+#[test]
+fn labels_are_written_in_every_format_and_read_back() {
+    let affine = open(&path("int8.nii.gz")).volume.affine;
+    for top in [2_u16, 300] {
+        let data: Vec<u16> = (0..60).map(|i| if i % 7 == 0 { top } else { u16::from(i % 3 == 0) }).collect();
+        let map = LabelMap::new(data, [3, 5, 4], affine).expect("a label map");
+        let names = [(1, "left, \\ lobe"), (top, "Gehirn\nnerv"), (9, "absent")].map(|(value, name)| LabelName {
+            value,
+            name: name.into(),
+            color: [255, 0, 51],
+        });
+        let options = LabelOptions { label_names: &names, comment: Some("{\n}"), ..LabelOptions::default() };
+        for (ending, format) in LabelFormat::ENDINGS {
+            let mut bytes = Vec::new();
+            format.write(&mut bytes, &map, &options).expect("written");
+            let (read, _) = labels(&format!("a{ending}"), &bytes).unwrap_or_else(|e| panic!("{ending}: {e}"));
+            assert_eq!(read.data, map.widen().data, "{ending}");
+            same_place(ending, &read.affine, &affine);
+        }
+        let mut bytes = Vec::new();
+        LabelFormat::SegNrrd.write(&mut bytes, &map, &options).expect("written");
+        let text = String::from_utf8_lossy(&bytes);
+        for line in [
+            "Segment0_Name:=left, \\\\ lobe\n",
+            "Segment1_Name:=Gehirn\\nnerv\n",
+            &format!("Segment1_LabelValue:={top}\n"),
+            "Segment1_Color:=1.000000 0.000000 0.200000\n",
+            "Segment0_Extent:=0 2 0 4 0 3\n",
+            "Segment2_Extent:=0 -1 0 -1 0 -1\n",
+            "unetr:={\\n}\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+    assert_eq!(LabelFormat::of_name("A.SEG.NRRD"), Some((LabelFormat::SegNrrd, 9)));
+    assert_eq!(LabelFormat::of_name(".nrrd"), None);
 }
 
 /// Cut anywhere, and with any byte changed: a volume or a reason.

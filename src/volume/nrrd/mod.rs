@@ -9,6 +9,7 @@
 
 mod header;
 mod segments;
+mod write;
 
 use std::borrow::Cow;
 #[cfg(not(target_arch = "wasm32"))]
@@ -18,6 +19,7 @@ use super::VolumeError;
 use super::study::{FileRecord, Format, Image, InputFile, LabelImage, StudyOptions, sha256};
 pub(in crate::volume) use header::numbered;
 use header::{DataFiles, Described, Header};
+pub use write::write_labels;
 
 const FORMAT: &str = "NRRD";
 

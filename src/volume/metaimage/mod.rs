@@ -7,15 +7,19 @@
 //! # Source
 //! MetaIO's documentation (<https://itk.org/Wiki/MetaIO/Documentation>); ITK `itkMetaImageIO.cxx`.
 
+mod write;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::{Path, PathBuf};
 
-use super::VolumeError;
-use super::datatype::{Datatype, Endian};
-use super::stored::{Encoding, Stored, affine_of, lps_to_ras, numbers};
-use super::study::{FileRecord, Format, Image, InputFile, LabelImage, StudyOptions, sha256};
+use crate::volume::datatype::{Datatype, Endian};
+use crate::volume::stored::{Encoding, Stored, affine_of, lps_to_ras, numbers};
+use crate::volume::study::{FileRecord, Format, Image, InputFile, LabelImage, StudyOptions, sha256};
+use crate::volume::{Affine, VolumeError};
+
+pub use write::write_labels;
 
 const FORMAT: &str = "MetaImage";
 /// Bytes of the longest header accepted; lists of slices are part of it.
@@ -206,7 +210,7 @@ impl Header {
                 let [Some(first), Some(last), Some(step)] = range else {
                     return Err(self.refused("ElementDataFile", "a pattern is like slice.%03d 1 20 1"));
                 };
-                super::nrrd::numbered(pattern, first, last, step)
+                crate::volume::nrrd::numbered(pattern, first, last, step)
                     .ok_or_else(|| self.refused("ElementDataFile", "a pattern is like slice.%03d 1 20 1"))
             }
             _ => Ok(vec![value.to_owned()]),
@@ -285,7 +289,7 @@ impl Header {
         first.ok_or_else(|| VolumeError::field(FORMAT, key, text, "each axis has a number"))
     }
 
-    fn affine(&self, axes: usize, warnings: &mut Vec<String>) -> Result<(super::Affine, &'static str), VolumeError> {
+    fn affine(&self, axes: usize, warnings: &mut Vec<String>) -> Result<(Affine, &'static str), VolumeError> {
         let spacing = match self.first(&["ElementSpacing", "ElementSize"]) {
             Some(field) => self.three(field, axes)?.map(f64::abs),
             None => {
