@@ -40,7 +40,9 @@ pub fn write_labels(
     if segments {
         pair("Segmentation_ContainedRepresentationNames", "Binary labelmap|");
         pair("Segmentation_ReferenceImageExtentOffset", "0 0 0");
+        // The second is what versions before 5.2 look for.
         pair("Segmentation_SourceRepresentation", "Binary labelmap");
+        pair("Segmentation_MasterRepresentation", "Binary labelmap");
         for (n, label) in options.label_names.iter().enumerate() {
             let key = |field: &str| format!("Segment{n}_{field}");
             let color = label.color.map(|c| f64::from(c) / 255.0);
