@@ -9,15 +9,17 @@ use super::console::{bytes, grouped, print, print_json};
 use super::error::CliError;
 use super::files;
 use super::info::facts_text;
-use super::options::Precision;
+use super::options::{CheckpointArg, Precision};
 use super::output::{Outputs, ends_in};
 use crate::weights::ImportOptions;
 
-/// Make a model package of a PyTorch or safetensors checkpoint, or of a MONAI bundle. No code in either ever runs.
+/// Make a model package of a PyTorch or safetensors checkpoint, of a MONAI bundle or of an nnU-Net v2 result folder. No code in
+/// them ever runs.
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// PyTorch .pt or .pth file, a safetensors state dict, or a MONAI bundle: its folder or a zip of it.
-    #[arg(value_name = "CHECKPOINT|BUNDLE")]
+    /// PyTorch .pt or .pth file, a safetensors state dict, a MONAI bundle, or an nnU-Net v2 result folder (the one with
+    /// plans.json): the folder or a zip of it.
+    #[arg(value_name = "CHECKPOINT|FOLDER")]
     checkpoint: PathBuf,
     /// Model package to write.
     #[arg(short, long, value_name = "MODEL.safetensors")]
@@ -31,6 +33,12 @@ pub(super) struct Import {
     /// Type to store the weights in [default: the checkpoint's].
     #[arg(long)]
     dtype: Option<Precision>,
+    /// Folds of an nnU-Net result folder, 0 to 4 or all [default: every numbered one].
+    #[arg(long, value_name = "0,1", value_delimiter = ',')]
+    folds: Option<Vec<String>>,
+    /// Which checkpoint of each fold of an nnU-Net result folder [default: final].
+    #[arg(long = "checkpoint")]
+    checkpoint_of: Option<CheckpointArg>,
     /// Replace the package if it exists.
     #[arg(long)]
     force: bool,
@@ -54,6 +62,8 @@ impl Import {
             package: text.as_deref(),
             prefix: self.prefix.as_deref(),
             dtype: self.dtype.map(Precision::float_type),
+            folds: self.folds.as_deref(),
+            checkpoint: self.checkpoint_of.map(CheckpointArg::kind),
         };
         let made = files::imported(&self.checkpoint, &options)?;
         let package = &made.package;

@@ -10,8 +10,8 @@ use crate::gpu::{Choices, Gpu, GpuOptions};
 use crate::infer::{Resample, SegmentOptions};
 use crate::nets::{NetworkType, registry};
 use crate::volume::nifti;
-use crate::weights::FloatType;
 use crate::weights::package;
+use crate::weights::{CheckpointKind, FloatType};
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -82,6 +82,21 @@ impl Precision {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CheckpointArg {
+    Final,
+    Best,
+}
+
+impl CheckpointArg {
+    pub fn kind(self) -> CheckpointKind {
+        match self {
+            Self::Final => CheckpointKind::Final,
+            Self::Best => CheckpointKind::Best,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum FormArg {
     #[default]
@@ -109,6 +124,12 @@ pub(super) struct InferenceArgs {
     /// Fraction of a window shared with the next, from 0 to below 1 [default: the model's].
     #[arg(long, value_name = "F", value_parser = overlap)]
     pub overlap: Option<f64>,
+    /// Step from one window to the next as a fraction of a window: 1 less the overlap, by its name in nnU-Net.
+    #[arg(long, value_name = "F", value_parser = step, conflicts_with = "overlap")]
+    pub step: Option<f64>,
+    /// Do not average over mirrored windows, where the model does.
+    #[arg(long)]
+    pub no_mirror: bool,
     /// Weighting of overlapping windows [default: the model's].
     #[arg(long)]
     pub blend: Option<BlendArg>,
@@ -128,7 +149,8 @@ impl InferenceArgs {
     pub fn segment_options(&self) -> SegmentOptions {
         SegmentOptions {
             roi_size: self.roi,
-            overlap: self.overlap,
+            overlap: self.overlap.or(self.step.map(|step| 1.0 - step)),
+            mirror: self.no_mirror.then_some(false),
             blend: self.blend.map(|b| match b {
                 BlendArg::Gaussian => package::Blend::Gaussian,
                 BlendArg::Constant => package::Blend::Constant,
@@ -154,6 +176,14 @@ fn overlap(text: &str) -> Result<f64, String> {
     match (0.0..1.0).contains(&value) {
         true => Ok(value),
         false => Err("it must be at least 0 and less than 1".to_owned()),
+    }
+}
+
+fn step(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "a number is needed, such as 0.5".to_owned())?;
+    match value > 0.0 && value <= 1.0 {
+        true => Ok(value),
+        false => Err("it must be above 0 and at most 1".to_owned()),
     }
 }
 

@@ -103,12 +103,16 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// What the labels follow from besides the scan, with the names that the record has.
     pub fn settings(&self, segment: &Segment) -> Value {
-        let overlap = segment.inference.overlap.unwrap_or(self.package.metadata().inference.overlap);
-        json!({
+        let overlap = self.segmenter.overlap();
+        let mut settings = json!({
             "model": self.hash, "overlap": overlap, "blend": self.segmenter.blend().name(),
             "precision": segment.inference.precision.name(), "resample": self.segmenter.resample().name(),
             "postprocessing": self.postprocess.settings(),
-        })
+        });
+        if segment.inference.no_mirror {
+            settings["mirror"] = json!(false);
+        }
+        settings
     }
 
     /// Announces the files of single labels.

@@ -46,8 +46,14 @@ impl Rules {
         winner.1 as u16
     }
 
-    /// Logits of one voxel as probabilities.
+    /// Logits of one voxel as probabilities. All of them 0 stand for a voxel that was cropped away: background.
     pub fn activate(self, values: &mut [f32]) {
+        if values.iter().all(|v| *v == 0.0) {
+            if let Some(background) = values.first_mut().filter(|_| !self.regions) {
+                *background = 1.0;
+            }
+            return;
+        }
         if self.regions {
             values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp()));
             return;

@@ -77,6 +77,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Axes of the model's grid along which windows are mirrored.
+    pub fn mirror_axes(&self) -> &[usize] {
+        &self.mirror_axes
+    }
+
     /// Axes that the window is mirrored along, for each pass of the network: each subset of the axes that it may be.
     pub(super) fn mirrorings(&self) -> impl Iterator<Item = [bool; 3]> + use<> {
         let axes = self.mirror_axes.clone();
@@ -158,6 +163,11 @@ impl Segmenter {
         &self.options
     }
 
+    /// Fraction of a window shared with its neighbour.
+    pub fn overlap(&self) -> f64 {
+        self.options.overlap.unwrap_or(self.metadata.inference.overlap)
+    }
+
     /// Weighting of overlapping windows.
     pub fn blend(&self) -> Blend {
         self.options.blend.unwrap_or(self.metadata.inference.blend)
@@ -190,7 +200,7 @@ impl Segmenter {
             return Err(InferError::Channels { got: scan.channels, want: channels, names: input.channels.join(", ") });
         }
         let made = input.preprocess.apply(scan)?;
-        let overlap = self.options.overlap.unwrap_or(self.metadata.inference.overlap);
+        let overlap = self.overlap();
         let grid = WindowGrid::new(made.volume.dims, self.roi_size(), overlap, self.metadata.inference.windows)?;
         let rule = self.decides();
         let decision = match self.resample() {

@@ -61,8 +61,14 @@ pub struct InferenceRecord {
     pub blend: String,
     /// Standard deviation of the gaussian as a fraction of the window.
     pub sigma_scale: f64,
-    /// `probabilities` or `labels`.
+    /// `probabilities`, `logits` or `labels`.
     pub resample: String,
+    /// Axes of the model's grid along which windows were mirrored; the mean is over each subset of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mirror_axes: Vec<usize>,
+    /// Sets of weights whose logits were averaged, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<String>,
     /// Storage of the weights on the device: `f32` or `f16`; arithmetic is f32.
     pub precision: String,
 }
@@ -182,6 +188,8 @@ impl InferenceRecord {
             blend: segmenter.blend().name().to_owned(),
             sigma_scale: segmenter.metadata().inference.sigma_scale,
             resample: segmenter.resample().name().to_owned(),
+            mirror_axes: prepared.mirror_axes().to_vec(),
+            folds: segmenter.metadata().folds.clone(),
             precision: if segmenter.options().half_weights { "f16" } else { "f32" }.to_owned(),
         }
     }

@@ -65,7 +65,8 @@ impl ModelFile {
     /// A PyTorch checkpoint, a state dict, or a zip of a MONAI bundle as a package; no code in a pickle ever runs. `package`: JSON text with any
     /// subset of the package's fields; `prefix`: of the network's names, where a file holds several.
     pub fn import(self, package: Option<String>, prefix: Option<String>) -> Result<ImportedModel, JsValue> {
-        let options = ImportOptions { package: package.as_deref(), prefix: prefix.as_deref(), dtype: None };
+        let options =
+            ImportOptions { package: package.as_deref(), prefix: prefix.as_deref(), ..ImportOptions::default() };
         let made = match is_zip_of_files(&self.bytes) {
             true => FileSet::from_zip("", self.bytes).and_then(|files| import_files(files, &options)),
             false => import(self.bytes, &options),
@@ -106,7 +107,7 @@ impl ModelFolder {
     /// The files as a package; none of their code ever runs. `name`: of the folder; `package`: JSON text with any subset of the
     /// package's fields.
     pub fn import(self, name: &str, package: Option<String>) -> Result<ImportedModel, JsValue> {
-        let options = ImportOptions { package: package.as_deref(), prefix: None, dtype: None };
+        let options = ImportOptions { package: package.as_deref(), ..ImportOptions::default() };
         let made = FileSet::from_list(name, self.files).and_then(|files| import_files(files, &options));
         Ok(made.map_err(WebError::from)?.into())
     }

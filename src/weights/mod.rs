@@ -23,6 +23,8 @@ pub use crate::tensor::FloatType;
 pub use dtype::Dtype;
 pub use error::WeightsError;
 pub use export::export;
-pub use import::{FileSet, ImportOptions, Imported, import, import_files, is_zip_of_files, needs_import};
+pub use import::{
+    CheckpointKind, FileSet, ImportOptions, Imported, import, import_files, is_zip_of_files, needs_import,
+};
 pub use package::{Metadata, Package};
 pub use safetensors::{TensorView, Tensors, TensorsBuilder};

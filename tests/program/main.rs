@@ -14,6 +14,7 @@ mod fit;
 mod known_answers;
 #[cfg(unix)]
 mod limits;
+mod nnunet;
 mod pipes;
 mod segment_many;
 #[cfg(feature = "serve")]

@@ -15,6 +15,7 @@ pub mod dicom_file;
 pub mod event_file;
 pub mod golden;
 pub mod nifti_file;
+pub mod nnunet_folder;
 pub mod page;
 pub mod phantom;
 pub mod procedural;

@@ -5,5 +5,6 @@ mod support;
 
 mod bundles;
 mod checkpoints;
+mod nnunet;
 mod scripts;
 mod weights;

@@ -16,13 +16,18 @@
 mod bundle;
 mod fields;
 mod files;
+mod nnunet;
 mod pickle;
+mod plain;
 mod regions;
 mod script;
 mod source;
 mod torch;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+
+use sha2::{Digest, Sha256};
 
 use super::dtype::Dtype;
 use super::error::WeightsError;
@@ -32,7 +37,9 @@ use super::package::{Metadata, Package, check_shape, refuse_unexpected};
 use super::safetensors::{Tensors, TensorsBuilder};
 use crate::fields::Section;
 use crate::fields::json::parse_object;
+use crate::nets::{Architecture, Dialect};
 use crate::tensor::FloatType;
+use crate::volume::steps::Step;
 pub use files::FileSet;
 use source::StateDict;
 
@@ -45,6 +52,39 @@ pub struct ImportOptions<'a> {
     pub prefix: Option<&'a str>,
     /// Type to store the weights in; as in the checkpoint (f64 as f32) where not given.
     pub dtype: Option<FloatType>,
+    /// Folds of an nnU-Net result folder, by name; all numbered ones where not given.
+    pub folds: Option<&'a [String]>,
+    /// Which checkpoint of an nnU-Net fold; the final one where not given.
+    pub checkpoint: Option<CheckpointKind>,
+}
+
+/// Which of a training's checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CheckpointKind {
+    /// That of the last epoch.
+    #[default]
+    Final,
+    /// That of the best score.
+    Best,
+}
+
+impl CheckpointKind {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Final => "final",
+            Self::Best => "best",
+        }
+    }
+
+    /// Its file in a fold of nnU-Net.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Final => "checkpoint_final.pth",
+            Self::Best => "checkpoint_best.pth",
+        }
+    }
 }
 
 /// A package and what was assumed for it.
@@ -64,15 +104,19 @@ pub fn import(bytes: Vec<u8>, options: &ImportOptions<'_>) -> Result<Imported, W
     import_given(bytes, given_fields(options)?, options)
 }
 
-/// Makes a package of several files: a MONAI bundle.
+/// Makes a package of several files: a MONAI bundle or an nnU-Net v2 result folder.
 ///
 /// # Errors
-/// They are none, or see [`bundle`].
+/// They are none, or see [`bundle`] and [`nnunet`].
 pub fn import_files(files: FileSet, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
     if let Some(root) = bundle::root(&files)? {
         return bundle::import(&files.below(&root), options);
     }
-    let problem = "it is no model: a MONAI bundle has configs/metadata.json and configs/inference.json";
+    if let Some(root) = nnunet::root(&files)? {
+        return nnunet::import(&files.below(&root), options);
+    }
+    let problem = "it is no model: a MONAI bundle has configs/metadata.json and configs/inference.json, an nnU-Net result \
+                   folder dataset.json, plans.json and fold_X/checkpoint_final.pth";
     Err(WeightsError::file("", format!("{problem}; in it are {}", files.summary())))
 }
 
@@ -96,9 +140,24 @@ fn import_given(
 ) -> Result<Imported, WeightsError> {
     if looks_like_safetensors(&bytes) {
         let tensors = Tensors::read(bytes)?;
-        return convert(StateDict::from_tensors(&tensors), given, options);
+        return convert(vec![Set::only(StateDict::from_tensors(&tensors))], given, options);
     }
-    convert(torch::read(bytes)?, given, options)
+    convert(vec![Set::only(torch::read(bytes)?)], given, options)
+}
+
+/// One set of weights: all there is, or a fold.
+struct Set<'a> {
+    /// The fold's name.
+    name: String,
+    /// Its file, if it is one of several.
+    file: String,
+    state: StateDict<'a>,
+}
+
+impl<'a> Set<'a> {
+    fn only(state: StateDict<'a>) -> Self {
+        Self { name: String::new(), file: String::new(), state }
+    }
 }
 
 /// Whether a file must pass [`import`] before it is a package: anything but a safetensors file that has package metadata.
@@ -113,14 +172,19 @@ fn looks_like_safetensors(bytes: &[u8]) -> bool {
     matches!(bytes, [_, _, _, _, 0, 0, 0, 0, b'{', ..])
 }
 
+/// Makes a package of one or several sets of weights; the first tells the network.
 fn convert(
-    state: StateDict<'_>,
+    sets: Vec<Set<'_>>,
     given: serde_json::Map<String, serde_json::Value>,
     options: &ImportOptions<'_>,
 ) -> Result<Imported, WeightsError> {
     let none = serde_json::Map::new();
     let root = Section::root(&given);
     let section = if root.has("network") { root.section("network")? } else { Section::at("network", &none) };
+    let mut sets = sets.into_iter();
+    let Some(Set { state, .. }) = sets.next() else {
+        return Err(WeightsError::checkpoint("there is none"));
+    };
     let (network_type, state, mut warnings) = state.select(options.prefix, &section)?;
     let dialect = network_type.dialect;
     let shapes = state.shapes();
@@ -136,21 +200,51 @@ fn convert(
         (Err(e), _) => return Err(e),
     };
     warnings.extend(dialect.assumed(&section));
+    let mut rest = Vec::new();
+    for Set { name, file, state } in sets {
+        let within = |e: WeightsError| WeightsError::file(&file, e.to_string());
+        let (_, state, _) = state.select(options.prefix, &section).map_err(within)?;
+        rest.push((name, file, state));
+    }
     let object = fields::complete(given, &network, &mut warnings);
     let metadata = Metadata::from_object(object)?;
+    warnings.extend(stored_axes(&metadata));
+    let mut tensors = TensorsBuilder::new();
     let network = &metadata.network;
-    let (input, as_stored) =
-        (&metadata.input, "the network sees scans as they are stored, and these differ between scanners");
-    warnings.extend(match (input.preprocess.axcodes(), input.preprocess.spacing()) {
+    let digests = add_weights(&mut tensors, network, dialect, &state, options, None)?;
+    for (name, file, state) in rest {
+        add_weights(&mut tensors, network, dialect, &state, options, Some((&name, &digests)))
+            .map_err(|e| WeightsError::file(&file, format!("fold {name} is not like the first: {e}")))?;
+    }
+    Ok(Imported { package: Package::build(&metadata, tensors)?, warnings })
+}
+
+/// What is to be told of a model that sees scans as they are stored.
+fn stored_axes(metadata: &Metadata) -> Option<String> {
+    let input = &metadata.input.preprocess;
+    let as_stored = "the network sees scans as they are stored, and these differ between scanners";
+    // nnU-Net's own order is that of its training.
+    let transposed = input.steps.iter().any(|step| matches!(step, Step::Transpose(_)));
+    match (input.axcodes(), input.spacing()) {
         (None, None) => Some(format!("input.orientation and input.spacing are null: {as_stored}")),
-        (None, _) => Some(format!("input.orientation is null: {as_stored}")),
+        (None, _) if !transposed => Some(format!("input.orientation is null: {as_stored}")),
         (_, None) => Some(format!("input.spacing is null: {as_stored}")),
         _ => None,
-    });
+    }
+}
 
+/// Adds the network's weights; of a fold after the first only those that differ from it. Gives a digest of each.
+fn add_weights(
+    tensors: &mut TensorsBuilder,
+    network: &Architecture,
+    dialect: &dyn Dialect,
+    state: &StateDict<'_>,
+    options: &ImportOptions<'_>,
+    fold: Option<(&str, &[[u8; 32]])>,
+) -> Result<Vec<[u8; 32]>, WeightsError> {
     let mut used = HashSet::new();
-    let mut tensors = TensorsBuilder::new();
-    for spec in network.parameters() {
+    let mut digests = Vec::new();
+    for (at, spec) in network.parameters().iter().enumerate() {
         let copies = network.copies(&spec.name);
         let tensor = state.gather(dialect, &spec.name, &copies, &spec.shape)?;
         check_shape(&spec.name, &tensor.shape, &spec.shape)?;
@@ -163,17 +257,24 @@ fn convert(
         let data =
             super::safetensors::TensorView { name: &spec.name, dtype: tensor.dtype, shape: &spec.shape, bytes: &data };
         data.check_finite()?;
-        match dtype {
-            Dtype::F32 => tensors.push(&spec.name, dtype, &spec.shape, &data.to_bytes(FloatType::F32)?)?,
-            Dtype::F16 => tensors.push(&spec.name, dtype, &spec.shape, &data.to_bytes(FloatType::F16)?)?,
-            stored => tensors.push(&spec.name, stored, &spec.shape, data.bytes)?,
+        let bytes = match dtype {
+            Dtype::F32 => data.to_bytes(FloatType::F32)?,
+            Dtype::F16 => data.to_bytes(FloatType::F16)?,
+            _ => Cow::Borrowed(data.bytes),
+        };
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        match fold {
+            None => tensors.push(&spec.name, dtype, &spec.shape, &bytes)?,
+            Some((_, first)) if first.get(at) == Some(&digest) => {}
+            Some((name, _)) => tensors.push(&package::fold_tensor(name, &spec.name), dtype, &spec.shape, &bytes)?,
         }
         for copy in copies {
             state.check_copy(&tensor, &copy)?;
             used.insert(copy);
         }
+        digests.push(digest);
         used.extend(tensor.sources);
     }
     refuse_unexpected(state.names().filter(|name| !used.contains(*name)), network)?;
-    Ok(Imported { package: Package::build(&metadata, tensors)?, warnings })
+    Ok(digests)
 }

@@ -17,6 +17,7 @@ use pytorch_reader::{DType, PytorchReader};
 use super::super::dtype::Dtype;
 use super::super::error::WeightsError;
 use super::pickle;
+use super::plain::{self, Plain};
 use super::script;
 use super::source::{Source, StateDict};
 use crate::filetype::{FileType, HEAD};
@@ -94,6 +95,17 @@ fn element_type(dtype: DType) -> Option<Dtype> {
         DType::Bool => Dtype::Bool,
         DType::U64 => return None,
     })
+}
+
+/// What a zip checkpoint says besides its tensors.
+pub(super) fn plain(bytes: &[u8]) -> Result<Plain, WeightsError> {
+    if !is_zip(bytes) {
+        let what = FileType::of(bytes.get(..HEAD).unwrap_or(bytes)).map_or("no zip", |kind| kind.name);
+        return Err(WeightsError::checkpoint(format!(
+            "it is {what}, and no checkpoint as PyTorch has saved them since 1.6"
+        )));
+    }
+    plain::read(&guard_zip(bytes)?.text)
 }
 
 /// The one pickle of a zip, which passed the check.
