@@ -60,6 +60,17 @@ export function rgb(color) {
   return /** @type {[number, number, number]} */ ([1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
 }
 
+/** Lets the page be drawn between two pieces of work; goes on in a hidden tab too. @returns {Promise<void>} */
+export function nextFrame() {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, 100);
+    requestAnimationFrame(() => {
+      clearTimeout(timer);
+      setTimeout(resolve);
+    });
+  });
+}
+
 /** @param {BlobPart} content @param {string} name @param {string} type */
 export function save(content, name, type) {
   const link = make('a', { href: URL.createObjectURL(new Blob([content], { type })), download: name });

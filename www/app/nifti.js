@@ -107,22 +107,29 @@ export async function labelGrid(file) {
   return { dims: /** @type {[number, number, number]} */ (dims.slice(0, 3)), values: [...values].sort((a, b) => a - b) };
 }
 
+/** How many volumes a file holds; 1 where it is no NIfTI-1 file. @param {File} file */
+export async function frameCount(file) {
+  const header = await readHeader(file);
+  return header ? header.dims[3] * header.dims[4] : 1;
+}
+
 /**
- * One frame of a file with several, as a file of its own on the same grid.
+ * Frames of a file with several, each as a file of its own on the same grid.
  * @param {File} file
- * @param {number} frame
+ * @param {number[]} frames
+ * @param {(frame: number) => string} [called] the end of a frame's name
  */
-export async function frameOf(file, frame) {
+export async function framesOf(file, frames, called = (frame) => `frame${frame + 1}`) {
   const header = await readHeader(file);
   if (!header) throw new Error(`${file.name}: frames can be taken from NIfTI-1 files only`);
   const size = header.dims[0] * header.dims[1] * header.dims[2] * header.bytes;
-  const from = header.offset + frame * size;
-  const [head, voxels] = await ranges(file, [[0, header.offset], [from, from + size]]);
+  /** @param {number} frame @returns {[number, number]} */
+  const place = (frame) => [header.offset + frame * size, header.offset + (frame + 1) * size];
+  const [head, ...voxels] = await ranges(file, [[0, header.offset], ...frames.map(place)]);
   const view = new DataView(head.buffer);
   view.setInt16(40, 3, header.little);
   for (let i = 3; i < 7; i += 1) view.setInt16(42 + 2 * i, 1, header.little);
-  const name = file.name.replace(/(\.nii)?(\.gz)?$/i, `_frame${frame + 1}.nii`);
-  return new File([head, voxels], name);
+  return voxels.map((part, i) => new File([head, part], file.name.replace(/(\.nii)?(\.gz)?$/i, `_${called(frames[i])}.nii`)));
 }
 
 /** Labels of a file of bytes, `(X, Y, Z)` with Z contiguous, and its grid. @param {Blob} file */
@@ -133,7 +140,8 @@ export async function readLabels(file) {
   if (!header || !type) throw new Error('the labels cannot be read');
   const [nx, ny, nz] = header.dims;
   const view = new DataView(whole.buffer);
-  const read = /** @type {any} */ (view)[`get${type[0]}`].bind(view);
+  // A file of bytes, as this page and the program write them, is read ten times as fast without the view.
+  const read = type[0] === 'Uint8' ? (/** @type {number} */ place) => whole[place] : /** @type {any} */ (view)[`get${type[0]}`].bind(view);
   const labels = new Uint8Array(nx * ny * nz);
   let at = header.offset;
   for (let z = 0; z < nz; z += 1) {

@@ -3,7 +3,7 @@ import { scanToNifti } from 'unetr-wgpu';
 import { choose } from './choose.js';
 import { folderOf, isSeries, volumes } from './files.js';
 import { make, plural } from './format.js';
-import { frameOf, labelGrid, parseHeader, readHeader } from './nifti.js';
+import { frameCount, framesOf, labelGrid, parseHeader, readHeader } from './nifti.js';
 
 /** @typedef {import('./session.js').Found} Found */
 /** @typedef {import('./series.js').Series} Series */
@@ -131,13 +131,11 @@ async function pickDicom(files, channels) {
 
 /** @param {File[]} files @param {string[]} channels @returns {Promise<{scan: Found} | null>} */
 async function pickFrames(files, channels) {
-  const header = await readHeader(files[0]);
-  const frames = header ? header.dims[3] * header.dims[4] : 1;
+  const frames = await frameCount(files[0]);
   if (frames === 1 || frames === channels.length || files.length > 1) return { scan: { files } };
   const rows = await pickChannels(Array.from({ length: frames }, (_, i) => `Frame ${i + 1} of ${frames}`), channels, 'frames');
   if (!rows) return null;
-  const parts = await Promise.all(rows.map((frame) => frameOf(files[0], frame)));
-  return { scan: { files: parts, notes: [`of ${frames} frames: ${rows.map((r) => r + 1).join(', ')}`] } };
+  return { scan: { files: await framesOf(files[0], rows), notes: [`of ${frames} frames: ${rows.map((r) => r + 1).join(', ')}`] } };
 }
 
 /**

@@ -2,11 +2,11 @@
 // (the segmenter, the viewer) is held here.
 import { createSegmenter, importCheckpoint, scanToNifti } from 'unetr-wgpu';
 import { fetchFile, nameOf, stemOf } from './files.js';
-import { save } from './format.js';
+import { nextFrame, save } from './format.js';
 import { askFields, merge } from './import.js';
 import { counts, middleOf, recounted, voxelVolume } from './labels.js';
 import { explain } from './messages.js';
-import { readLabels } from './nifti.js';
+import { frameCount, framesOf, readLabels } from './nifti.js';
 import { choose } from './choose.js';
 
 /** After a stroke of the brush, until the surfaces are made again. */
@@ -218,10 +218,18 @@ export class Session {
       // The viewer gets what the segmenter reads, on the same grid.
       const plain = files.every((f) => /\.(nii|hdr|img)(\.gz)?$/i.test(f.name));
       const shown = plain ? files : [new File([(await scanToNifti(files, { series, signal })).nifti], 'series.nii')];
-      return { plan, shown };
+      return { plan, shown: await this.#channels(shown) };
     } catch (error) {
       throw Object.assign(new Error(explain(/** @type {any} */ (error), files)), { code: /** @type {any} */ (error).code === 'aborted' ? 'aborted' : 'told' });
     }
+  }
+
+  /** One file with a frame for each channel as files of their own, so that each can be looked at. @param {File[]} shown */
+  async #channels(shown) {
+    const frames = shown.length === 1 ? await frameCount(shown[0]) : 1;
+    if (frames === 1) return shown;
+    const names = this.state.model?.facts.input.channels ?? [];
+    return framesOf(shown[0], Array.from({ length: frames }, (_, i) => i), (i) => names[i] ?? `channel${i + 1}`);
   }
 
   /** @param {Found} found @param {{plan: import('unetr-wgpu').Plan | null, shown: File[]}} ready */
@@ -360,10 +368,12 @@ export class Session {
     const { viewer } = this;
     if (!viewer?.showLabels(result.labels, result.dims, result.table)) return;
     this.store.view({ labels: true, pen: result.table[0]?.value ?? 0, undoable: false });
+    this.#makeSurfaces(result);
+    await nextFrame();
+    if (this.state.result !== result) return;
     const largest = result.statistics.reduce((a, b) => (b.voxels > a.voxels ? b : a));
     const middle = middleOf(result.labels, result.dims, largest.value);
     if (middle) viewer.goTo(middle);
-    this.#makeSurfaces(result);
   }
 
   /** @param {Result} result */

@@ -104,6 +104,8 @@ test('desktop: by keys alone, in every state clean, light and dark', async () =>
 test('phone: the picture stays in sight, fingers hit what they mean, no folders are offered', async () => {
   const { page, problems, context } = await ready(tab, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2, bypassCSP: true });
   assert.equal(await page.isVisible('#open-folder'), false);
+  const line = await page.$$eval('header > *', (all) => all.filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect()).map((r) => Math.round(r.top + r.height / 2)));
+  assert.ok(Math.max(...line) - Math.min(...line) < 8, `the header is one line: ${line}`);
   await page.tap('#segment');
   await page.locator('body[data-phase=result]').waitFor(LONG);
   await page.waitForTimeout(500);
@@ -116,6 +118,8 @@ test('phone: the picture stays in sight, fingers hit what they mean, no folders 
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
     await page.waitForTimeout(300);
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: `${out}app-phone-${colorScheme}-top.png` });
     await page.screenshot({ path: `${out}app-phone-${colorScheme}.png`, fullPage: true });
     assert.equal((await fits(page)).wide, 0);
   }

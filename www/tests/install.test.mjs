@@ -84,22 +84,6 @@ test('types in strict projects, resolved as Node and as bundlers do', () => {
   }
 });
 
-test('imported under Node, where there is no WebGPU', () => {
-  const path = project('node', { 'main.js': `
-    import * as unetr from 'unetr-wgpu';
-    const { webgpu, reason } = await unetr.checkSupport();
-    const error = await unetr.createSegmenter({ model: 'model.safetensors' }).catch((e) => e);
-    console.log(JSON.stringify({ names: Object.keys(unetr), webgpu, reason, code: error.code, typed: error instanceof unetr.UnetrError, kept: await unetr.listModels() }));
-  ` });
-  const said = JSON.parse(execFileSync(process.execPath, ['main.js'], { cwd: path, encoding: 'utf8' }));
-  assert.deepEqual(said.names.sort(), [
-    'SegmentationResult', 'UnetrError', 'checkSupport', 'clearModels', 'createSegmenter', 'importCheckpoint', 'listModels', 'scanToNifti', 'selfTest',
-  ]);
-  assert.equal(said.webgpu, false);
-  assert.match(said.reason, /no browser/);
-  assert.deepEqual([said.code, said.typed, said.kept], ['no-webgpu', true, []]);
-});
-
 test('in a page without a bundler', async () => {
   const map = '<script type="importmap">{"imports": {"unetr-wgpu": "./node_modules/unetr-wgpu/index.js"}}</script>';
   const path = project('plain', { 'index.html': `${PAGE}${map}<script type="module" src="main.js"></script>`, 'main.js': MAIN, ...files });

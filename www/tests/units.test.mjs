@@ -7,7 +7,7 @@ import { sort, stemOf, volumes } from '../app/files.js';
 import { suggestions } from '../app/import.js';
 import { middleOf, recounted } from '../app/labels.js';
 import { explain } from '../app/messages.js';
-import { frameOf, labelGrid, parseHeader, readLabels } from '../app/nifti.js';
+import { framesOf, labelGrid, parseHeader, readLabels } from '../app/nifti.js';
 import { INITIAL, Store, phaseOf } from '../app/state.js';
 import { glb, stl } from '../app/viewer/mesh-files.js';
 import { surfaceOf } from '../app/viewer/surfaces.js';
@@ -55,7 +55,7 @@ test('a label file is told from a scan, and frames are taken out whole', async (
   assert.equal(await labelGrid(file('e.nii', nifti(dims, () => 0))), null);
   assert.equal(await labelGrid(file('f.txt', new TextEncoder().encode('hello'))), null);
   const four = file('time.nii.gz', nifti([6, 5, 4, 3], (x, y, z, t) => 100 * t + x));
-  const second = await frameOf(four, 1);
+  const [second] = await framesOf(four, [1]);
   const bytes = Buffer.from(await second.arrayBuffer());
   assert.deepEqual(parseHeader(bytes).dims, [6, 5, 4, 1, 1, 1, 1]);
   assert.equal(second.name, 'time_frame2.nii');

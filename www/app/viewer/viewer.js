@@ -1,6 +1,6 @@
 // The scan in three planes and in 3-D, with labels over it: NiiVue draws the voxels, `overlay.js` what is written over them.
 import { DRAG_MODE, NVImage, NVMesh, Niivue, PEN_TYPE, SLICE_TYPE } from '@niivue/niivue';
-import { rgb } from '../format.js';
+import { nextFrame, rgb } from '../format.js';
 import { LabelLayer } from './label-layer.js';
 import { drawOverlay, tilesOf } from './overlay.js';
 import { PLANES, planeName, tiles } from './tiles.js';
@@ -246,6 +246,7 @@ export class Viewer {
     this.#scans += 1;
     const turn = this.#scans;
     const image = /** @type {any} */ (await NVImage.loadFromFile(/** @type {any} */ ({ file: first, name: first.name, ...pair })));
+    await nextFrame();
     if (turn !== this.#scans) return null;
     this.clearLabels();
     this.setReference(null, []);
@@ -337,17 +338,27 @@ export class Viewer {
     if (this.#nv.volumes.length > 0) this.#nv.drawScene();
   }
 
-  /** @param {import('./mesh-files.js').LabelSurface[]} surfaces in mm */
-  setSurfaces(surfaces) {
+  /**
+   * One surface a frame. NiiVue's own way of adding one uploads the whole scan again each time.
+   * @param {import('./mesh-files.js').LabelSurface[]} surfaces in mm
+   */
+  async setSurfaces(surfaces) {
     const nv = this.#nv;
-    for (const { mesh } of this.#meshes) nv.removeMesh(mesh);
-    this.#meshes = surfaces.map(({ value, points, triangles }) => {
+    for (const { mesh } of this.#meshes) mesh.unloadMesh(nv.gl);
+    /** @type {{value: number, mesh: any}[]} */
+    const meshes = [];
+    this.#meshes = meshes;
+    nv.meshes = [];
+    for (const { value, points, triangles } of surfaces) {
       const color = rgb(this.#table.find((l) => l.value === value)?.color ?? '#cccccc');
       const mesh = new NVMesh(points, triangles, String(value), new Uint8Array([...color, 255]), this.#visible(value), this.#visible(value) > 0, nv.gl);
-      nv.addMesh(mesh);
-      return { value, mesh };
-    });
-    if (surfaces.length > 0) nv.drawScene();
+      meshes.push({ value, mesh });
+      nv.meshes = meshes.map((m) => m.mesh);
+      nv.drawScene();
+      await nextFrame();
+      // Other surfaces have taken their place.
+      if (this.#meshes !== meshes) return;
+    }
   }
 
   /** Moves the crosshair to a voxel of the file. @param {[number, number, number]} voxel */

@@ -1,0 +1,74 @@
+// Scans of several channels in the app: which volume of a file is which channel, and each to be looked at.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { LONG, opened, segmented, written } from './app.mjs';
+import { open } from './browser.mjs';
+import { out, pages } from './page.mjs';
+import { nifti } from './synthetic.mjs';
+import { tinyNetwork } from './tiny.mjs';
+
+const tab = pages();
+const CHANNELS = ['T1', 'FLAIR'];
+/** Volumes whose values tell which one it is: all about 1000 times their number. */
+const volume = (frames) => nifti([32, 32, 32, frames], (x, y, z, t) => 1000 * (t + 1) + ((x + y + z) % 7));
+
+let app;
+let page;
+const text = (selector) => page.textContent(selector);
+/** Which volume is under the crosshair. */
+const seen = async (number) => {
+  await page.waitForFunction((n) => Math.round(Number(/mm\s+(-?[\d.]+)/.exec(document.querySelector('#location').textContent)?.[1]) / 1000) === n, number, LONG);
+};
+const labels = () => page.$$eval('#channel option', (all) => all.map((o) => o.textContent));
+
+before(async () => {
+  await tab.started;
+  app = await open(tab.browser, `${tab.server.url}/`, { viewport: { width: 1280, height: 800 } });
+  ({ page } = app);
+  await page.locator('body[data-phase=result]').waitFor(LONG);
+  const { weights, fields } = tinyNetwork(CHANNELS);
+  await page.setInputFiles('#model-input', written({ 'tiny.safetensors': weights, 'package.json': JSON.stringify(fields) }));
+  await page.waitForFunction(() => /Takes T1, FLAIR/.test(document.querySelector('#model-facts').textContent), null, LONG);
+});
+after(() => app?.context.close());
+
+test('a file with one volume for each channel is taken as it is, and each channel is shown', async () => {
+  await page.setInputFiles('#scan-input', written({ 'both.nii': volume(2) }));
+  await opened(page, 'both.nii');
+  assert.equal(await page.isVisible('#channel-field'), true);
+  assert.deepEqual(await labels(), ['both_T1.nii', 'both_FLAIR.nii']);
+  await page.focus('#view');
+  await page.keyboard.press('ArrowUp');
+  await seen(1);
+  await page.selectOption('#channel', '1');
+  await page.focus('#view');
+  await page.keyboard.press('ArrowDown');
+  await seen(2);
+  assert.match(await text('#plan'), /1 window of 32 × 32 × 32/);
+});
+
+test('of a file with more volumes than channels two are chosen, and the model gets these', async () => {
+  await page.setInputFiles('#scan-input', written({ 'many.nii': volume(5) }));
+  await page.locator('#choice[open]').waitFor(LONG);
+  assert.match(await text('#choice-title'), /needs 2 frames/);
+  const rows = await page.$$eval('#choice select', (all) => all.map((s) => [s.name, s.options.length]));
+  assert.deepEqual(rows, [['T1', 5], ['FLAIR', 5]]);
+  await page.selectOption('#choice select >> nth=0', '3');
+  await page.selectOption('#choice select >> nth=1', '0');
+  await page.screenshot({ path: `${out}app-frames.png` });
+  await page.click('#choice button[value=ok]');
+  await opened(page, 'many_frame4.nii, many_frame1.nii');
+  assert.match(await text('#scan-notes'), /of 5 frames: 4, 1/);
+  await page.focus('#view');
+  await page.keyboard.press('ArrowUp');
+  await seen(4);
+  await page.selectOption('#channel', '1');
+  await page.focus('#view');
+  await page.keyboard.press('ArrowDown');
+  await seen(1);
+  await segmented(page);
+  const record = await page.evaluate(() => document.querySelector('#legend').textContent);
+  assert.match(record, /ml|label/i);
+  assert.deepEqual(app.problems, []);
+});
