@@ -65,6 +65,8 @@ function wireRun() {
   $('hide-reference').addEventListener('click', () => session.hideReference());
   $('sample').addEventListener('click', () => session.openSample());
   $('save-model').addEventListener('click', () => session.saveModel());
+  $('keep-model').addEventListener('click', () => session.keepModel());
+  $('forget-model').addEventListener('click', () => session.forgetModel());
   $('go-back').addEventListener('click', () => session.goBack());
   $('overlap').addEventListener('change', () => {
     store.set({ overlap: $('overlap').value, message: null });
@@ -236,7 +238,8 @@ async function start() {
     r: () => { if (store.state.result && !$('compare').hidden) $('compare').click(); }, d: () => diagnostics?.open(), '?': () => $('help').showModal(),
   }, () => session.cancel(), () => store.state.view.keys);
   const viewer = startViewer();
-  const [support, models] = await Promise.all([checkSupport(), siteModels()]);
+  const [support, site, kept] = await Promise.all([checkSupport(), siteModels(), session.keptModels()]);
+  const models = [...site, ...kept];
   diagnostics = new Diagnostics(support);
   store.set({ support, models });
   whenChosen($('models'), async () => {

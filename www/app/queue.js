@@ -1,9 +1,10 @@
 // Many scans, one after the other: a list that outlives the page, its table, and one file for all volumes.
 import { zipSync } from 'fflate';
+import { persist } from './database.js';
 import { stemOf, nameOf } from './files.js';
 import { $, make, plural, save, words } from './format.js';
 import { readLabels } from './nifti.js';
-import * as shelf from './shelf.js';
+import { scans as shelf } from './shelf.js';
 
 /** @typedef {import('./shelf.js').Kept} Kept */
 
@@ -38,7 +39,7 @@ export class Queue {
 
   /** @param {import('./session.js').Found[]} scans */
   async add(scans) {
-    await shelf.persist().catch(() => false);
+    await persist().catch(() => false);
     for (const { files, series, name } of scans) {
       /** @type {Omit<Kept, 'id'>} */
       const item = { name: name ?? nameOf(files), files, series, state: 'waiting' };

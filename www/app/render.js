@@ -46,7 +46,7 @@ function renderPhase(state) {
   $('segment').disabled = busy || !(state.plan || (state.pending && state.scan));
   $('segment').textContent = state.result?.run || state.result?.corrected ? 'Segment again' : 'Segment';
   $('running').hidden = !busy;
-  for (const id of ['models', 'open-model', 'sample', 'compare', 'save-model', 'overlap', 'save-menu-button', 'go-back']) $(id).disabled = busy;
+  for (const id of ['models', 'open-model', 'sample', 'compare', 'save-model', 'keep-model', 'forget-model', 'overlap', 'save-menu-button', 'go-back']) $(id).disabled = busy;
   // Opening another scan is always possible: during a run it is asked for.
   $('veil').hidden = !busy || run;
 }
@@ -100,6 +100,8 @@ function renderModel({ model }) {
   const warnings = model?.facts.warnings ?? [];
   $('model-warnings').replaceChildren(...warnings.map((text) => make('li', { textContent: text })));
   $('assumed').hidden = warnings.length === 0;
+  $('keep-model').hidden = model?.entry.keptAs !== undefined;
+  $('forget-model').hidden = model?.entry.keptAs === undefined;
   $('card-button').hidden = !model;
   if (model) renderCard(model);
 }

@@ -2,12 +2,14 @@
 // (the segmenter, the viewer) is held here.
 import { createSegmenter, importCheckpoint, scanToNifti } from 'unetr-wgpu';
 import { fetchFile, nameOf, stemOf } from './files.js';
-import { nextFrame, save } from './format.js';
+import { nextFrame, save, words } from './format.js';
 import { askFields, merge } from './import.js';
 import { counts, middleOf, recounted, voxelVolume } from './labels.js';
 import { explain } from './messages.js';
 import { frameCount, framesOf, readLabels } from './nifti.js';
+import { models as shelf } from './shelf.js';
 import { choose } from './choose.js';
+import { persist } from './database.js';
 
 /** After a stroke of the brush, until the surfaces are made again. */
 const SETTLE_MS = 800;
@@ -135,10 +137,10 @@ export class Session {
     this.segmenter = made;
     const facts = /** @type {any} */ (made.model);
     const known = { ...entry, name: facts.name || entry.name, bytes: facts.bytes, licence: facts.licence, sha256: facts.sha256, version: facts.version };
-    const at = this.state.models.findIndex((m) => String(m.model) === String(entry.model) && m.model.constructor === entry.model.constructor && m.name === entry.name);
+    const same = (/** @type {ModelEntry} */ m) => (entry.model instanceof URL ? String(m.model) === String(entry.model) : !(m.model instanceof URL) && m.name === entry.name && m.keptAs === entry.keptAs);
+    const at = this.state.models.includes(entry) ? this.state.models.indexOf(entry) : this.state.models.findIndex(same);
     const models = at < 0 ? [...this.state.models, known] : this.state.models.with(at, known);
-    const same = this.state.result?.sha256 === facts.sha256;
-    if (!same) this.#putAside();
+    if (this.state.result?.sha256 !== facts.sha256) this.#putAside();
     this.store.set({ models, model: { entry: known, facts, labels: made.labelTable }, pending: null, plan: null, windowMs: this.#paces.of(facts.sha256, this.state.support) });
     return true;
   }
@@ -176,6 +178,41 @@ export class Session {
     const { entry } = model;
     const made = await this.#job('import', entry.name, (options) => importCheckpoint(entry.model, { package: entry.fields, ...options }));
     if (made) save(made.model, `${entry.name.replace(/\.[^.]*$/, '')}.safetensors`, 'application/octet-stream');
+  }
+
+  /** Keeps the package that an imported model became in this browser: the next visit has it in its list. */
+  async keepModel() {
+    const { model } = this.state;
+    if (!model) return;
+    const { entry, facts } = model;
+    const made = await this.#job('import', entry.name, (options) => importCheckpoint(entry.model, { package: entry.fields, ...options }));
+    if (!made) return;
+    const file = new File([made.model], `${entry.name}.safetensors`);
+    try {
+      await persist();
+      const { id } = await shelf.add({ name: entry.name, file, licence: facts.licence, version: facts.version });
+      const kept = { ...entry, model: file, fields: undefined, keptAs: id };
+      this.store.set({ models: this.state.models.map((m) => (m === entry ? kept : m)), model: { ...model, entry: kept } });
+      this.say(`${words(entry.name)} is kept in this browser until you remove it (About…).`, 'note');
+    } catch (error) {
+      this.say(`This browser keeps nothing more (${/** @type {Error} */ (error).message}): save the model package instead.`);
+    }
+  }
+
+  /** What earlier visits have kept, as lines of the list. @returns {Promise<ModelEntry[]>} */
+  async keptModels() {
+    const all = await shelf.all().catch(() => []);
+    return all.map(({ id, name, file, licence, version }) => ({ model: file, name, bytes: file.size, licence, version, keptAs: id }));
+  }
+
+  /** Takes the model off what is kept; it stays loaded until the page is left. */
+  async forgetModel() {
+    const { model } = this.state;
+    if (model?.entry.keptAs === undefined) return;
+    const { entry } = model;
+    await shelf.remove(/** @type {number} */ (entry.keptAs));
+    const own = { ...entry, keptAs: undefined };
+    this.store.set({ models: this.state.models.map((m) => (m === entry ? own : m)), model: { ...model, entry: own } });
   }
 
   // Scans

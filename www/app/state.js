@@ -44,6 +44,7 @@
  * @property {Sample} [sample]
  * @property {Label[]} [labels]
  * @property {Record<string, unknown>} [fields] what a checkpoint does not tell
+ * @property {number} [keptAs] its number among the models that are kept in this browser
  *
  * @typedef {object} Model The model that is loaded.
  * @property {ModelEntry} entry
