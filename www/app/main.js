@@ -62,7 +62,7 @@ function wireFiles() {
 }
 
 function wireRun() {
-  $('hide-reference').addEventListener('click', () => session.hideReference());
+  for (const id of ['hide-reference', 'hide-drawn']) $(id).addEventListener('click', () => session.hideReference());
   $('sample').addEventListener('click', () => session.openSample());
   $('save-model').addEventListener('click', () => session.saveModel());
   $('keep-model').addEventListener('click', () => session.keepModel());

@@ -190,6 +190,8 @@ function renderResult({ result, model, comparison, reference }) {
   const own = result !== null && model !== null && result.sha256 === model.facts.sha256;
   $('compare').hidden = !own;
   $('hide-reference').hidden = !reference && !comparison;
+  $('drawn').hidden = !reference || result !== null;
+  $('drawn-text').textContent = `${reference} is drawn as a dashed line, and compared with the next result.`;
   if (!result) {
     $('spoken').textContent = '';
     return;

@@ -43,6 +43,8 @@ export class Session {
   /** @type {Worker | null} */
   #surfaces = null;
   #surfaceTurn = 0;
+  /** The labels that are drawn as the reference. @type {File | null} */
+  #drawn = null;
   /** @type {import('./viewer/mesh-files.js').LabelSurface[]} */
   surfaces = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -357,6 +359,8 @@ export class Session {
     const { segmenter, viewer } = this;
     if (!scan || !plan || job || !segmenter) return null;
     const before = this.state.result ?? this.state.kept;
+    // Labels that were drawn before there was a result are meant to be compared with it.
+    const drawn = this.state.result ? null : this.#drawn;
     this.#clearResult();
     this.store.set({ kept: before });
     const awake = navigator.wakeLock?.request('screen').catch(() => null);
@@ -391,6 +395,7 @@ export class Session {
     };
     this.store.set({ plan: made.plan, windowMs: made.windowMs, kept: null });
     await this.show(result);
+    if (drawn) await this.compare(drawn);
     return result;
   }
 
@@ -432,6 +437,7 @@ export class Session {
     this.#surfaceTurn += 1;
     this.surfaces = [];
     this.viewer?.clearLabels();
+    this.#drawn = null;
     this.viewer?.setReference(null, []);
     this.store.set({ result: null, comparison: null, reference: null, alone: null, opacities: {}, place: null });
     if (['brush', 'eraser'].includes(this.state.view.tool)) this.store.view({ tool: 'crosshair' });
@@ -499,12 +505,17 @@ export class Session {
   async drawReference(file, table = []) {
     const read = await readLabels(file).catch(() => null);
     const dims = this.state.scan?.dims;
-    if (!read || !dims || !read.dims.every((n, a) => n === dims[a])) return;
+    if (!read || !dims || !read.dims.every((n, a) => n === dims[a])) {
+      this.say(`${file.name} cannot be drawn: it holds no labels on the grid of this scan.`);
+      return;
+    }
+    this.#drawn = file;
     this.viewer?.setReference(read, table);
     this.store.set({ reference: file.name });
   }
 
   hideReference() {
+    this.#drawn = null;
     this.viewer?.setReference(null, []);
     this.store.set({ reference: null, comparison: null });
   }

@@ -250,6 +250,16 @@ test('a label file is recognised and compared; the result is kept when another s
   await opened(page, 'next.nii');
   assert.doesNotMatch(await text('#location'), new RegExp(LABELS.map((l) => words(l.name)).join('|')), 'no tissue of another scan is read out');
   assert.equal(await page.isVisible('#result'), false);
+  const [labelled] = written({ 'expert.nii': nifti(DIMS, (x, y, z) => Number(Math.hypot(x - 15, y - 15, z - 15) < 8), { type: 'uint8' }) });
+  await drag(page, [labelled], await middle());
+  await page.locator('#choice[open]').waitFor();
+  assert.equal(await page.locator('#choice button[value=compare]').count(), 0, 'there is no result to compare with');
+  await page.click('#choice button[value=draw]');
+  await page.locator('#drawn').waitFor();
+  assert.match(await text('#drawn'), /expert\.nii is drawn as a dashed line/);
+  await page.screenshot({ path: `${out}app-drawn.png` });
+  await page.click('#hide-drawn');
+  assert.equal(await page.isVisible('#drawn'), false);
   await page.click('#go-back');
   await page.locator('body[data-phase=result]').waitFor(LONG);
   await opened(page, name);
