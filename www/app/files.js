@@ -11,7 +11,7 @@ export const LONGEST = 2 ** 31 - 1;
 async function walk(entry, folder) {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => { entry.file(resolve, reject); });
-    return [inFolder(file, folder)];
+    return [inFolder(file, folder, entry.fullPath.slice(1))];
   }
   const reader = entry.createReader();
   const files = [];
@@ -24,11 +24,19 @@ async function walk(entry, folder) {
 }
 
 const folders = new WeakMap();
+/** @type {WeakMap<File, string>} */
+const dropped = new WeakMap();
 
-/** @param {File} file @param {string} folder */
-function inFolder(file, folder) {
+/** @param {File} file @param {string} folder @param {string} path */
+function inFolder(file, folder, path) {
   if (folder) folders.set(file, folder);
+  dropped.set(file, path);
   return file;
+}
+
+/** Where a file lies in what was dropped or chosen. @param {File} file */
+export function pathOf(file) {
+  return dropped.get(file) ?? (file.webkitRelativePath || file.name);
 }
 
 /** The folder that a file was dropped or chosen in, '' if it was none. @param {File} file */
@@ -64,7 +72,7 @@ export async function unpacked(files) {
       .filter(([path, content]) => content.length > 0 && !path.startsWith('__MACOSX/'))
       .map(([path, content]) => {
         const parts = path.split('/');
-        return inFolder(new File([/** @type {Uint8Array<ArrayBuffer>} */ (content)], parts.at(-1) ?? path), parts.at(-2) ?? stem);
+        return inFolder(new File([/** @type {Uint8Array<ArrayBuffer>} */ (content)], parts.at(-1) ?? path), parts.at(-2) ?? stem, path);
       })
       .filter(visible);
   }));

@@ -1,6 +1,8 @@
 // Errors in the words of whoever opened the file, with what to do. What the reader said is kept behind them.
 import { LONGEST } from './files.js';
 
+/** @typedef {{name: string, size: number}} Named A file, or a folder. */
+
 /** What files are that people drop by mistake, by their names. @type {[RegExp, string][]} */
 const KINDS = [
   [/\.(jpe?g|png|gif|webp|bmp|tiff?|heic)$/i, 'a picture'],
@@ -24,7 +26,7 @@ const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 /**
  * An error of opening these files as a sentence for people.
  * @param {{code?: string, message: string, name?: string}} error
- * @param {File[]} [files]
+ * @param {Named[]} [files]
  */
 export function explain(error, files = []) {
   const { message } = error;

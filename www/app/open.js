@@ -3,6 +3,7 @@ import { sort, unpacked } from './files.js';
 import { labelsFor, pick } from './pickers.js';
 import { choose } from './choose.js';
 import { plural } from './format.js';
+import { severalFiles } from './model-files.js';
 
 /** @typedef {import('./session.js').Session} Session */
 
@@ -18,17 +19,20 @@ export class Opener {
     if (given.length === 0) return;
     const { session } = this;
     try {
-      const { model, fields, scans } = sort(await unpacked(given));
-      const name = (model ?? scans[0])?.name;
+      // Before anything is unpacked: the module reads a zip by itself.
+      const several = await severalFiles(given);
+      const { model, fields, scans } = several ? { model: undefined, fields: undefined, scans: [] } : sort(await unpacked(given));
+      const name = (several ?? model ?? scans[0])?.name;
       if (!name || !(await session.mayOpen(name))) return;
-      if (model) {
+      const entry = several ?? (model && (await entryOf(model, fields)));
+      if (entry) {
         // Without WebGPU there is nothing to load a model on; scans are still looked at.
         if (!session.state.support?.webgpu) {
-          session.say(`${model.name} cannot be loaded: ${session.state.support?.reason}`);
+          session.say(`${name} cannot be loaded: ${session.state.support?.reason}`);
           return;
         }
         // A scan is not to be segmented with another model than the one that came with it.
-        if (!(await session.openModel(await entryOf(model, fields)))) return;
+        if (!(await session.openModel(entry))) return;
       }
       if (scans.length > 0) {
         await session.needModel();

@@ -99,7 +99,8 @@ function renderModel({ model }) {
   $('model-facts').textContent = model ? `Takes ${model.facts.input.channels.join(', ')}. Finds ${model.labels.map((l) => words(l.name)).join(', ')}.` : '';
   const warnings = model?.facts.warnings ?? [];
   $('model-warnings').replaceChildren(...warnings.map((text) => make('li', { textContent: text })));
-  $('assumed').hidden = warnings.length === 0;
+  $('assumed').hidden = !model?.facts.imported;
+  $('assumed-title').textContent = warnings.length > 0 ? 'The checkpoint did not say all' : 'Made of a checkpoint';
   $('keep-model').hidden = model?.entry.keptAs !== undefined;
   $('forget-model').hidden = model?.entry.keptAs === undefined;
   $('card-button').hidden = !model;

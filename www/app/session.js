@@ -65,7 +65,7 @@ export class Session {
     this.store.set({ message: text ? { text, kind } : null });
   }
 
-  /** @param {any} error @param {File[]} [files] */
+  /** @param {any} error @param {import('./messages.js').Named[]} [files] */
   complain(error, files) {
     if (error.code !== 'aborted' && error.name !== 'AbortError') this.say(explain(error, files));
   }
@@ -76,7 +76,7 @@ export class Session {
    * @param {Job['kind']} kind
    * @param {string} name
    * @param {(options: {signal: AbortSignal, onProgress: (progress: import('unetr-wgpu').Progress) => void}) => Promise<T>} work
-   * @param {File[]} [files]
+   * @param {import('./messages.js').Named[]} [files]
    */
   async #job(kind, name, work, files) {
     const controller = new AbortController();
@@ -132,8 +132,8 @@ export class Session {
     if (!this.state.support?.webgpu) return false;
     // The scan on its way is read and planned by the segmenter that would be taken away.
     while (this.#opening) await this.#opening;
-    const file = entry.model instanceof File ? [entry.model] : [];
-    const made = await this.#job('model', entry.name, (options) => this.#create(entry, options), file);
+    const named = entry.model instanceof URL ? [] : [{ name: entry.name, size: entry.bytes ?? 0 }];
+    const made = await this.#job('model', entry.name, (options) => this.#create(entry, options), named);
     if (!made) return false;
     this.segmenter?.dispose();
     this.segmenter = made;
@@ -179,7 +179,7 @@ export class Session {
     if (!model) return;
     const { entry } = model;
     const made = await this.#job('import', entry.name, (options) => importCheckpoint(entry.model, { package: entry.fields, ...options }));
-    if (made) save(made.model, `${entry.name.replace(/\.[^.]*$/, '')}.safetensors`, 'application/octet-stream');
+    if (made) save(made.model, `${entry.name.replace(/\.(pt|pth|ckpt|bin|safetensors|zip)$/i, '')}.safetensors`, 'application/octet-stream');
   }
 
   /** Keeps the package that an imported model became in this browser: the next visit has it in its list. */
@@ -303,7 +303,8 @@ export class Session {
     const { scan, result } = this.state;
     if (!scan) return;
     const next = { ...scan, channel };
-    this.store.set({ scan: next });
+    // The line under the picture told of the channel before.
+    this.store.set({ scan: next, place: null });
     await this.#draw(next);
     if (result) await this.#drawResult(result);
   }

@@ -34,7 +34,7 @@
  * @property {string[]} notes what was chosen or left out on the way
  *
  * @typedef {object} ModelEntry A line of the list of models.
- * @property {URL | File} model
+ * @property {URL | File | Record<string, File>} model the file, or the files of a folder by their paths
  * @property {string} name
  * @property {number} [bytes]
  * @property {string} [licence]

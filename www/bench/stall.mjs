@@ -74,8 +74,8 @@ async function visit(server) {
       await page.waitForTimeout(SETTLE_MS);
     }
     await page.click('#segment');
-    await page.locator('#cancel:visible').waitFor(WAIT);
-    await page.locator('body[data-phase=result]').waitFor(WAIT);
+    // Until the model is there the example's result still stands.
+    await page.waitForFunction(() => document.body.dataset.phase === 'result' && document.querySelector('#result-title').textContent === 'Result', null, WAIT);
     await page.waitForTimeout(SETTLE_MS);
     await part('look');
     await page.locator('#view').click({ position: { x: 200, y: 200 } });

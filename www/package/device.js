@@ -1,6 +1,7 @@
 // The one device of this worker, the models on it, and what happens when the device is lost.
 import { Device, ModelFile, Segmenter } from './unetr_wgpu.js';
 import { loadModel } from './download.js';
+import { Folder } from './folder.js';
 import { UnetrError, aborted, release, typed } from './errors.js';
 import { Pipelines } from './pipelines.js';
 import { checkSupport } from './support.js';
@@ -130,9 +131,13 @@ export class Held {
  * @param {LoadRequest} request
  * @param {AbortSignal | undefined} signal
  * @param {Report} progress
- * @returns {Promise<Loaded<ModelFile>>}
+ * @returns {Promise<Loaded<ModelFile | Folder>>}
  */
-export function fetchModel({ source, cache, sha256 }, signal, progress) {
+export async function fetchModel({ source, cache, sha256 }, signal, progress) {
+  if (source.folder) {
+    const file = await Folder.read(source.folder, signal, (done, total) => progress('download', done, total));
+    return { file, from: 'given', stored: false, keep: async () => {}, drop: async () => {} };
+  }
   return loadModel({
     ...source, sha256, cache, signal,
     report: (done, total) => progress('download', done, total),
@@ -163,7 +168,7 @@ export class Model {
 
   /**
    * Opens what `fetchModel` gave and puts it on the device; a file that turns out to be no model is dropped.
-   * @param {Loaded<ModelFile>} loaded
+   * @param {Loaded<ModelFile | Folder>} loaded
    */
   async put({ file, from, keep, drop }) {
     const { precision, resample, source, package: fields, prefix } = this.#request;
@@ -172,15 +177,18 @@ export class Model {
     /** @type {string[]} */
     let warnings = [];
     let segmenter;
+    let imported = false;
     try {
       await this.#held.open();
-      if (file.needsImport()) {
-        const made = file.import(fields, prefix);
+      let opened = file;
+      if (opened instanceof Folder || opened.needsImport()) {
+        const made = opened.import(fields, prefix);
+        imported = true;
         warnings = made.warnings();
-        file = made.intoFile();
+        opened = made.intoFile();
       }
       // `create` takes the file, also when it fails.
-      segmenter = await Segmenter.create(this.#held.opened.device, file, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
+      segmenter = await Segmenter.create(this.#held.opened.device, opened, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
     } catch (error) {
       const { code, fields } = typed(error);
       // A checkpoint that only lacks the caller's word is one.
@@ -192,7 +200,7 @@ export class Model {
     const blob = await keep();
     // After a lost device it must be this file again: one run is not to mix two models.
     this.#request = { ...this.#request, sha256: hash, source: blob ? { ...source, blob } : source };
-    return { segmenter, known: { bytes, from, blob, warnings } };
+    return { segmenter, known: { bytes, from, blob, imported, warnings } };
   }
 
   /** The model on the device, also after that was replaced. */

@@ -21,7 +21,7 @@ import { openStore } from './store.js';
  */
 
 /**
- * @template {Target} T
+ * @template T
  * @typedef {object} Loaded
  * @property {T} file
  * @property {'given' | 'network' | 'opfs' | 'cache' | 'memory'} from

@@ -3,7 +3,7 @@ import { Client } from './client.js';
 import { UnetrError } from './errors.js';
 import { checked } from './options.js';
 import { Segmenter as Loaded } from './segmenter.js';
-import { modelSource, packageText, scanInput } from './sources.js';
+import { checkSource, modelSource, packageText, scanInput } from './sources.js';
 import { checkSupport } from './support.js';
 import { workerFactory } from './workers.js';
 
@@ -36,7 +36,7 @@ async function requireSupport() {
 export async function createSegmenter(options) {
   const { signal, onProgress, assetPath, worker, ...rest } = checked('createSegmenter', options);
   await requireSupport();
-  modelSource(rest.model);
+  checkSource(modelSource(rest.model), rest);
   const { key, make } = workerFactory({ assetPath, worker });
   const segmenter = new Loaded(Client.share(key, make), rest);
   try {
@@ -59,7 +59,9 @@ function alone(assets) {
 }
 
 /**
- * Makes a model package of a PyTorch checkpoint or a state dict, to be kept; `warnings` say what was assumed.
+ * Makes a model package of a PyTorch checkpoint, a state dict, an nnU-Net results folder or a MONAI bundle (the files or a zip
+ * of them), to be kept; `warnings` say what was assumed. Where something is missing the error's `fields` say what `package`
+ * must give.
  * @param {ModelSource} checkpoint
  * @param {ImportOptions} [options]
  * @returns {Promise<{ model: Blob, warnings: string[] }>}
@@ -67,6 +69,7 @@ function alone(assets) {
 export async function importCheckpoint(checkpoint, options) {
   const { package: fields, prefix, sha256, signal, onProgress, ...assets } = checked('importCheckpoint', options);
   const source = modelSource(checkpoint);
+  checkSource(source, { prefix, sha256 });
   const client = alone(assets);
   try {
     const request = { type: 'import', source, package: packageText(fields), prefix, sha256 };

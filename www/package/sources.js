@@ -9,6 +9,9 @@ import { here } from './workers.js';
  * @typedef {object} Source Where the worker reads a model.
  * @property {string} [url]
  * @property {Blob} [blob] The file itself, also where the page still holds what it once loaded from `url`.
+ * @property {FolderSource} [folder]
+ *
+ * @typedef {{ name: string, files: NamedBlob[] }} FolderSource Files that are a model together; their names are paths in it.
  *
  * @typedef {{ name: string, blob: Blob }} NamedBlob
  *
@@ -19,6 +22,11 @@ import { here } from './workers.js';
  *
  * @typedef {{ voxels: { data: Float32Array, channels: number, dims: number[], affine: number[][] } }} ScanVoxels
  */
+
+/** What lies beside a model in folders of other programs, and is none of it: scans, pictures, logs. */
+const BESIDE = /\.(nii|gz|npz|npy|b2nd|png|jpe?g|gif|svg|pdf|log|csv|tsv|pyc|DS_Store)$|events\.out\.tfevents|(^|\/)(__MACOSX|\.git)\//i;
+/** Checkpoints of a run on its way, where the last one is there too. */
+const EARLIER = /checkpoint_(best|latest)\.pth$/;
 
 /**
  * @param {ModelSource} model
@@ -35,7 +43,41 @@ export function modelSource(model, cache) {
     const kept = cache !== 'none' && cache !== false && memory.get(url);
     return kept ? { url, blob: kept } : { url };
   }
-  throw new UnetrError('bad-input', 'the model must be a URL, a File or an ArrayBuffer');
+  if (Array.isArray(model) && model.length === 1) return modelSource(model[0], cache);
+  if (typeof model === 'object' && model !== null) return { folder: folderOf(model) };
+  throw new UnetrError('bad-input', 'the model must be a URL, a File, an ArrayBuffer or several files');
+}
+
+/**
+ * What is said of one file cannot be said of several.
+ * @param {Source} source
+ * @param {{ prefix?: string, sha256?: string }} options
+ */
+export function checkSource({ folder }, { prefix, sha256 }) {
+  const given = prefix !== undefined ? 'prefix' : sha256 !== undefined && 'sha256';
+  if (folder && given) throw new UnetrError('bad-input', `options.${given} is for a model of one file, and this one is of ${folder.files.length}: leave it out`);
+}
+
+/**
+ * @param {File[] | Record<string, Blob | ArrayBuffer | ArrayBufferView>} files
+ * @returns {FolderSource}
+ */
+function folderOf(files) {
+  const listed = Array.isArray(files) ? files.map((file) => /** @type {const} */ ([pathOf(file), file])) : Object.entries(files);
+  if (listed.length === 0 || !listed.every(([path, file]) => path && isFile(file))) {
+    throw new UnetrError('bad-input', 'the model must be a URL, a File, an ArrayBuffer or several files, each with a name: File[] or {path: File}');
+  }
+  const paths = new Set(listed.map(([path]) => path));
+  const needed = listed.filter(([path]) => !BESIDE.test(path) && !(EARLIER.test(path) && paths.has(path.replace(EARLIER, 'checkpoint_final.pth'))));
+  const [top] = listed[0][0].split('/');
+  const below = listed.every(([path]) => path.startsWith(`${top}/`));
+  const inside = (/** @type {string} */ path) => (below ? path.slice(top.length + 1) : path);
+  return { name: below ? top : '', files: needed.map(([path, file]) => ({ name: inside(path), blob: asBlob(file) })) };
+}
+
+/** @param {File} file */
+function pathOf(file) {
+  return file.webkitRelativePath || nameOf(file);
 }
 
 /** @param {Record<string, unknown> | string | null} [fields] */
@@ -85,7 +127,7 @@ function asBlob(file) {
 
 /** @param {object} file */
 function nameOf(file) {
-  return 'name' in file && typeof file.name === 'string' ? file.name : '';
+  return typeof file === 'object' && file !== null && 'name' in file && typeof file.name === 'string' ? file.name : '';
 }
 
 /** @param {NamedBlob} file */

@@ -26,20 +26,25 @@
  *   function share one worker.
  */
 
-/** @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView} ModelSource Where a file is, or the file itself. */
+/**
+ * Where a file is, or the file itself: a package, a PyTorch checkpoint, or a zip of several files that are a model together
+ * (an nnU-Net results folder, a MONAI bundle). Or these files, each under its path, or as a folder that was chosen or
+ * dropped gives them. No code in any of them ever runs.
+ * @typedef {string | URL | Blob | ArrayBuffer | ArrayBufferView | File[] | Record<string, Blob | ArrayBuffer | ArrayBufferView>} ModelSource
+ */
 
 /**
  * @typedef {object} CheckpointOptions
  * @property {Record<string, unknown> | string} [package]
- *   For a checkpoint (`.pt`, `.pth` or a state dict): any of the package's fields, as an object or JSON text.
+ *   For what is no package yet (a checkpoint, a state dict, a folder of another program): any of the package's fields, as an
+ *   object or JSON text.
  * @property {string} [prefix] For a checkpoint that holds several networks: the prefix of the one's names.
- * @property {string} [sha256] The file's SHA-256: anything else is refused.
+ * @property {string} [sha256] The file's SHA-256: anything else is refused. Not for several files.
  */
 
 /**
  * @typedef {object} ModelOptions
  * @property {ModelSource} model
- *   A model package or a PyTorch checkpoint: where it is, or the file itself. No code in a checkpoint ever runs.
  * @property {'f32' | 'f16'} [precision] How the weights are kept on the GPU; arithmetic is in 32 bits. Default `f32`.
  * @property {'auto' | 'opfs' | 'cache' | 'memory' | 'none' | false} [cache]
  *   Where downloads are kept. `auto` (default): private file system, else Cache API, else memory.
@@ -203,7 +208,8 @@
  * @property {TrainedOn} [trained_on] What the training scans were like, if the package says so.
  * @property {string[]} [not_for] What the model must not be used for, a phrase each.
  * @property {string} [card] The model's card for people, Markdown.
- * @property {string[]} warnings For a checkpoint: what was assumed.
+ * @property {boolean} imported Whether a package was made of a checkpoint or of another program's files.
+ * @property {string[]} warnings If so, what was assumed.
  */
 
 /** @typedef {ModelFacts & { [key: string]: unknown }} ModelDescription */

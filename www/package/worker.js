@@ -11,6 +11,7 @@ import { UnetrError, aborted, plain, reasonOf, release, typed } from './errors.j
 /**
  * @import { LoadRequest, Report } from './device.js'
  * @import { Loaded } from './download.js'
+ * @import { Folder } from './folder.js'
  * @import { NamedBlob, ScanFiles, ScanVoxels } from './sources.js'
  * @import { Plan, Progress } from './types.js'
  * @import { ModelFile, Outcome } from './unetr_wgpu.js'
@@ -146,7 +147,7 @@ function model(id) {
 
 /**
  * @param {LoadRequest & { model: number }} request
- * @param {Loaded<ModelFile>} read
+ * @param {Loaded<ModelFile | Folder>} read
  * @param {AbortSignal} signal
  */
 async function put(request, read, signal) {

@@ -166,7 +166,8 @@ test('a run without a network: told step by step, cancelled by a key, and right'
   assert.deepEqual(rows.map((r) => [r[0].replace(/ at the edge$/, ''), r[2]]), LABELS.map((l) => [words(l.name), l.color]));
   assert.ok(rows.every((r) => Number(r[1]) > 0.3), `volumes ${rows.map((r) => r[1])}`);
   const largest = rows.reduce((a, b) => (Number(b[1]) > Number(a[1]) ? b : a));
-  assert.match(await text('#location'), new RegExp(`mm +[\\d.]+ +${largest[0].replace(/ at the edge$/, '')}$`), 'the crosshair is in the largest label');
+  // The crosshair goes into the largest label.
+  await page.waitForFunction((name) => new RegExp(`mm +[\\d.]+ +${name}$`).test(document.querySelector('#location').textContent), largest[0].replace(/ at the edge$/, ''), LONG);
   // Browsers look for a newer service worker whenever they can.
   assert.deepEqual(tab.server.log.filter(({ path }) => path !== '/sw.js'), [], 'nothing was asked for');
   await app.context.setOffline(false);

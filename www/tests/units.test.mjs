@@ -2,17 +2,20 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { zipSync } from 'fflate';
 
 import { sort, stemOf, volumes } from '../app/files.js';
 import { suggestions } from '../app/import.js';
 import { middleOf, recounted } from '../app/labels.js';
 import { explain } from '../app/messages.js';
+import { isModelFolder, severalFiles } from '../app/model-files.js';
 import { framesOf, labelGrid, parseHeader, readLabels } from '../app/nifti.js';
 import { INITIAL, Store, phaseOf } from '../app/state.js';
 import { glb, stl } from '../app/viewer/mesh-files.js';
 import { surfaceOf } from '../app/viewer/surfaces.js';
 import { fittingWindow, looksLikeCt } from '../app/viewer/window.js';
 import { seriesOf } from '../app/series.js';
+import { checkSource, modelSource } from '../package/sources.js';
 import { nifti, series, tissue } from './synthetic.mjs';
 
 const file = (name, bytes = new Uint8Array(8)) => new File([bytes], name);
@@ -180,4 +183,36 @@ test('what the examples import is told to whoever copies them', () => {
     }
   }
   for (const it of ['events', 'url']) assert.match(told, new RegExp(`^npm install .*\\b${it}\\b.*# cornerstone$`, 'm'));
+});
+
+test('several files are known as one model by what only such folders hold', async () => {
+  const paths = (text) => text.split(' ');
+  for (const model of [
+    'Dataset004/Trainer__Plans__3d_fullres/plans.json Dataset004/Trainer__Plans__3d_fullres/fold_0/checkpoint_final.pth',
+    'bundle/configs/inference.json bundle/models/model.pt', 'configs/inference.yaml models/model.ts', 'fold_0/checkpoint_best.pth dataset.json',
+  ]) assert.equal(isModelFolder(paths(model)), true, model);
+  for (const scans of [
+    'model.pt package.json', 'checkpoint_final.pth', 'sub-01/anat/sub-01_T1w.nii.gz dataset_description.json', 'imagesTr/a_0000.nii.gz dataset.json', 'study/1.dcm study/2.dcm',
+  ]) assert.equal(isModelFolder(paths(scans)), false, scans);
+  const zip = (files) => new File([zipSync(Object.fromEntries(files.map((path) => [path, new Uint8Array(4)])))], 'own.zip');
+  const found = await severalFiles([zip(['b/configs/metadata.json', 'b/models/model.pt'])]);
+  assert.deepEqual([found?.name, found?.model instanceof File], ['own', true], 'a zip is given as it is');
+  assert.equal(await severalFiles([zip(['1.dcm', '2.dcm'])]), null);
+  assert.equal(await severalFiles([file('broken.zip', new Uint8Array(100))]), null, 'whoever unpacks it says what is wrong');
+});
+
+test('the package reads of a folder what is model in it, by the paths below its root', () => {
+  const blob = () => new Blob(['x']);
+  const names = (model) => modelSource(model).folder?.files.map((f) => f.name);
+  const folder = {
+    'run/plans.json': blob(), 'run/dataset.json': blob(), 'run/fold_0/checkpoint_final.pth': blob(), 'run/fold_0/checkpoint_best.pth': blob(),
+    'run/fold_1/checkpoint_best.pth': blob(), 'run/fold_0/validation/a.nii.gz': blob(), 'run/fold_0/progress.png': blob(), 'run/fold_0/validation/summary.json': blob(),
+  };
+  assert.deepEqual(names(folder), ['plans.json', 'dataset.json', 'fold_0/checkpoint_final.pth', 'fold_1/checkpoint_best.pth', 'fold_0/validation/summary.json']);
+  assert.equal(modelSource(folder).folder?.name, 'run');
+  assert.deepEqual(names({ 'plans.json': blob(), 'fold_0/checkpoint_final.pth': new Uint8Array(3) }), ['plans.json', 'fold_0/checkpoint_final.pth']);
+  const one = new File(['x'], 'model.pt');
+  assert.equal(modelSource([one]).blob, one, 'one file is that file');
+  for (const wrong of [[], {}, { a: 'text' }, [one, 'text'], null, 7]) assert.throws(() => modelSource(wrong), (e) => e.code === 'bad-input', JSON.stringify(wrong));
+  assert.throws(() => checkSource(modelSource(folder), { sha256: '0'.repeat(64) }), /sha256 is for a model of one file/);
 });
