@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
 use unetr_wgpu::graph::{Layouted, Target};
 use unetr_wgpu::infer::verify_reference;
-use unetr_wgpu::nets::{Architecture, Build, MonaiVersion, NETWORKS};
+use unetr_wgpu::nets::{Architecture, Build, DropoutOptions, MonaiVersion, NETWORKS};
 use unetr_wgpu::tensor::{HostTensor, Shape};
 use unetr_wgpu::weights::package::{Metadata, Package, network_from_json};
 use unetr_wgpu::weights::{FloatType, ImportOptions, Tensors, TensorsBuilder, export, import};
@@ -59,6 +59,29 @@ fn every_published_network_fits_default_limits() {
             println!("{}, {class:?}: {} MiB", network.kind(), plan.memory().total() >> 20);
         }
     }
+}
+
+/// MONAI's order: norm, dropout, activation, after every convolution that has them; nothing is dropped while segmenting.
+#[test]
+fn unet_drops_normalised_values_in_training() {
+    let network = json!({
+        "type": "UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2, "channels": [4, 8, 16], "strides": [2, 2],
+        "num_res_units": 2, "dropout": 0.3,
+    });
+    let network = network_from_json(&network.to_string()).expect("a network");
+    let dropouts = |build: &Build| {
+        let built = network.build(build).expect("a graph");
+        let dropped = built.graph.nodes().iter().filter(|node| node.kernel.name() == "dropout");
+        dropped.map(|node| node.name.clone()).collect::<Vec<_>>()
+    };
+    let window = Build::window([16; 3]);
+    assert_eq!(dropouts(&window), Vec::<String>::new());
+    let options = DropoutOptions { rate: 0.0, seed: 1 };
+    let training = dropouts(&Build { training: true, dropout: Some(options), ..window });
+    // Two convolutions of each of three units on the way down, and on the way up a transposed one twice and the unit below
+    // the topmost level.
+    assert_eq!(training.len(), 3 * 2 + 2 + 1, "{training:?}");
+    assert!(training.iter().all(|name| name.contains("adn.D")), "{training:?}");
 }
 
 /// A package of noise around a network.

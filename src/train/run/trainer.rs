@@ -134,30 +134,88 @@ struct Run<'a> {
     before: f64,
 }
 
+/// The recipe to follow, and the folder of a run that goes on.
+fn folder_and_recipe(
+    path: &Path,
+    given: Option<Recipe>,
+    resume: bool,
+) -> Result<(Option<RunFolder>, Recipe), TrainError> {
+    let fail = |problem: &str| TrainError::Folder { path: path.to_owned(), problem: problem.to_owned() };
+    if !resume {
+        return given.map(|recipe| (None, recipe)).ok_or_else(|| fail("a new run needs a recipe"));
+    }
+    let (folder, begun) = RunFolder::open(path)?;
+    match given {
+        None => Ok((Some(folder), begun)),
+        // What the result does not follow from, such as threads, may change.
+        Some(given) if given.sha256() == begun.sha256() => Ok((Some(folder), given)),
+        Some(_) => Err(fail("was begun with another recipe: resume without one, or start a new run")),
+    }
+}
+
+/// The recipe's step on the device.
+async fn plan(gpu: &Gpu, recipe: &Recipe) -> Result<TrainingPlan, TrainError> {
+    let m = &recipe.metadata;
+    let frozen = patterns(recipe)?;
+    let decays = |name: &str| recipe.optimizer.decay_all || m.network.parameter(name).is_some_and(Parameter::decays);
+    let clip = recipe.optimizer.clip;
+    let spec = StepSpec {
+        accumulate: recipe.run.accumulate,
+        class_weights: &recipe.loss.class_weights,
+        dropout: Some(recipe.dropout()),
+        frozen: &|name| frozen.is_match(name),
+        recompute: recipe.run.recompute,
+        optimizer: OptimizerOptions {
+            clip: (clip > 0.0).then_some(clip as f32),
+            decays: &decays,
+            average: recipe.optimizer.average > 0.0,
+        },
+        ..StepSpec::new(m.inference.roi_size, recipe.data.batch, recipe.dice_ce())
+    };
+    TrainingPlan::new(gpu, &m.network, &spec).await
+}
+
+/// What a run follows from: hashes of recipe and data, and program and adapter.
+struct Origin {
+    recipe: String,
+    data: String,
+    made_by: String,
+}
+
+impl Origin {
+    fn first_state(self) -> State {
+        let Self { recipe, data, made_by } = self;
+        let watch = Watch::default();
+        State { step: 0, validated: 0, best: None, watch, seconds: 0.0, recipe, data, made_by }
+    }
+}
+
+/// The newest checkpoint, restored, what is to be known of it, and whether it is the last that was saved.
+fn resumed(
+    folder: &RunFolder,
+    recipe: &Recipe,
+    plan: &TrainingPlan,
+    origin: Origin,
+) -> Result<(State, Vec<String>, bool), TrainError> {
+    let (checkpoint, damaged) = Checkpoint::newest(&folder.last())?;
+    let whole = damaged.is_none();
+    let mut warnings: Vec<String> =
+        damaged.map(|why| format!("{why}; going on from the checkpoint before it")).into_iter().collect();
+    checkpoint.check(recipe, &origin.data)?;
+    checkpoint.restore(plan)?;
+    let mut state = checkpoint.state;
+    if state.made_by != origin.made_by {
+        let (before, now) = (&state.made_by, &origin.made_by);
+        warnings.push(format!("the run was made by {before} and goes on by {now}: it will not end with the same bits"));
+        state.made_by = origin.made_by;
+    }
+    Ok((state, warnings, whole))
+}
+
 impl<'a> Run<'a> {
     async fn prepare(gpu: &'a Gpu, setup: Setup<'_>, observer: &mut Observer<'_>) -> Result<Self, TrainError> {
         let Setup { folder: path, data_name, dataset, recipe, resume, init } = setup;
-        let (folder, recipe) = match (resume, recipe) {
-            (false, None) => {
-                let problem = "a new run needs a recipe".to_owned();
-                return Err(TrainError::Folder { path: path.to_owned(), problem });
-            }
-            (false, Some(recipe)) => (None, recipe),
-            (true, given) => {
-                let (folder, recipe) = RunFolder::open(path)?;
-                // What the result does not follow from, such as threads, may change.
-                let recipe = match given {
-                    Some(given) if given.sha256() == recipe.sha256() => Some(given),
-                    Some(_) => None,
-                    None => Some(recipe),
-                };
-                let Some(recipe) = recipe else {
-                    let problem = "was begun with another recipe: resume without one, or start a new run".to_owned();
-                    return Err(TrainError::Folder { path: path.to_owned(), problem });
-                };
-                (Some(folder), recipe)
-            }
-        };
+        let (folder, recipe) = folder_and_recipe(path, recipe, resume)?;
         let _ = observer(Told::Recipe(&recipe));
         let m = &recipe.metadata;
         check_names(&dataset, &recipe.data, &m.input, &m.output)?;
@@ -185,71 +243,27 @@ impl<'a> Run<'a> {
         let epoch_steps = (sampler.epoch_len() as u64).div_ceil((recipe.data.batch * recipe.run.accumulate) as u64);
         let schedule = recipe.schedule(epoch_steps);
 
-        let frozen = patterns(&recipe)?;
-        let decays =
-            |name: &str| recipe.optimizer.decay_all || m.network.parameter(name).is_some_and(Parameter::decays);
-        let clip = recipe.optimizer.clip;
-        let spec = StepSpec {
-            accumulate: recipe.run.accumulate,
-            class_weights: &recipe.loss.class_weights,
-            dropout: Some(recipe.dropout()),
-            frozen: &|name| frozen.is_match(name),
-            recompute: recipe.run.recompute,
-            optimizer: OptimizerOptions {
-                clip: (clip > 0.0).then_some(clip as f32),
-                decays: &decays,
-                average: recipe.optimizer.average > 0.0,
-            },
-            ..StepSpec::new(m.inference.roi_size, recipe.data.batch, recipe.dice_ce())
-        };
-        let plan = TrainingPlan::new(gpu, &m.network, &spec).await?;
+        let plan = plan(gpu, &recipe).await?;
         let _ = observer(Told::Memory(&plan.memory()));
 
-        let mut keep = true;
-        let state = if resume {
-            let (checkpoint, damaged) = Checkpoint::newest(&folder.last())?;
-            if let Some(why) = damaged {
-                keep = false;
-                let text = format!("{why}; going on from the checkpoint before it");
-                let _ = observer(Told::Warning(&text));
-                warnings.push(text);
-            }
-            checkpoint.check(&recipe, &fingerprint)?;
-            checkpoint.restore(&plan)?;
-            let _ = observer(Told::Resumed(checkpoint.state.step));
-            let mut state = checkpoint.state;
-            if state.made_by != made_by {
-                let text = format!(
-                    "the run was made by {} and goes on by {made_by}: it will not end with the same bits",
-                    state.made_by
-                );
-                let _ = observer(Told::Warning(&text));
-                warnings.push(text);
-                state.made_by = made_by;
-            }
-            state
+        let origin = Origin { recipe: recipe.sha256(), data: fingerprint, made_by };
+        let (state, keep, new) = if resume {
+            let (state, new, whole) = resumed(&folder, &recipe, &plan, origin)?;
+            let _ = observer(Told::Resumed(state.step));
+            (state, whole, new)
         } else {
             let started = start(&plan, &m.network, recipe.run.seed, init)?;
             let _ = observer(Told::Started(&started));
-            for text in init.map(|package| doubts(package.metadata(), m)).unwrap_or_default() {
-                let _ = observer(Told::Warning(&text));
-                warnings.push(text);
-            }
-            let state = State {
-                step: 0,
-                validated: 0,
-                best: None,
-                watch: Watch::default(),
-                seconds: 0.0,
-                recipe: recipe.sha256(),
-                data: fingerprint,
-                made_by,
-            };
+            let state = origin.first_state();
             // Before the folder becomes a run: what `init` gave is needed to resume even before the first steps are saved.
             checkpoint::save(&folder.last(), &plan, &state, false).await?;
             folder.begin(&recipe, &split)?;
-            state
+            (state, true, init.map(|package| doubts(package.metadata(), m)).unwrap_or_default())
         };
+        new.iter().for_each(|text| {
+            let _ = observer(Told::Warning(text));
+        });
+        warnings.extend(new);
         let mut log = match resume && folder.path().join(log::METRICS).exists() {
             true => RunLog::resume(folder.path(), state.step, state.validated)?,
             false => RunLog::create(folder.path(), &begin(&recipe, &source, &split, data_name, gpu))?,
