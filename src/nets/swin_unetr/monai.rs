@@ -123,7 +123,11 @@ impl Dialect for Monai {
             *depth = (0..).take_while(|i| shapes.has(&block(*i))).count();
             *heads = shapes.axis(&block(0), 1, 2)?;
         }
-        let mlp = shapes.axis(&format!("{FIRST_BLOCK}.mlp.linear1.weight"), 0, 2)?;
+        // The widest tokens tell most of a ratio, whose products are rounded down.
+        let last = format!("swinViT.layers{STAGES}.0.blocks.0.mlp.linear1.weight");
+        let (mlp, of) = (shapes.axis(&last, 0, 2)?, shapes.axis(&last, 1, 2)?.max(1) as f64);
+        let exact = mlp as f64 / of;
+        let mlp_ratio = if (of * exact) as usize == mlp { exact } else { (mlp as f64 + 0.5) / of };
         let norm = "encoder10.layer.norm1";
         let affine = shapes.has(&format!("{norm}.weight"));
         let batch = shapes.has(&format!("{norm}.running_mean"));
@@ -150,7 +154,7 @@ impl Dialect for Monai {
             "out_channels": self.out_channels(shapes)?,
             "feature_size": width, "depths": depths, "num_heads": num_heads,
             "qkv_bias": shapes.has(&format!("{FIRST_BLOCK}.attn.qkv.bias")),
-            "mlp_ratio": mlp as f64 / width.max(1) as f64,
+            "mlp_ratio": mlp_ratio,
             "patch_norm": shapes.has("swinViT.patch_embed.norm.weight"),
             "use_v2": shapes.has("swinViT.layers1c.0.layer.conv1.conv.weight"),
             "norm_name": norm_name,
