@@ -238,7 +238,7 @@ fn normalization(plans: &Map<String, Value>, part: &Part<'_>, channels: usize) -
         return Err(field(PLANS, &part.at("use_mask_for_norm"), problem));
     }
     let keys = ["foreground_intensity_properties_per_channel", "foreground_intensity_properties_by_modality"];
-    let key = keys.into_iter().find(|key| plans.contains_key(*key)).unwrap_or(keys[0]);
+    let key = keys.into_iter().find(|key| plans.get(*key).is_some_and(Value::is_object)).unwrap_or(keys[0]);
     let properties = plans.get(key).and_then(Value::as_object);
     let of = |channel: usize| -> Result<Option<IntensityProperties>, WeightsError> {
         let path = format!("{key}.{channel}");
