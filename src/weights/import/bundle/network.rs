@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::error::WeightsError;
 use super::config::Node;
+use crate::fields::Section;
 use crate::nets::registry::{self, NETWORKS};
 
 /// Arguments that say how training is done.
@@ -51,6 +52,18 @@ pub(super) fn read(
     if let Some(dimensions) = arguments.remove("dimensions") {
         // What `spatial_dims` was called up to MONAI 0.8.
         arguments.entry("spatial_dims").or_insert(dimensions);
+    }
+    // What is not given has the class's default, which shapes need not tell.
+    let mut all = arguments.clone();
+    all.extend(given.cloned().unwrap_or_default());
+    if let Ok(architecture) = (network.read)(&Section::at("network", &all))
+        && let Value::Object(whole) = json!(architecture)
+    {
+        for (key, value) in whole {
+            if key != "merging_version" {
+                arguments.entry(key).or_insert(value);
+            }
+        }
     }
     let merges = network.name == "SwinUNETR" && arguments.get("downsample").is_none_or(|d| d == "merging");
     if let Some(release) = release.filter(|_| merges) {
