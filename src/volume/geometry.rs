@@ -13,7 +13,8 @@ use super::orientation::Turn;
 use super::resample::{Grid, Points, grid_between, nearest, sample_nearest, tap};
 use super::{Affine, LabelMap, VolumeError, VoxelGrid, checked_len};
 
-/// One move of the voxels.
+/// One move of the voxels. A scan has a handful, so their sizes need not be alike.
+#[expect(clippy::large_enum_variant, reason = "boxed, a move would be no plain value any more")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Move {
     /// Axes permuted and flipped.

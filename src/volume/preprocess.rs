@@ -42,8 +42,8 @@ impl Preprocess {
     /// # Errors
     /// The number of the first step that cannot be applied, and why.
     pub fn check(&self, channels: usize) -> Result<(), (usize, VolumeError)> {
-        let checked = self.steps.iter().map(|step| step.check(channels)).enumerate();
-        checked.map(|(at, result)| result.map_err(|error| (at, error))).collect()
+        let mut checked = self.steps.iter().map(|step| step.check(channels)).enumerate();
+        checked.try_for_each(|(at, result)| result.map_err(|error| (at, error)))
     }
 
     /// The axis codes of the model's grid; `None` where scans keep the axes they are stored with.

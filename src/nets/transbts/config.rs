@@ -76,7 +76,7 @@ impl TransBtsConfig {
 
     /// Channels of a level, the finest being 0.
     pub(super) fn channels(&self, level: usize) -> usize {
-        self.embedding_dim / WIDTHS << level
+        (self.embedding_dim / WIDTHS) << level
     }
 
     /// Tokens along each axis.

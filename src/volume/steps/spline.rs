@@ -142,16 +142,18 @@ fn filter(lines: &mut [[f64; SIDE]]) {
         lines[0][side] = gain * start;
     }
     for i in 1..=last {
-        for side in 0..SIDE {
-            lines[i][side] = gain * lines[i][side] + pole * lines[i - 1][side];
+        let before = lines[i - 1];
+        for (value, before) in lines[i].iter_mut().zip(before) {
+            *value = gain * *value + pole * before;
         }
     }
-    for side in 0..SIDE {
-        lines[last][side] *= pole / (pole - 1.0);
+    for value in &mut lines[last] {
+        *value *= pole / (pole - 1.0);
     }
     for i in (0..last).rev() {
-        for side in 0..SIDE {
-            lines[i][side] = pole * (lines[i + 1][side] - lines[i][side]);
+        let after = lines[i + 1];
+        for (value, after) in lines[i].iter_mut().zip(after) {
+            *value = pole * (after - *value);
         }
     }
 }
