@@ -180,8 +180,7 @@ fn half_right_folders_are_told_what_is_wrong() {
         }
     }
     let mut other = Model::default().files();
-    let mut model = Model::default();
-    model.configuration = "3d_fullres_bs4";
+    let model = Model { configuration: "3d_fullres_bs4", ..Model::default() };
     other.truncate(3);
     other.extend(model.files().into_iter().filter(|(path, _)| path.starts_with("fold_1")));
     assert!(refused(other).contains("no folds of one model"));
