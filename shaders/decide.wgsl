@@ -15,7 +15,7 @@ const NOT_FINITE: f32 = 65535.0;
 #if REGIONS
 const START: f32 = 0.0;
 #else
-const START: f32 = -3.40282347e38;
+const START: f32 = -3.4e38;
 #end
 #else
 const START: f32 = 0.0;

@@ -207,7 +207,7 @@ impl Kernel for Decide {
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
         let (p, channel, mut best) = (inputs[0], inputs[1], inputs[inputs.len() - 1].clone());
         let least = f64::from(self.least);
-        let start = if self.logits && !self.regions { f64::from(f32::MIN) } else { 0.0 };
+        let start = if self.logits && !self.regions { f64::from(-3.4e38_f32) } else { 0.0 };
         let d = p.shape.dims().to_vec();
         let e = self.extent;
         for index in 0..e.iter().product() {

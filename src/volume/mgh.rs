@@ -104,6 +104,7 @@ fn header(bytes: &[u8]) -> Result<(Stored, u64), VolumeError> {
         datatype,
         endian: Endian::Big,
         encoding,
+        tail: true,
         affine: affine_of(axes, origin),
         affine_source: if placed { "vox2ras" } else { "assumed" },
         warnings,

@@ -29,6 +29,8 @@ pub(super) struct Stored {
     pub datatype: Datatype,
     pub endian: Endian,
     pub encoding: Encoding,
+    /// The format has something to say behind the voxels.
+    pub tail: bool,
     /// Voxel index to mm, RAS+.
     pub affine: Affine,
     /// The header's field that tells it.
@@ -89,7 +91,7 @@ impl Stored {
                 return Ok(values.into());
             }
         };
-        if trailing > 0 && self.encoding == Encoding::Raw {
+        if trailing > 0 && !self.tail {
             self.warnings.push(format!("{trailing} bytes after the voxels are ignored"));
         }
         Ok(match (content, skip as usize) {

@@ -142,7 +142,7 @@ fn broken() -> Vec<BadCheckpoint> {
         (
             "other-network",
             checkpoint(&dictionary("conv.weight", &tensor(4, &[4], &[1])), 4),
-            "holds no network that this program has (UNETR, UNet, SETR): no name ends in",
+            "SETR, TransBTS): its first tensors are \"conv.weight\"",
         ),
     ]
 }

@@ -258,6 +258,7 @@ impl Header {
                 Endian::Little
             },
             encoding,
+            tail: false,
             affine,
             affine_source,
             warnings,

@@ -188,6 +188,7 @@ impl Header {
             datatype,
             endian,
             encoding,
+            tail: false,
             affine,
             affine_source,
             warnings,

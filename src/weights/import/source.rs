@@ -187,9 +187,12 @@ impl<'a> StateDict<'a> {
             return "there is no tensor in it".to_owned();
         }
         self.near_miss(among, shapes).unwrap_or_else(|| {
-            let anchors =
-                among.iter().flat_map(|n| n.dialect.anchors().iter().map(|a| format!("\"{a}\" ({})", n.name)));
-            format!("no name ends in {}; the first are {}", anchors.collect::<Vec<_>>().join(" or "), some.join(", "))
+            // Of each name by which a network is known, its end says enough; all of them would fill a page.
+            let anchor = match among {
+                [one] => one.dialect.anchors().first().map(|a| format!("no name ends in \"{a}\"; ")),
+                _ => None,
+            };
+            format!("{}its first tensors are {}", anchor.unwrap_or_default(), some.join(", "))
         })
     }
 }
