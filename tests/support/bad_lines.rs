@@ -49,7 +49,7 @@ pub const LINES: &[Line] = &[
     ("overlap NaN", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--overlap", "NaN"], 2, "at least 0"),
     ("overlap in words", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--overlap", "half"], 2, "a number is needed"),
     ("unknown blend", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--blend", "linear"], 2, "gaussian, constant"),
-    ("unknown resampling", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--resample", "cubic"], 2, "probabilities, labels"),
+    ("unknown resampling", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--resample", "cubic"], 2, "probabilities, logits, labels"),
     ("unknown precision", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--precision", "f64"], 2, "f32, f16"),
     ("window of two sizes", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--roi", "16,16"], 2, "three sizes are needed"),
     ("window of size 0", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--roi", "16,0,16"], 2, "three sizes are needed"),
