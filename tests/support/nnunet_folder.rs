@@ -123,8 +123,12 @@ impl Model {
         let (mut storages, mut weights) = (Vec::new(), b"}".to_vec());
         for parameter in network.parameters() {
             let elements: usize = parameter.shape.iter().product();
-            // The norms are near 1; the encoder is the same in every fold.
-            let (lo, hi) = if parameter.name.ends_with("norm.weight") { (0.8, 1.2) } else { (-0.5, 0.5) };
+            // The norms are near 1, and the logits far apart; the encoder is the same in every fold.
+            let (lo, hi) = match &*parameter.name {
+                name if name.ends_with("norm.weight") => (0.8, 1.2),
+                name if name.contains("seg_layers") && name.ends_with(".weight") => (-4.0, 4.0),
+                _ => (-0.5, 0.5),
+            };
             let seed = if parameter.name.starts_with("encoder.") { 7 } else { seed };
             let values = (0..elements).map(|i| draw(seed, &parameter.name, i, lo, hi));
             let data: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
