@@ -37,6 +37,9 @@ pub mod dice_ce_backward;
 pub mod dropout;
 #[cfg(feature = "train")]
 pub mod fill;
+pub mod gate;
+#[cfg(feature = "train")]
+pub mod gate_backward;
 pub mod head;
 #[cfg(feature = "train")]
 pub mod head_backward;
@@ -106,6 +109,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("conv_transpose3d", conv_transpose3d::cases()),
         ("decide", decide::cases()),
         ("dropout", dropout::cases()),
+        ("gate", gate::cases()),
         ("head", head::cases()),
         ("layer_norm", layer_norm::cases()),
         ("linear", linear::cases()),
@@ -138,6 +142,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("dice_ce", dice_ce::cases()),
         ("dice_ce_backward", dice_ce_backward::cases()),
         ("fill", fill::cases()),
+        ("gate_backward", gate_backward::cases()),
         ("head_backward", head_backward::cases()),
         ("layer_norm_backward", layer_norm_backward::cases()),
         ("linear_backward", linear_backward::cases()),

@@ -12,9 +12,12 @@
 //!
 //! A network is a folder of three files: its configuration, its layers (`mod.rs`) and its dialect.
 
+pub mod attention_unet;
+pub mod basic_unet;
 pub mod builder;
 pub mod config;
 pub mod dialect;
+pub mod dynunet;
 pub mod layers;
 pub mod network;
 pub mod nnunet;
@@ -28,9 +31,12 @@ pub mod transbts;
 pub mod unet;
 pub mod unetr;
 
+pub use attention_unet::AttentionUnetConfig;
+pub use basic_unet::BasicUNetConfig;
 pub use builder::{Build, Built, Net};
 pub use config::ConfigError;
 pub use dialect::{Dialect, DialectError, Index, MonaiVersion, Shapes, Undetermined, Unused};
+pub use dynunet::DynUNetConfig;
 pub use layers::dropout::DropoutOptions;
 pub use layers::norm::NormName;
 pub use layers::vit::ProjType;

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 use super::config::ConfigError;
 use super::dialect::Dialect;
 use super::network::Architecture;
-use super::{nnunet, segresnet, segresnet_ds, setr, swin_unetr, transbts, unet, unetr};
+use super::{
+    attention_unet, basic_unet, dynunet, nnunet, segresnet, segresnet_ds, setr, swin_unetr, transbts, unet, unetr,
+};
 use crate::fields::Section;
 
 /// A kind of network.
@@ -24,6 +26,14 @@ pub struct NetworkType {
 pub static NETWORKS: &[NetworkType] = &[
     of("UNETR", unetr::UnetrConfig::read, &unetr::monai::Monai, unetr::config::PUBLISHED),
     of("UNet", unet::UNetConfig::read, &unet::monai::Monai, unet::config::PUBLISHED),
+    of("BasicUNet", basic_unet::BasicUNetConfig::read, &basic_unet::monai::Monai, basic_unet::config::PUBLISHED),
+    of(
+        "AttentionUnet",
+        attention_unet::AttentionUnetConfig::read,
+        &attention_unet::monai::Monai,
+        attention_unet::config::PUBLISHED,
+    ),
+    of("DynUNet", dynunet::DynUNetConfig::read, &dynunet::monai::Monai, dynunet::config::PUBLISHED),
     of("SegResNet", segresnet::SegResNetConfig::read, &segresnet::monai::Monai, segresnet::config::PUBLISHED),
     of("SwinUNETR", swin_unetr::SwinUnetrConfig::read, &swin_unetr::monai::Monai, swin_unetr::config::PUBLISHED),
     of(

@@ -366,6 +366,19 @@ fn resizing() {
 }
 
 #[test]
+fn gates() {
+    check("gate", |g| {
+        let (x, psi) = (volume(g, "x", 3), volume(g, "psi", 1));
+        let (n, m) = (raw_norm(g, "n", 3)?, raw_norm(g, "m", 1)?);
+        g.gate("y", &Lazy::new(x, Some(n), Act::Silu), &Lazy::new(psi, Some(m), Act::Sigmoid))
+    });
+    check("plain gate", |g| {
+        let (x, psi) = (volume(g, "x", 2), volume(g, "psi", 1));
+        g.gate("y", &x.into(), &psi.into())
+    });
+}
+
+#[test]
 fn head() {
     for kind in 0..3 {
         check(&format!("head {kind}"), |g| {

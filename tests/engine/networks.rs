@@ -1,7 +1,7 @@
 //! Every registered network: built, differentiated, planned within WebGPU's default limits, kept in a package, and equal to its
 //! reference. A network that lacks one of these fails here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -125,6 +125,45 @@ fn every_network_survives_its_package() {
         let state = export(&made, MonaiVersion::V1_6, FloatType::F32).expect("a state dict");
         let again = import(state.into_bytes(), &options).unwrap_or_else(|e| panic!("{name}: {e}")).package;
         assert_eq!(again.metadata().network, network, "{name} is known by its tensors");
+    }
+}
+
+/// A state dict under other names: `None` leaves a tensor out, the second value is added to its first element.
+fn renamed(state: &Tensors, name: impl Fn(&str) -> Option<(String, f32)>) -> Vec<u8> {
+    let mut tensors = TensorsBuilder::new();
+    for tensor in state.iter() {
+        if let Some((name, add)) = name(tensor.name) {
+            let mut values = tensor.to_f32();
+            values[0] += add;
+            tensors.push_f32(&name, tensor.shape, &values, FloatType::F32).expect("pushed");
+        }
+    }
+    tensors.finish(&BTreeMap::new()).expect("a file").into_bytes()
+}
+
+/// Weights that a state dict holds under several names: all are written, any is read, and they must be equal.
+#[test]
+fn weights_that_are_stored_twice() {
+    for (name, _, network) in references() {
+        let copied: Vec<String> = network.parameters().iter().flat_map(|p| network.copies(&p.name)).collect();
+        if copied.is_empty() || network.parameters().iter().any(|p| !p.trained()) {
+            continue;
+        }
+        let made = package(&network);
+        let state = export(&made, MonaiVersion::V1_6, FloatType::F32).expect("a state dict");
+        assert!(copied.iter().all(|copy| state.get(copy).is_some()), "{name}");
+        let given = Value::Object(made.metadata().to_object()).to_string();
+        let options = ImportOptions { package: Some(&given), ..ImportOptions::default() };
+        let same = |bytes| import(bytes, &options).expect(&name).package.file_bytes() == made.file_bytes();
+        assert!(same(renamed(&state, |n| Some((format!("module._orig_mod.{n}"), 0.0)))), "{name}: prefixes");
+        assert!(
+            same(renamed(&state, |n| (!copied.iter().any(|c| c == n)).then(|| (n.to_owned(), 0.0)))),
+            "{name}: once"
+        );
+        let last = copied.last().expect("a copy");
+        let changed = renamed(&state, |n| Some((n.to_owned(), if n == last { 1.0 } else { 0.0 })));
+        let error = import(changed, &options).expect_err(&name).to_string();
+        assert!(error.contains(last.as_str()) && error.contains("the same weight"), "{name}: {error}");
     }
 }
 
