@@ -151,6 +151,8 @@ def whole(config, path):
     net, image, label = network(config)[0], *case(config)[:2]
     tensors = {f"weight.{n}": p.detach() for n, p in net.named_parameters() if "norm_cross_attn" not in n}
     tensors |= {"input": image, "label": label, "loss": value.detach().reshape(1), **stages, **gradients}
+    # It is the logits.
+    tensors.pop("stage.out")
     save({n: t.numpy().astype(np.float32) for n, t in tensors.items()}, path, config)
 
 
