@@ -34,7 +34,7 @@ fn different(gpu: &Gpu, case: &Arc<Case>) -> Vec<usize> {
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * 4096 >> 20
+    (pages * 4096) >> 20
 }
 
 /// Whether the variable, where it is set, holds this name among others between semicolons.

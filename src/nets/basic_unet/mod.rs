@@ -58,13 +58,13 @@ impl Network for BasicUNetConfig {
         let mut stages = Stages::new();
         let mut x = n.segment(|n| self.two_conv(n, "conv_0", &[input.into()], f[0], &mut stages))?;
         let mut skips = vec![x];
-        for level in 1..5 {
+        for (level, &channels) in f.iter().enumerate().take(5).skip(1) {
             let name = format!("down_{level}");
             x = n.segment(|n| {
                 let geometry = Geometry { kernel: TWO, stride: TWO, padding: [0; 3] };
                 let pooled = n.graph().pool(&format!("{name}.max_pooling"), &x, Pooling::Max, geometry)?;
                 stages.push((format!("{name}.max_pooling"), pooled.into()));
-                self.two_conv(n, &format!("{name}.convs"), &[pooled.into()], f[level], &mut stages)
+                self.two_conv(n, &format!("{name}.convs"), &[pooled.into()], channels, &mut stages)
             })?;
             stages.push((name, x.into()));
             skips.push(x);
