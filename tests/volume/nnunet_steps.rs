@@ -62,7 +62,7 @@ fn equals_nnunet_in_every_scheme_and_rule() {
         let logits: Vec<f32> = (0..classes * voxels).map(logit).collect();
         let regions = case["regions"] == json!(true);
         let decide = |values: &[f32]| match regions {
-            true => values.iter().zip([3, 1, 2]).filter(|(v, _)| **v > 0.0).last().map_or(0, |(_, label)| label),
+            true => values.iter().zip([3, 1, 2]).rfind(|(v, _)| **v > 0.0).map_or(0, |(_, label)| label),
             false => (0..classes).fold(0, |best, k| if values[k] > values[best] { k } else { best }) as u16,
         };
         let labels = made.geometry.invert_probabilities(&logits, classes, decide).expect("labels");

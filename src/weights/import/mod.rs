@@ -107,7 +107,7 @@ pub fn import(bytes: Vec<u8>, options: &ImportOptions<'_>) -> Result<Imported, W
 /// Makes a package of several files: a MONAI bundle or an nnU-Net v2 result folder.
 ///
 /// # Errors
-/// They are none, or see [`bundle`] and [`nnunet`].
+/// They are none, or lack what a bundle or result folder needs.
 pub fn import_files(files: FileSet, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
     if let Some(root) = bundle::root(&files)? {
         return bundle::import(&files.below(&root), options);

@@ -1,7 +1,7 @@
 //! YAML as PyYAML's safe loader reads it, which MONAI uses: the scalars of YAML 1.1, anchors, aliases and merge keys.
 //!
 //! Depth and number of values are bounded, aliases included. Keys become text; what is neither number, boolean nor null is
-//! text, dates too. Source: PyYAML's `resolver.py`; https://yaml.org/type/.
+//! text, dates too. Source: PyYAML's `resolver.py`; <https://yaml.org/type/>.
 
 use std::collections::BTreeMap;
 
