@@ -54,7 +54,9 @@ impl Format for MetaImage {
         let mut head = Vec::new();
         let metaimage =
             path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mhd") || e.eq_ignore_ascii_case("mha"));
-        if let (true, Ok(file)) = (metaimage, std::fs::File::open(path)) {
+        // A pipe can be opened but once.
+        let metaimage = metaimage && path.is_file();
+        if metaimage && let Ok(file) = std::fs::File::open(path) {
             // What cannot be read is told where the file is read.
             let _ = file.take(MAX_HEADER as u64).read_to_end(&mut head);
         }

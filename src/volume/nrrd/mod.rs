@@ -75,7 +75,8 @@ impl Format for Nrrd {
 fn detached_header(path: &Path) -> Option<Header> {
     use std::io::Read;
     let ending = path.extension()?.to_string_lossy().to_ascii_lowercase();
-    if ending != "nhdr" && ending != "nrrd" {
+    // A pipe can be opened but once.
+    if (ending != "nhdr" && ending != "nrrd") || !path.is_file() {
         return None;
     }
     let mut head = Vec::new();
