@@ -121,7 +121,7 @@ fn identity() -> Vec<Bad> {
         ("empty", Vec::new(), "it has only 0 bytes"),
         ("three bytes", vec![92, 1, 0], "it has only 3 bytes"),
         ("text", text.repeat(8), "sizeof_hdr is"),
-        ("nrrd", [&b"NRRD0004\ntype: short\n"[..], &text[..]].concat(), "NRRD header: line 3 is"),
+        ("nrrd", [&b"NRRD0004\ntype: short\n"[..], &text[..]].concat(), "NRRD "),
         ("mgz", gzip(&[&b"\0\0\0\x01\0\0\0\x40"[..], &text.repeat(8)].concat()), "MGH header: type is"),
         ("png", [&b"\x89PNG\r\n\x1a\n"[..], &text[..]].concat(), "it is a PNG picture"),
         ("html", [&b"<!DOCTYPE html>"[..], &text[..]].concat(), "it is an HTML page"),
