@@ -20,7 +20,7 @@ import { here } from './workers.js';
  * @property {string[]} series
  * @property {number[]} acquisition
  *
- * @typedef {{ voxels: { data: Float32Array, channels: number, dims: number[], affine: number[][] } }} ScanVoxels
+ * @typedef {{ voxels: import('./grid.js').Voxels }} ScanVoxels
  */
 
 /** What lies beside a model in folders of other programs, and is none of it: scans, pictures, logs. */
@@ -106,10 +106,36 @@ export function scanInput(scan, { series = [], acquisition = [] } = {}) {
   }
   const volume = /** @type {Partial<Volume>} */ (scan);
   if (volume?.data && volume.dims && volume.affine) {
-    const data = volume.data instanceof Float32Array ? volume.data : Float32Array.from(volume.data);
-    return { voxels: { data, channels: volume.channels ?? 1, dims: Array.from(volume.dims), affine: Array.from(volume.affine) } };
+    return { voxels: voxels(/** @type {Volume} */ (volume)) };
   }
   throw new UnetrError('bad-input', 'the scan must be a File, several Files, an ArrayBuffer or {data, dims, channels, affine}');
+}
+
+/**
+ * Checks what the worker would not notice.
+ * @param {Volume} volume
+ * @returns {import('./grid.js').Voxels}
+ */
+function voxels({ data, channels = 1, dims, affine, contiguous = 'z', slope = 1, intercept = 0 }) {
+  if (data instanceof DataView || data instanceof BigInt64Array || data instanceof BigUint64Array) {
+    throw new UnetrError('bad-input', `the scan's data is a ${data.constructor.name}: give a typed array of numbers`);
+  }
+  if (!['x', 'z'].includes(contiguous)) throw new UnetrError('bad-input', `the scan's contiguous is ${JSON.stringify(contiguous)}: it must be "x" or "z"`);
+  for (const [name, value] of Object.entries({ slope, intercept })) {
+    if (!Number.isFinite(value)) throw new UnetrError('bad-input', `the scan's ${name} is ${value}: it must be a finite number`);
+  }
+  return { data: whole(data), channels, dims: Array.from(dims), affine: Array.from(affine), contiguous, slope, intercept };
+}
+
+/**
+ * Typed arrays are converted by the worker, so that the page does not stand still; a part of a buffer would take the rest with it.
+ * @param {ArrayLike<number>} data
+ * @returns {import('./grid.js').NumberArray}
+ */
+function whole(data) {
+  if (!ArrayBuffer.isView(data)) return Float32Array.from(data);
+  const view = /** @type {import('./grid.js').NumberArray} */ (data);
+  return view.byteLength === view.buffer.byteLength ? view : view.slice();
 }
 
 /**

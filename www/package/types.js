@@ -62,6 +62,9 @@
  * @property {Float32Array | ArrayLike<number>} data `(C, X, Y, Z)`, Z contiguous; X Y Z are NIfTI's i j k.
  * @property {[number, number, number]} dims
  * @property {number} [channels] Default 1.
+ * @property {'z' | 'x'} [contiguous] The axis that runs fastest in `data`. Default `z`; viewers keep volumes with `x`: `(C, Z, Y, X)`.
+ * @property {number} [slope] What `data` is multiplied by. Default 1.
+ * @property {number} [intercept] What is added then. Default 0.
  * @property {Affine} affine
  */
 

@@ -7,6 +7,7 @@
 import init, { Scan, onPanic } from './unetr_wgpu.js';
 import { Held, Model, fetchModel } from './device.js';
 import { UnetrError, aborted, plain, reasonOf, release, typed } from './errors.js';
+import { floats } from './grid.js';
 
 /**
  * @import { LoadRequest, Report } from './device.js'
@@ -342,8 +343,8 @@ function bytes(files) {
 /** @param {ScanFiles | ScanVoxels} input */
 async function read(input) {
   if ('voxels' in input) {
-    const { data, channels = 1, dims, affine } = input.voxels;
-    return Scan.fromVoxels(data, channels, Uint32Array.from(dims), Float64Array.from(affine.flat()));
+    const { channels, dims, affine } = input.voxels;
+    return Scan.fromVoxels(floats(input.voxels), channels, Uint32Array.from(dims), Float64Array.from(affine.flat()));
   }
   return Scan.fromFiles(await bytes(input.files), input.files.map((f) => f.name), input.series, input.acquisition);
 }
