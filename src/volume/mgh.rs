@@ -34,15 +34,15 @@ impl Format for Mgh {
 
     fn read(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<Vec<Image>, VolumeError> {
         let (file, bytes) = load(files)?;
-        let (mut stored, skip) = header(bytes)?;
-        let voxels = stored.unpack(bytes, skip, 1, options.nifti.max_bytes)?;
+        let mut stored = header(bytes)?;
+        let voxels = stored.unpack(bytes, HEADER as u64, 1, options.nifti.max_bytes)?;
         Ok(vec![stored.image(&voxels, file, None)?])
     }
 
     fn read_labels(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<LabelImage, VolumeError> {
         let (file, bytes) = load(files)?;
-        let (mut stored, skip) = header(bytes)?;
-        let voxels = stored.unpack(bytes, skip, 1, options.nifti.max_bytes)?;
+        let mut stored = header(bytes)?;
+        let voxels = stored.unpack(bytes, HEADER as u64, 1, options.nifti.max_bytes)?;
         stored.labels(&voxels, file)
     }
 }
@@ -53,8 +53,8 @@ fn load(files: &mut [InputFile]) -> Result<(FileRecord, &[u8]), VolumeError> {
     Ok((FileRecord { file: first.file_name(), sha256 }, first.loaded().unwrap_or_default()))
 }
 
-/// The voxels, and how many bytes lie before them.
-fn header(bytes: &[u8]) -> Result<(Stored, u64), VolumeError> {
+/// What the header says of the voxels, which lie behind it.
+fn header(bytes: &[u8]) -> Result<Stored, VolumeError> {
     let head = prefix(bytes, HEADER)?;
     let found = head.len() as u64;
     let head: &[u8; HEADER] =
@@ -110,5 +110,5 @@ fn header(bytes: &[u8]) -> Result<(Stored, u64), VolumeError> {
         warnings,
     };
     stored.affine.check("the header")?;
-    Ok((stored, HEADER as u64))
+    Ok(stored)
 }

@@ -154,7 +154,7 @@ fn heads_and_image_size_are_asked_for() {
     assert!(fields[0].hint.contains("with 2 patches"), "{error}");
     let heads = r#"{"network": {"img_size": [32, 16, 16]}}"#;
     let error = import(checkpoint("plain-state-dict.pt"), &options(heads)).expect_err("no heads").to_string();
-    assert!(error.contains("network.num_heads (attention heads, a divisor of 4)"), "{error}");
+    assert!(error.contains("network.num_heads (attention heads, a divisor of 2)"), "{error}");
     assert!(!error.contains("img_size"), "{error}");
 }
 
@@ -200,7 +200,7 @@ fn fields_that_contradict_the_checkpoint_are_refused() {
     assert!(patches.contains("does not have the checkpoint's 2 patches"), "{patches}");
     let hidden = with(json!({"img_size": [32, 16, 16], "num_heads": 2, "hidden_size": 768}));
     assert!(
-        hidden.contains("network.hidden_size") && hidden.contains("768 contradicts the checkpoint's 4"),
+        hidden.contains("network.hidden_size") && hidden.contains("768 contradicts the checkpoint's 2"),
         "{hidden}"
     );
     let heads = with(json!({"img_size": [32, 16, 16], "num_heads": 5}));
@@ -215,18 +215,18 @@ fn separate_projections_are_joined_and_unused_tensors_dropped() {
     let nan = vec![f32::NAN; 16];
     for tensor in expected().iter() {
         if let Some(block) = tensor.name.strip_suffix(".attn.qkv.weight") {
-            for (part, rows) in ["to_q", "to_k", "to_v"].into_iter().zip(tensor.bytes.chunks(16 * 4)) {
-                file.push(&format!("{block}.attn.{part}.weight"), Dtype::F32, &[4, 4], rows).expect("a new name");
+            for (part, rows) in ["to_q", "to_k", "to_v"].into_iter().zip(tensor.bytes.chunks(4 * 4)) {
+                file.push(&format!("{block}.attn.{part}.weight"), Dtype::F32, &[2, 2], rows).expect("a new name");
                 let cross = format!("{block}.cross_attn.{part}.weight");
-                file.push_f32(&cross, &[4, 4], &nan, FloatType::F32).expect("a new name");
+                file.push_f32(&cross, &[2, 2], &nan[..4], FloatType::F32).expect("a new name");
             }
         } else if tensor.name.contains("norm_cross_attn") {
-            file.push_f32(tensor.name, tensor.shape, &nan[..4], FloatType::F32).expect("a new name");
+            file.push_f32(tensor.name, tensor.shape, &nan[..2], FloatType::F32).expect("a new name");
         } else {
             file.push(tensor.name, tensor.dtype, tensor.shape, tensor.bytes).expect("a new name");
         }
     }
-    file.push_f32("vit.patch_embedding.cls_token", &[1, 1, 4], &nan[..4], FloatType::F32).expect("a new name");
+    file.push_f32("vit.patch_embedding.cls_token", &[1, 1, 2], &nan[..2], FloatType::F32).expect("a new name");
     file.push_f32("encoder3.blocks.0.1.conv3.conv.weight", &[4, 4, 1, 1, 1], &nan, FloatType::F32).expect("a new name");
     let bytes = file.finish(&BTreeMap::new()).expect("a good file").into_bytes();
     assert_equals_expected(&import(bytes, &options(GIVEN)).expect("a state dict").package, "joined");
