@@ -167,19 +167,16 @@ impl Header {
         };
         let skip = |field| match self.get(field).map(str::parse::<i64>) {
             None => Ok(0),
-            Some(Ok(n)) => Ok(n),
-            Some(Err(_)) => {
-                Err(VolumeError::field(FORMAT, field, self.get(field).unwrap_or(""), "it is a whole number"))
-            }
+            Some(Ok(n)) if n >= -1 => Ok(n),
+            Some(_) => Err(VolumeError::field(FORMAT, field, self.get(field).unwrap_or(""), "it is a count")),
         };
-        let (line_skip, byte_skip) = (skip("line skip")?, skip("byte skip")?);
         let encoding = self.encoding()?;
-        let byte_skip = match byte_skip {
+        let refused = |field| VolumeError::field(FORMAT, field, -1, "it is not negative");
+        let line_skip = u64::try_from(skip("line skip")?).map_err(|_| refused("line skip"))?;
+        let byte_skip = match skip("byte skip")? {
             -1 if encoding == Encoding::Raw => None,
-            n => Some(u64::try_from(n).map_err(|_| VolumeError::field(FORMAT, "byte skip", n, "it is not negative"))?),
+            n => Some(u64::try_from(n).map_err(|_| refused("byte skip"))?),
         };
-        let line_skip = u64::try_from(line_skip)
-            .map_err(|_| VolumeError::field(FORMAT, "line skip", line_skip, "it is not negative"))?;
         let space = axes.space.map(|a| axes.sizes[a]);
         let stored = Stored {
             dims: space,
@@ -293,14 +290,9 @@ impl Header {
         };
         let (space, other): (Vec<usize>, Vec<usize>) = (0..sizes.len()).partition(|axis| of_space(*axis));
         let Ok(space) = <[usize; 3]>::try_from(space) else {
-            let (field, text) =
-                if directions.is_some() { ("space directions", "space directions") } else { ("kinds", "kinds") };
-            return Err(VolumeError::field(
-                FORMAT,
-                field,
-                self.get(text).unwrap_or(""),
-                "three axes of space are needed",
-            ));
+            let field = if directions.is_some() { "space directions" } else { "kinds" };
+            let problem = "three axes of space are needed";
+            return Err(VolumeError::field(FORMAT, field, self.get(field).unwrap_or(""), problem));
         };
         let channels = other.first().copied();
         if channels.is_some_and(|c| c != 0 && c != sizes.len() - 1) {
