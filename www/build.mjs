@@ -95,7 +95,7 @@ async function serviceWorker() {
   const files = ['./'];
   const hash = createHash('sha256');
   for (const name of names) {
-    if (/^models\/.*safetensors$|LICENSE|THIRD-PARTY|README|^unetr-wgpu\/(niivue|run)\.js|\.gitignore|^bench\.|(blosc|lz4|zstd)-|licences|package\.json$/.test(name) || (await stat(dist + name)).isDirectory()) continue;
+    if (/^models\/.*safetensors$|LICENSE|THIRD-PARTY|README|^unetr-wgpu\/(cornerstone3d|element|labelmap|niivue|run|seg)\.js|\.gitignore|^bench\.|(blosc|lz4|zstd)-|licences|package\.json$/.test(name) || (await stat(dist + name)).isDirectory()) continue;
     if (name.startsWith('samples/') && !samples.includes(name)) continue;
     hash.update(name).update(await readFile(dist + name));
     if (name !== 'index.html') files.push(name);

@@ -1,15 +1,15 @@
 import js from '@eslint/js';
 
 const browser = Object.fromEntries([
-  'AbortController', 'AbortSignal', 'Blob', 'BroadcastChannel', 'CompressionStream', 'DecompressionStream', 'Event', 'File', 'FileSystemFileHandle', 'GPUAdapter', 'GPUBuffer',
+  'AbortController', 'AbortSignal', 'Blob', 'BroadcastChannel', 'CSSStyleSheet', 'CustomEvent', 'CompressionStream', 'DecompressionStream', 'Event', 'File', 'FileSystemFileHandle', 'GPUAdapter', 'GPUBuffer',
   'GPUDevice', 'GPUQueue', 'GPUShaderStage', 'HTMLInputElement', 'MutationObserver', 'Path2D', 'Request', 'ResizeObserver', 'Response', 'TextDecoder', 'TextEncoder', 'URL', 'URLSearchParams', 'WebAssembly', 'Worker',
-  'addEventListener', 'cancelAnimationFrame', 'scrollTo', 'caches', 'clearTimeout', 'clients', 'console', 'createImageBitmap', 'crypto', 'document', 'fetch', 'getSelection', 'indexedDB',
+  'addEventListener', 'cancelAnimationFrame', 'scrollTo', 'caches', 'clearTimeout', 'clients', 'console', 'createImageBitmap', 'crypto', 'customElements', 'document', 'fetch', 'getSelection', 'indexedDB',
   'innerHeight', 'innerWidth', 'localStorage', 'location', 'matchMedia', 'navigator', 'performance', 'postMessage', 'requestAnimationFrame', 'self', 'setInterval', 'clearInterval', 'setTimeout', 'skipWaiting',
   'structuredClone', '__FILES__', '__VERSION__',
 ].map((name) => [name, 'readonly']));
 
 export default [
-  { ignores: ['dist/', 'pkg/', 'node_modules/', 'tests/out/', 'bindgen/'] },
+  { ignores: ['dist/', 'pkg/', 'node_modules/', 'tests/out/', 'bindgen/', 'api/site/'] },
   js.configs.recommended,
   {
     languageOptions: { ecmaVersion: 'latest', sourceType: 'module', globals: browser },

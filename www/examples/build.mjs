@@ -24,7 +24,7 @@ export async function examples(folder) {
       format: 'esm',
       target: 'es2022',
       // Wherever a bundler leaves the package, its worker and wasm must lie beside it.
-      alias: { 'unetr-wgpu/niivue': './unetr-wgpu/niivue.js', 'unetr-wgpu': './unetr-wgpu/index.js' },
+      alias: { 'unetr-wgpu/cornerstone3d': './unetr-wgpu/cornerstone3d.js', 'unetr-wgpu/niivue': './unetr-wgpu/niivue.js', 'unetr-wgpu': './unetr-wgpu/index.js' },
       external: ['./unetr-wgpu/*'],
       logLevel: 'error',
     });

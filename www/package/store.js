@@ -2,6 +2,8 @@
 // after a reload; the Cache API second; the page's memory last. What is kept is a model that was opened: a download stays a
 // part until then, beside the model that was kept before.
 
+import { here } from './workers.js';
+
 /**
  * @typedef {object} KeptModel
  * @property {string} url
@@ -378,12 +380,12 @@ export async function listModels() {
 export async function clearModels(url) {
   if (url === undefined) {
     memory.clear();
-    const root = await navigator.storage.getDirectory().catch(() => null);
+    const root = await globalThis.navigator?.storage?.getDirectory().catch(() => null);
     await root?.removeEntry(FOLDER, { recursive: true }).catch(() => {});
     await globalThis.caches?.delete(FOLDER).catch(() => {});
     return;
   }
-  const { href } = new URL(url, globalThis.document?.baseURI ?? location.href);
+  const { href } = new URL(url, here());
   memory.delete(href);
   await forget(await folder(false).catch(() => null), await keyOf(href));
   const cache = await globalThis.caches?.open(FOLDER).catch(() => null);

@@ -63,7 +63,7 @@ before(async () => {
   const [packed] = JSON.parse(npm(`${root}www/pkg`, 'pack', '--json', '--pack-destination', folder));
   tarball = `${folder}/${packed.filename}`;
   const names = packed.files.map((f) => f.path);
-  for (const name of ['index.js', 'index.d.ts', 'types.d.ts', 'segmenter.d.ts', 'worker.js', 'unetr_wgpu_bg.wasm', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'THIRD-PARTY.txt', 'package.json']) {
+  for (const name of ['index.js', 'index.d.ts', 'niivue.js', 'niivue.d.ts', 'cornerstone3d.js', 'cornerstone3d.d.ts', 'element.js', 'element.d.ts', 'types.d.ts', 'segmenter.d.ts', 'worker.js', 'unetr_wgpu_bg.wasm', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'THIRD-PARTY.txt', 'package.json']) {
     assert.ok(names.includes(name), `${name} is in the tarball`);
   }
   assert.ok(names.every((n) => /\.(js|d\.ts|wasm|md|json)$|^LICENSE|^THIRD-PARTY/.test(n)), String(names));
@@ -82,6 +82,14 @@ test('types in strict projects, resolved as Node and as bundlers do', () => {
     const words = [...strict, '--noEmit', '--module', module, '--moduleResolution', resolution, '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--types', ''];
     execFileSync(`${root}www/node_modules/.bin/tsc`, [...words, 'main.ts'], { cwd: path, stdio: 'pipe', encoding: 'utf8' });
   }
+});
+
+test('exports and types hold however they are resolved', () => {
+  const bin = `${root}www/node_modules/.bin/`;
+  const run = (name, ...words) => execFileSync(bin + name, words, { cwd: folder, stdio: 'pipe', encoding: 'utf8' });
+  run('publint', 'run', `${root}www/pkg`, '--strict');
+  // There is no CommonJS of it: workers of modules are what it is made of.
+  run('attw', tarball, '--profile', 'esm-only');
 });
 
 test('in a page without a bundler', async () => {

@@ -15,9 +15,9 @@ const PAGE = '<!doctype html><meta charset="utf-8"><title>test</title><link rel=
 
 /**
  * `/` is the app or another folder, `/page` an empty page, `/isolated` one without its policy, `/repo/...` the repository,
- * and `files` are more by their paths, as paths or bytes; `headers` go with every answer.
+ * and `files` are more by their paths, as paths or bytes; `headers` go with every answer. `answer` may answer by itself, and says so.
  */
-export async function serve({ port = 0, folder = join(root, 'www/dist'), files = {}, headers = {} } = {}) {
+export async function serve({ port = 0, folder = join(root, 'www/dist'), files = {}, headers = {}, answer } = {}) {
   const log = [];
   /** Path -> bytes after which the next connection breaks, or a list of them for the next connections. */
   const breaks = new Map();
@@ -29,6 +29,7 @@ export async function serve({ port = 0, folder = join(root, 'www/dist'), files =
     log.push(entry);
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     try {
+      if (await answer?.(request, response, path)) return;
       const other = instead.get(path);
       if (other) {
         instead.delete(path);

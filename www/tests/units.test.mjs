@@ -176,11 +176,9 @@ test('what the examples import is told to whoever copies them', () => {
   const folder = new URL('../examples/', import.meta.url);
   const told = readFileSync(new URL('README.md', folder), 'utf8');
   for (const name of ['niivue', 'cornerstone']) {
-    for (const source of ['main.js', 'adapter.js']) {
-      const at = new URL(`${name}/${source}`, folder);
-      const imports = existsSync(at) ? [...readFileSync(at, 'utf8').matchAll(/from '([^.'][^']*)'/g)].map((m) => m[1]) : [];
-      for (const it of imports.filter((i) => i !== 'unetr-wgpu')) assert.match(told, new RegExp(`^npm install .*${it}\\b.*# ${name}$`, 'm'), it);
-    }
+    const imports = [...readFileSync(new URL(`${name}/main.js`, folder), 'utf8').matchAll(/from '([^.'][^']*)'/g)].map((m) => m[1]);
+    assert.ok(imports.length > 1);
+    for (const it of imports.filter((i) => !/^unetr-wgpu\b/.test(i))) assert.match(told, new RegExp(`^npm install .*${it}\\b.*# ${name}$`, 'm'), it);
   }
   for (const it of ['events', 'url']) assert.match(told, new RegExp(`^npm install .*\\b${it}\\b.*# cornerstone$`, 'm'));
 });
@@ -215,4 +213,42 @@ test('the package reads of a folder what is model in it, by the paths below its 
   assert.equal(modelSource([one]).blob, one, 'one file is that file');
   for (const wrong of [[], {}, { a: 'text' }, [one, 'text'], null, 7]) assert.throws(() => modelSource(wrong), (e) => e.code === 'bad-input', JSON.stringify(wrong));
   assert.throws(() => checkSource(modelSource(folder), { sha256: '0'.repeat(64) }), /sha256 is for a model of one file/);
+});
+
+test('voxels with X contiguous are turned, scaled, and turned back', async () => {
+  const { floats, lay, xContiguous } = await import('../package/grid.js');
+  // Off every tile, so that no edge is left out.
+  const dims = [33, 5, 40];
+  const [nx, ny, nz] = dims;
+  const size = nx * ny * nz;
+  const data = Int16Array.from({ length: 2 * size }, (_, i) => (i * 37) % 30_011);
+  const out = floats({ data, channels: 2, dims, affine: [], contiguous: 'x', slope: 0.5, intercept: -3 });
+  const labels = new Uint8Array(size);
+  for (let x = 0; x < nx; x += 1) {
+    for (let y = 0; y < ny; y += 1) {
+      for (let z = 0; z < nz; z += 1) {
+        for (const c of [0, 1]) assert.equal(out[c * size + (x * ny + y) * nz + z], 0.5 * data[c * size + x + nx * (y + ny * z)] - 3);
+        labels[(x * ny + y) * nz + z] = (x + 3 * y + 7 * z) % 251;
+      }
+    }
+  }
+  const turned = xContiguous(labels, dims);
+  for (const [x, y, z] of [[0, 0, 0], [32, 4, 39], [31, 2, 32], [5, 4, 0]]) assert.equal(turned[x + nx * (y + ny * z)], (x + 3 * y + 7 * z) % 251);
+  const whole = new Uint8Array(size);
+  lay({ begin: [30, 1, 7], extent: [3, 2, 4], labels: Uint8Array.from({ length: 24 }, (_, i) => i + 1) }, whole, dims);
+  assert.deepEqual([whole.filter(Boolean).length, whole[30 + nx * (1 + ny * 7)], whole[32 + nx * (2 + ny * 10)]], [24, 1, 24]);
+  const same = new Float32Array(8);
+  assert.equal(floats({ data: same, channels: 1, dims: [2, 2, 2], affine: [], contiguous: 'z', slope: 1, intercept: 0 }), same);
+});
+
+test('volumes of a viewer are taken as they are, and what cannot be one is refused', async () => {
+  const { scanInput } = await import('../package/sources.js');
+  const affine = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]];
+  const frames = Int16Array.from({ length: 16 }, (_, i) => i);
+  const { voxels } = scanInput({ data: frames.subarray(8), dims: [2, 2, 2], affine, contiguous: 'x', slope: 2 });
+  assert.deepEqual([voxels.data.constructor.name, voxels.data.byteLength, voxels.data.buffer.byteLength, voxels.data[0], voxels.slope, voxels.intercept], ['Int16Array', 16, 16, 8, 2, 0]);
+  const refuse = (change, text) => assert.throws(() => scanInput({ data: frames, dims: [2, 2, 4], affine, ...change }), text);
+  refuse({ contiguous: 'y' }, /contiguous is "y": it must be "x" or "z"/);
+  refuse({ slope: Number.NaN }, /slope is NaN/);
+  refuse({ data: new BigInt64Array(16) }, /BigInt64Array: give a typed array of numbers/);
 });

@@ -4,8 +4,19 @@ import { build } from 'esbuild';
 
 import { out, root } from './page.mjs';
 
-/** Bundles of these entry points, name -> source text, as what a test's server serves below `/viewers/`. */
-export async function bundled(sources) {
+/** Modules of Node that codecs ask for where they find themselves in it. */
+const NODE = {
+  name: 'node',
+  setup(it) {
+    it.onResolve({ filter: /^(fs|path)$/ }, ({ path }) => ({ path, namespace: 'node' }));
+    it.onLoad({ filter: /.*/, namespace: 'node' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
+
+/**
+ * Bundles of these entry points, name -> source text, as what a test's server serves below `/viewers/`; the package lies below `at`.
+ */
+export async function bundled(sources, { at = '/unetr-wgpu', alias = {} } = {}) {
   const folder = `${out}viewers/`;
   mkdirSync(folder, { recursive: true });
   const files = {};
@@ -13,11 +24,11 @@ export async function bundled(sources) {
     const outfile = `${folder}${name}.js`;
     await build({
       stdin: { contents, resolveDir: `${root}www`, loader: 'jsx' },
-      outfile, bundle: true, format: 'esm', target: 'es2022', logLevel: 'error', jsx: 'automatic',
+      outfile, absWorkingDir: `${root}www`, bundle: true, plugins: [NODE], format: 'esm', target: 'es2022', logLevel: 'error', jsx: 'automatic',
       define: { 'process.env.NODE_ENV': '"development"' },
       // The package is used as it is published.
-      external: ['/unetr-wgpu/*'],
-      alias: { 'unetr-wgpu': '/unetr-wgpu/index.js' },
+      external: [`${at}/*`],
+      alias: { 'unetr-wgpu/cornerstone3d': `${at}/cornerstone3d.js`, 'unetr-wgpu': `${at}/index.js`, ...alias },
     });
     files[`/viewers/${name}.js`] = outfile;
   }));

@@ -1,8 +1,9 @@
-import { Enums, RenderingEngine, init, volumeLoader } from '@cornerstonejs/core';
-import { init as initTools } from '@cornerstonejs/tools';
+import * as core from '@cornerstonejs/core';
+import * as tools from '@cornerstonejs/tools';
 import * as nifti from 'nifti-reader-js';
-import { createSegmenter } from 'unetr-wgpu';
-import { addLabels, toScan } from './adapter.js';
+import { segmentCornerstone } from 'unetr-wgpu/cornerstone3d';
+
+const { Enums, RenderingEngine, volumeLoader } = core;
 
 const SCAN = 'samples/hippocampus.nii.gz';
 const state = document.getElementById('state');
@@ -27,8 +28,8 @@ async function loadScan(volumeId) {
   return volumeLoader.createLocalVolume(volumeId, { metadata, dimensions, spacing, origin: lps.map((row) => row[3]), direction, scalarData });
 }
 
-await init();
-await initTools();
+await core.init();
+await tools.init();
 const engine = new RenderingEngine('engine');
 engine.enableElement({
   viewportId: 'axial', type: Enums.ViewportType.ORTHOGRAPHIC, element: document.getElementById('view'),
@@ -42,15 +43,14 @@ await viewport.setVolumes([{ volumeId: 'scan', callback: ({ volumeActor }) => vo
 viewport.render();
 document.getElementById('segment').disabled = false;
 
+let labels;
 document.getElementById('segment').addEventListener('click', async () => {
   try {
+    labels?.dispose();
     const onProgress = ({ phase, fraction }) => { state.value = `${phase} ${Math.round(100 * fraction)} %`; };
-    const segmenter = await createSegmenter({ model: 'models/hippocampus.safetensors', onProgress });
-    const result = await segmenter.segment(toScan(volume), { onProgress });
-    segmenter.dispose();
-    addLabels(result, volume, ['axial']);
+    labels = await segmentCornerstone({ core, tools }, { volumeId: 'scan', model: 'models/hippocampus.safetensors', onProgress });
     viewport.render();
-    state.value = result.statistics.map((s) => `${s.name}: ${s.volume_ml.toFixed(2)} ml`).join(', ');
+    state.value = labels.result.statistics.map((s) => `${s.name}: ${s.volume_ml.toFixed(2)} ml`).join(', ');
   } catch (error) {
     state.value = error.message;
   }

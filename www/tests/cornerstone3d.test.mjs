@@ -1,0 +1,187 @@
+// The module for Cornerstone3D against the real libraries: a DICOM series by its image loader, labels in place, DICOM SEG and back.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import dcmjs from 'dcmjs';
+
+import { launch, open } from './browser.mjs';
+import { labels as labelsOf } from './nifti.mjs';
+import { MODEL, SHIPPED, out, root } from './page.mjs';
+import { serve } from './server.mjs';
+import { sampleSeries } from './synthetic.mjs';
+import { bundled } from './viewers.mjs';
+
+const UID = '1.2.840.99999.7';
+const series = sampleSeries(UID, 'HippoCrop');
+const [nx, ny, nz] = [42, 57, 52];
+const LABELS = SHIPPED.package.output.labels;
+let server;
+let browser;
+
+before(async () => {
+  const viewers = await bundled({
+    cornerstone: `
+      export * as core from '@cornerstonejs/core';
+      export * as tools from '@cornerstonejs/tools';
+      export * as loader from '@cornerstonejs/dicom-image-loader';
+      export * as adapters from '@cornerstonejs/adapters';
+      export { default as dcmjs } from 'dcmjs';`,
+    // Where the image loader looks for it.
+    decodeImageFrameWorker: "import './node_modules/@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js';",
+  });
+  const files = Object.fromEntries(Object.entries(series).map(([name, bytes]) => [`/series/${name}`, bytes]));
+  server = await serve({ files: { ...viewers, ...files } });
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+/** In the page: Cornerstone with a viewport, the labels in it, and what it says of them. */
+const PAGE = async ({ names, origin, MODEL }) => {
+  const { core, tools, loader, adapters, dcmjs } = await import('/viewers/cornerstone.js');
+  const { createSegmenter } = await import('/unetr-wgpu/index.js');
+  const { segmentCornerstone } = await import('/unetr-wgpu/cornerstone3d.js');
+  document.body.innerHTML = '<div id="view" style="width:500px;height:500px"></div>';
+  await core.init();
+  await tools.init();
+  loader.init({ maxWebWorkers: 1 });
+  const imageIds = names.map((name) => `wadouri:${origin}/series/${name}`);
+  await Promise.all(imageIds.map((id) => core.imageLoader.loadAndCacheImage(id)));
+  const engine = new core.RenderingEngine('engine');
+  engine.enableElement({
+    viewportId: 'axial', type: core.Enums.ViewportType.ORTHOGRAPHIC, element: document.getElementById('view'), defaultOptions: { orientation: core.Enums.OrientationAxis.AXIAL },
+  });
+  const volume = await core.volumeLoader.createAndCacheVolume('scan', { imageIds });
+  const viewport = engine.getViewport('axial');
+  await viewport.setVolumes([{ volumeId: 'scan' }]);
+  viewport.render();
+
+  const segmenter = await createSegmenter({ model: MODEL });
+  let told = 0;
+  core.eventTarget.addEventListener(tools.Enums.Events.SEGMENTATION_DATA_MODIFIED, () => { told += 1; });
+  const phases = new Set();
+  const cornerstone = { core, tools };
+  const labels = await segmentCornerstone(cornerstone, { volumeId: 'scan', segmenter, onProgress: ({ phase }) => phases.add(phase) });
+  const { result, segmentationId } = labels;
+  const map = core.cache.getVolume(segmentationId);
+  // Every voxel that Cornerstone holds, with its place in the patient (LPS), against the result's (RAS).
+  const [nx, ny, nz] = result.dims;
+  const held = map.voxelManager.getCompleteScalarDataArray();
+  const places = [];
+  let differ = 0;
+  for (let z = 0, at = 0; z < nz; z += 1) {
+    for (let y = 0; y < ny; y += 1) {
+      for (let x = 0; x < nx; x += 1, at += 1) {
+        const want = result.labels[(x * ny + y) * nz + z];
+        if (held[at] !== want) differ += 1;
+        if (want && at % 41 === 0) {
+          const [l, p, s] = map.imageData.indexToWorld([x, y, z]);
+          const ras = result.affine.slice(0, 3).map((row) => row[0] * x + row[1] * y + row[2] * z + row[3]);
+          places.push([Math.abs(l + ras[0]), Math.abs(p + ras[1]), Math.abs(s - ras[2])].reduce((a, b) => Math.max(a, b)));
+        }
+      }
+    }
+  }
+  const { segments, label } = tools.segmentation.state.getSegmentation(segmentationId);
+  const colors = result.labelTable.map(({ value }) => tools.segmentation.config.color.getSegmentIndexColor('axial', segmentationId, value));
+  const which = { segmentationId, type: tools.Enums.SegmentationRepresentations.Labelmap };
+  const visible = () => result.labelTable.map(({ value }) => tools.segmentation.config.visibility.getSegmentIndexVisibility('axial', which, value));
+  labels.isolate(1);
+  const one = visible();
+  labels.isolate(null);
+  const every = visible();
+  const base64 = (buffer) => btoa(Array.from(new Uint8Array(buffer), (v) => String.fromCharCode(v)).join(''));
+  const seg = labels.toDicomSeg({ adapters, dcmjs });
+  // Read back over the source series as a viewer does.
+  const read = await adapters.adaptersSEG.Cornerstone3D.Segmentation.createFromDICOMSegBuffer(volume.imageIds, seg, { metadataProvider: core.metaData, tolerance: 1e-3 })
+    .then(({ labelMapImages }) => labelMapImages.flat().reduce((n, image, z) => {
+      const pixels = image.voxelManager.getScalarData();
+      return n + pixels.reduce((m, v, i) => m + Number(v !== held[z * nx * ny + i]), 0);
+    }, 0));
+  const badKind = (() => { try { labels.toDicomSeg({ adapters, dcmjs, kind: 'x' }); return null; } catch (e) { return e.message; } })();
+
+  const images = () => core.cache.getCacheSize();
+  const before = images();
+  const stop = new AbortController();
+  const stopped = await segmentCornerstone(cornerstone, { imageIds, segmenter, signal: stop.signal, onProgress: ({ phase }) => { if (phase === 'infer') stop.abort(); } }).then(() => null, (e) => e.code);
+  const none = await segmentCornerstone(cornerstone, { volumeId: 'other', segmenter }).then(() => null, (e) => e.message);
+  const missing = await segmentCornerstone({}, { volumeId: 'scan', segmenter }).then(() => null, (e) => e.message);
+  const left = [images() - before, tools.segmentation.state.getSegmentations().length];
+  globalThis.shown = { labels, segmenter, viewport, tools, core };
+  viewport.render();
+  return {
+    phases: [...phases], told, differ, worst: Math.max(...places), places: places.length, segments: Object.values(segments).map((s) => s.label), label, colors, one, every,
+    seg: base64(seg), read, badKind, stopped, none, missing, left, labels: Array.from(result.labels), affine: result.affine, uids: volume.imageIds.map((id) => core.metaData.get('sopCommonModule', id).sopInstanceUID),
+  };
+};
+
+test('a DICOM series in Cornerstone3D, its labels as a segmentation, and DICOM SEG', async () => {
+  const { page, problems, context } = await open(browser, `${server.url}/isolated`, { viewport: { width: 520, height: 520 } });
+  const got = await page.evaluate(`(${PAGE})(${JSON.stringify({ names: Object.keys(series), origin: server.url, MODEL })})`);
+  // The series has the sample's voxels with rows to the back and columns to the left, and MONAI's labels of it are known.
+  const known = labelsOf(readFileSync(`${root}tests/golden/samples/hippocampus.nii.gz`)).data;
+  const other = got.labels.filter((v, i) => {
+    const [x, y, z] = [Math.floor(i / (ny * nz)), Math.floor(i / nz) % ny, i % nz];
+    return v !== known[nx - 1 - x + nx * (ny - 1 - y + ny * z)];
+  });
+  assert.equal(other.length, 0);
+  assert.equal(got.differ, 0, 'Cornerstone holds the labels');
+  assert.ok(got.places > 50 && got.worst < 1e-6, `${got.places} places, ${got.worst} mm apart`);
+  assert.deepEqual(got.segments, LABELS.map(({ name }) => name));
+  assert.deepEqual(got.colors.map((c) => c.slice(0, 3)), LABELS.map(({ color }) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16))));
+  assert.deepEqual([got.one, got.every], [[true, false], [true, true]]);
+  assert.ok(got.told >= 2, `told ${got.told} times`);
+  assert.ok(got.phases.includes('infer'));
+
+  // The object, by another reader than the one that made it.
+  const bytes = Buffer.from(got.seg, 'base64');
+  const { dict, meta } = dcmjs.data.DicomMessage.readFile(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+  const object = dcmjs.data.DicomMetaDictionary.naturalizeDataset(dict);
+  assert.equal(dcmjs.data.DicomMetaDictionary.naturalizeDataset(meta).MediaStorageSOPClassUID, '1.2.840.10008.5.1.4.1.1.66.7');
+  assert.equal(object.SegmentationType, 'LABELMAP');
+  assert.deepEqual([object.StudyInstanceUID, object.FrameOfReferenceUID, object.Modality], ['1.2.3', '1.2.3.9', 'SEG']);
+  assert.deepEqual([object.Rows, object.Columns], [ny, nx]);
+  const segments = [object.SegmentSequence].flat();
+  assert.deepEqual(segments.map((s) => [Number(s.SegmentNumber), s.SegmentLabel, s.SegmentAlgorithmType]), LABELS.map(({ value, name }) => [value, name, 'AUTOMATIC']));
+  for (const segment of segments) {
+    assert.match(segment.SegmentAlgorithmName, /./);
+    assert.equal([segment.SegmentedPropertyTypeCodeSequence].flat()[0].CodingSchemeDesignator, 'SCT');
+    assert.equal(segment.RecommendedDisplayCIELabValue.length, 3);
+  }
+  const frames = object.PerFrameFunctionalGroupsSequence;
+  const pixels = new Uint8Array(object.PixelData[0] ?? object.PixelData);
+  const value = (x, y, z) => got.labels[(x * ny + y) * nz + z];
+  const sources = frames.map((frame) => [[frame.DerivationImageSequence].flat()[0].SourceImageSequence].flat()[0].ReferencedSOPInstanceUID);
+  let wrong = 0;
+  frames.forEach((frame, f) => {
+    const z = Number([frame.PlanePositionSequence].flat()[0].ImagePositionPatient[2]);
+    // The series' slices are 1 mm apart from 0, and the k-th file is the k-th slice.
+    assert.equal(sources[f], `${UID}.${z + 1}`);
+    const slice = got.uids.indexOf(sources[f]);
+    for (let y = 0; y < ny; y += 1) for (let x = 0; x < nx; x += 1) wrong += Number(pixels[f * nx * ny + x + nx * y] !== value(x, y, slice));
+  });
+  assert.equal(wrong, 0, 'voxels of the DICOM SEG');
+  assert.equal(got.read, 0, 'voxels of the DICOM SEG as Cornerstone reads it');
+  assert.match(got.badKind, /options\.kind is "x"/);
+
+  assert.equal(got.stopped, 'aborted');
+  assert.match(got.none, /no volume "other"/);
+  assert.match(got.missing, /give \{ core, tools \}/);
+  assert.deepEqual(got.left, [0, 1], 'what stopped or failed leaves nothing');
+  await page.waitForTimeout(500);
+  await page.screenshot({ path: `${out}cornerstone3d.png` });
+  const after = await page.evaluate(() => {
+    const { labels, segmenter, tools, core } = globalThis.shown;
+    labels.dispose();
+    labels.dispose();
+    segmenter.dispose();
+    return [tools.segmentation.state.getSegmentations().length, core.cache.getVolume(labels.segmentationId) ?? null, Boolean(core.cache.getVolume('scan'))];
+  });
+  assert.deepEqual(after, [0, null, true]);
+  // dcmjs complains of pixels of the source that a segmentation does not take.
+  assert.deepEqual(problems.filter((text) => !text.startsWith('Error inserting pixels in PixelData')), []);
+  await context.close();
+});
