@@ -1,8 +1,8 @@
 import js from '@eslint/js';
 
 const browser = Object.fromEntries([
-  'AbortController', 'AbortSignal', 'Blob', 'BroadcastChannel', 'CSSStyleSheet', 'CustomEvent', 'CompressionStream', 'DecompressionStream', 'Event', 'File', 'FileSystemFileHandle', 'GPUAdapter', 'GPUBuffer',
-  'GPUDevice', 'GPUQueue', 'GPUShaderStage', 'HTMLInputElement', 'MutationObserver', 'Path2D', 'Request', 'ResizeObserver', 'Response', 'TextDecoder', 'TextEncoder', 'URL', 'URLSearchParams', 'WebAssembly', 'Worker',
+  'AbortController', 'AbortSignal', 'Blob', 'BroadcastChannel', 'CSSStyleSheet', 'CustomEvent', 'EventTarget', 'MessageChannel', 'MessageEvent', 'CompressionStream', 'DecompressionStream', 'Event', 'File', 'FileSystemFileHandle', 'GPUAdapter', 'GPUBuffer',
+  'GPUBufferUsage', 'GPUMapMode', 'GPUDevice', 'GPUQueue', 'GPUShaderStage', 'HTMLInputElement', 'MutationObserver', 'Path2D', 'Request', 'ResizeObserver', 'Response', 'TextDecoder', 'TextEncoder', 'URL', 'URLSearchParams', 'WebAssembly', 'Worker',
   'addEventListener', 'cancelAnimationFrame', 'scrollTo', 'caches', 'clearTimeout', 'clients', 'console', 'createImageBitmap', 'crypto', 'customElements', 'document', 'fetch', 'getSelection', 'indexedDB',
   'innerHeight', 'innerWidth', 'localStorage', 'location', 'matchMedia', 'navigator', 'performance', 'postMessage', 'requestAnimationFrame', 'self', 'setInterval', 'clearInterval', 'setTimeout', 'skipWaiting',
   'structuredClone', '__FILES__', '__VERSION__',

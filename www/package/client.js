@@ -93,7 +93,7 @@ export class Client {
     worker.addEventListener('error', (event) => {
       event.preventDefault?.();
       if (!current()) return;
-      this.#fail(new UnetrError('internal', event.message || 'the worker could not be loaded; is assetPath right?'));
+      this.#fail(event.error instanceof UnetrError ? event.error : new UnetrError('internal', event.message || 'the worker could not be loaded; is assetPath right?'));
     });
     this.#worker = worker;
     this.generation += 1;

@@ -4,7 +4,7 @@ import { loadModel } from './download.js';
 import { Folder } from './folder.js';
 import { UnetrError, aborted, release, typed } from './errors.js';
 import { Pipelines } from './pipelines.js';
-import { checkSupport } from './support.js';
+import { checkSupport, described } from './support.js';
 
 /**
  * @import { DeviceReport, Progress } from './types.js'
@@ -54,6 +54,41 @@ async function openDevice(adapter, software) {
   }
 }
 
+/**
+ * Gives the module the page's own device. Its binding opens devices only by an adapter: it finds one that has this device's
+ * limits and features, and gives this device.
+ * @param {GPUDevice} device
+ * @param {import('./support.js').Adapter} adapter
+ * @param {boolean} software
+ */
+async function adoptDevice(device, adapter, software) {
+  const pipelines = new Pipelines(device);
+  const found = Object.create(GPUAdapter.prototype, {
+    limits: { value: device.limits }, features: { value: device.features }, info: { value: infoOf(device) ?? {} }, requestDevice: { value: async () => device },
+  });
+  const { gpu } = navigator;
+  const { onuncapturederror } = device;
+  // Others who ask meanwhile get what they asked for: the module asks first.
+  gpu.requestAdapter = async () => {
+    delete /** @type {any} */ (gpu).requestAdapter;
+    return found;
+  };
+  try {
+    const opened = await Device.open(adapter.name, software, adapter.vendor, adapter.architecture, (/** @type {import('./pipelines.js').PipelineSource[]} */ list) => pipelines.make(list));
+    return { device: opened, pipelines };
+  } finally {
+    delete /** @type {any} */ (gpu).requestAdapter;
+    const heard = device.onuncapturederror;
+    device.onuncapturederror = onuncapturederror;
+    if (heard && heard !== onuncapturederror) device.addEventListener('uncapturederror', /** @type {EventListener} */ (heard));
+  }
+}
+
+/** @param {GPUDevice} device */
+function infoOf(device) {
+  return /** @type {{ adapterInfo?: GPUAdapterInfo }} */ (device).adapterInfo;
+}
+
 /** The device, opened when it is first needed and anew after a loss. */
 export class Held {
   /** @type {Device | null} */
@@ -66,6 +101,12 @@ export class Held {
   #opening = null;
   /** @type {Map<number, Model>} */
   #models = new Map();
+  #given;
+
+  /** @param {GPUDevice} [given] the page's own */
+  constructor(given) {
+    this.#given = given;
+  }
 
   /** Opens the device, once however many ask. */
   open() {
@@ -75,9 +116,10 @@ export class Held {
 
   async #open() {
     if (this.device) return;
-    const { adapter, software } = await checkSupport();
+    const given = this.#given;
+    const { adapter, software } = given ? described({ features: given.features, limits: given.limits, info: infoOf(given) }) : await checkSupport();
     this.#adapter = adapter;
-    const { device, pipelines } = await openDevice(adapter, software);
+    const { device, pipelines } = given && adapter ? await adoptDevice(given, adapter, software) : await openDevice(adapter, software);
     this.device = device;
     this.pipelines = pipelines;
   }
@@ -107,6 +149,11 @@ export class Held {
     return this.#models.get(id);
   }
 
+  /** Whether no model is here. */
+  get empty() {
+    return this.#models.size === 0;
+  }
+
   /** @param {number} id */
   remove(id) {
     release(this.#models.get(id)?.segmenter);
@@ -115,6 +162,13 @@ export class Held {
 
   /** A new device in place of one that was lost; models are put on it when they are next used. */
   async replace() {
+    if (this.#given) throw new UnetrError('device-lost', "the page's GPUDevice was lost: make another, and a new segmenter with it");
+    this.release();
+    await this.open();
+  }
+
+  /** Takes models and device off the module; a device that was given stays its owner's. */
+  release() {
     for (const model of this.#models.values()) {
       release(model.segmenter);
       model.segmenter = null;
@@ -122,7 +176,6 @@ export class Held {
     release(this.device);
     this.device = null;
     this.pipelines = null;
-    await this.open();
   }
 }
 

@@ -34,10 +34,10 @@ async function requireSupport() {
  * @returns {Promise<Segmenter>}
  */
 export async function createSegmenter(options) {
-  const { signal, onProgress, assetPath, worker, ...rest } = checked('createSegmenter', options);
+  const { signal, onProgress, assetPath, worker, device, ...rest } = checked('createSegmenter', options);
   await requireSupport();
   checkSource(modelSource(rest.model), rest);
-  const { key, make } = workerFactory({ assetPath, worker });
+  const { key, make } = workerFactory({ assetPath, worker, device });
   const segmenter = new Loaded(Client.share(key, make), rest);
   try {
     await segmenter.load({ signal, onProgress });

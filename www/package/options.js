@@ -4,7 +4,7 @@ const RUN = ['signal', 'onProgress'];
 const ASSETS = ['assetPath', 'worker'];
 /** What each call accepts. */
 const KNOWN = {
-  createSegmenter: ['model', 'package', 'prefix', 'precision', 'cache', 'sha256', 'resample', ...RUN, ...ASSETS],
+  createSegmenter: ['model', 'package', 'prefix', 'precision', 'cache', 'sha256', 'resample', 'device', ...RUN, ...ASSETS],
   compile: RUN,
   plan: ['overlap', 'series', 'acquisition', 'measure', ...RUN],
   segment: ['overlap', 'series', 'acquisition', 'onLabels', ...RUN],
@@ -47,6 +47,9 @@ export function checked(call, options) {
     }
     if (name === 'signal' && !(value instanceof AbortSignal)) {
       throw new UnetrError('bad-input', 'options.signal must be an AbortSignal');
+    }
+    if (name === 'device' && !(globalThis.GPUDevice && value instanceof GPUDevice)) {
+      throw new UnetrError('bad-input', 'options.device must be a GPUDevice of this page');
     }
     if (name === 'acquisition' && ![value].flat().every((n) => Number.isSafeInteger(n) && n > 0 && n < 2 ** 32)) {
       throw new UnetrError('bad-input', `options.acquisition is ${JSON.stringify(value)}: it must be a number from 1, or several`);

@@ -75,6 +75,21 @@ export class SegmentationResult {
     return this.#nifti;
   }
 
+  /**
+   * The labels as a buffer of a device: a byte for each voxel, `(X, Y, Z)` with Z contiguous, and as many bytes of 0 as make a
+   * multiple of four. They are uploaded, because they are finished on the CPU.
+   * @param {GPUDevice} device
+   * @param {GPUBufferUsageFlags} [usage] Default `STORAGE | COPY_SRC`.
+   * @returns {GPUBuffer}
+   */
+  toBuffer(device, usage) {
+    const { STORAGE, COPY_SRC } = /** @type {any} */ (globalThis).GPUBufferUsage;
+    const buffer = device.createBuffer({ label: 'unetr labels', size: Math.ceil(this.labels.length / 4) * 4, usage: usage ?? STORAGE | COPY_SRC, mappedAtCreation: true });
+    new Uint8Array(buffer.getMappedRange()).set(this.labels);
+    buffer.unmap();
+    return buffer;
+  }
+
   /** @returns {string} */
   statisticsCsv() {
     return this.#csv;

@@ -1,7 +1,7 @@
 // What a caller names as model or scan, as the worker is told of it.
 import { UnetrError } from './errors.js';
 import { memory } from './store.js';
-import { here } from './workers.js';
+import { here } from './place.js';
 
 /** @import { ModelSource, Scan, SeriesOptions, Volume } from './types.js' */
 

@@ -2,7 +2,7 @@
 // after a reload; the Cache API second; the page's memory last. What is kept is a model that was opened: a download stays a
 // part until then, beside the model that was kept before.
 
-import { here } from './workers.js';
+import { here } from './place.js';
 
 /**
  * @typedef {object} KeptModel

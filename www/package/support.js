@@ -76,15 +76,21 @@ export async function checkSupport() {
   if (!adapter) {
     return no('This browser has WebGPU but found no usable GPU. Graphics acceleration may be switched off in its settings.');
   }
+  return { webgpu: true, ...described(adapter), reason: null };
+}
+
+/**
+ * What is known of an adapter, or of a device, which tells the same of the adapter that it is on.
+ * @param {{ info?: GPUAdapterInfo, features: GPUSupportedFeatures, limits: GPUSupportedLimits, isFallbackAdapter?: boolean }} adapter
+ */
+export function described(adapter) {
   const { vendor = '', architecture = '', device = '', description = '' } = adapter.info ?? {};
   const info = { vendor, architecture, device, description };
-  const fallback = adapter.info?.isFallbackAdapter ?? /** @type {{ isFallbackAdapter?: boolean }} */ (adapter).isFallbackAdapter ?? false;
+  const fallback = /** @type {{ isFallbackAdapter?: boolean } | undefined} */ (adapter.info)?.isFallbackAdapter ?? adapter.isFallbackAdapter ?? false;
   return {
-    webgpu: true,
     shaderF16: adapter.features.has('shader-f16'),
     software: fallback || SOFTWARE.test(Object.values(info).join(' ')),
     adapter: { ...info, name: description || [vendor, architecture, device].filter(Boolean).join(' ') || 'unnamed adapter' },
     limits: /** @type {Limits} */ (Object.fromEntries(LIMITS.map((key) => [key, adapter.limits[key]]))),
-    reason: null,
   };
 }

@@ -52,7 +52,15 @@
  *   Interpolate class probabilities (default) or labels on the way back to the scan's grid.
  */
 
-/** @typedef {ModelOptions & CheckpointOptions & RunOptions & AssetOptions} SegmenterOptions */
+/**
+ * @typedef {object} DeviceOptions
+ * @property {GPUDevice} [device]
+ *   The page's own device and queue, in place of one that is opened in a worker. The module then works in the page, which stands still while
+ *   it prepares a scan and finishes labels; memory of the module stays until the page is left. What the device was not asked for
+ *   when it was made (limits, `shader-f16`) is not used.
+ */
+
+/** @typedef {ModelOptions & CheckpointOptions & RunOptions & AssetOptions & DeviceOptions} SegmenterOptions */
 /** @typedef {CheckpointOptions & RunOptions & AssetOptions} ImportOptions */
 
 /** @typedef {[number[], number[], number[], number[]]} Affine Voxel index (i, j, k, 1) to mm, RAS+, row by row. */

@@ -1,19 +1,16 @@
 // How workers of this package are made.
 import { UnetrError } from './errors.js';
+import { here } from './place.js';
 
 const OPTIONS = /** @type {const} */ ({ type: 'module', name: 'unetr' });
 
-/** What relative URLs are relative to; workers have no document, and other programs neither. */
-export function here() {
-  return globalThis.document?.baseURI ?? globalThis.location?.href;
-}
-
 /**
  * A function that makes the worker, and a key that is equal for those that make the same.
- * @param {import('./types.js').AssetOptions} assets
+ * @param {import('./types.js').AssetOptions & import('./types.js').DeviceOptions} assets
  * @returns {{ key: unknown, make: () => Worker }}
  */
-export function workerFactory({ assetPath, worker }) {
+export function workerFactory({ assetPath, worker, device }) {
+  if (device) return { key: device, make: () => inPage(device, assetPath) };
   if (worker) return { key: worker, make: worker };
   if (assetPath === undefined) {
     // Written this way so that bundlers find the file.
@@ -76,4 +73,33 @@ function vouching(cause) {
     const remedy = "add 'unetr-wgpu' to the trusted-types of its content security policy, or make the worker yourself and give `worker`";
     throw new UnetrError('bad-input', `this page's Trusted Types refuse the worker: ${remedy}`, { cause });
   }
+}
+
+/**
+ * What takes a worker's place where the page gives its own device, which no worker can have.
+ * @param {GPUDevice} device
+ * @param {string | URL} [assetPath]
+ * @returns {Worker}
+ */
+function inPage(device, assetPath) {
+  const { port1, port2 } = new MessageChannel();
+  const events = new EventTarget();
+  const load = () => (assetPath === undefined ? import('./service.js') : import(/* @vite-ignore */ /* webpackIgnore: true */ new URL('service.js', new URL(String(assetPath).replace(/\/?$/, '/'), here())).href));
+  load().then(
+    ({ serve }) => {
+      serve(port2, device);
+      port2.start();
+    },
+    (error) => { throw new UnetrError('internal', `the package could not be loaded (${error?.message ?? error}); is assetPath right?`, { cause: error }); },
+  ).catch((error) => events.dispatchEvent(Object.assign(new Event('error'), { message: error.message, error })));
+  port1.addEventListener('message', ({ data }) => events.dispatchEvent(new MessageEvent('message', { data })));
+  port1.start();
+  return /** @type {Worker} */ (/** @type {unknown} */ ({
+    addEventListener: events.addEventListener.bind(events),
+    postMessage: (/** @type {unknown} */ message, /** @type {Transferable[]} */ transfer = []) => port1.postMessage(message, transfer),
+    terminate() {
+      port1.postMessage({ type: 'end' });
+      port1.close();
+    },
+  }));
 }
