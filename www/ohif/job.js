@@ -130,7 +130,9 @@ export class Job {
       const volume = await core.volumeLoader.createAndCacheVolume(volumeId, { imageIds: set.imageIds });
       await loaded(volume, options.signal);
       const scan = scanOfVolumes(core, [volume]);
-      const segments = Object.fromEntries(segmenter.labelTable.map(({ value, name }, i) => [value, { label: name, segmentIndex: value, active: i === 0 }]));
+      // What OHIF writes into a DICOM SEG; without it it would say that these were drawn by hand.
+      const algorithm = { algorithmType: 'AUTOMATIC', algorithmName: `${segmenter.model.name} ${segmenter.model.version}`.slice(0, 64) };
+      const segments = Object.fromEntries(segmenter.labelTable.map(({ value, name }, i) => [value, { label: name, segmentIndex: value, active: i === 0, ...algorithm }]));
       segmentationId = await segmentationService.createLabelmapForDisplaySet(set, { label: `${segmenter.model.name} (research use only)`, segments });
       await this.#show(segmentationId, set, segmenter.labelTable);
       // Modes turn to their own panel when a segmentation comes; whoever looks at the progress stays with it.

@@ -96,7 +96,7 @@ test('a misspelt option is refused, a callback that throws is called no more', a
     const segmenter = await createSegmenter({ model: MODEL, onProgress });
     const planned = await segmenter.plan(scan, { overlap: null });
     const errors = [
-      await fail(createSegmenter({ model: MODEL, precison: 'f16' })), await fail(createSegmenter({ model: MODEL, device: 0 })),
+      await fail(createSegmenter({ model: MODEL, precison: 'f16' })), await fail(createSegmenter({ model: MODEL, adapter: 0 })),
       await fail(createSegmenter({ model: MODEL, precision: 'f64' })), await fail(createSegmenter({ model: MODEL, sha256: 'abc' })),
       await fail(createSegmenter({ model: MODEL, onProgress: true })), await fail(createSegmenter()),
       await fail(segmenter.plan(scan, { overlaps: 0.5 })), await fail(segmenter.segment(scan, { onLabel: () => {} })),
@@ -111,7 +111,7 @@ test('a misspelt option is refused, a callback that throws is called no more', a
   assert.match(problems[0], /onProgress threw and is not called again in this request/);
   assert.ok(got.windows > 0);
   const expected = [
-    /createSegmenter has no option 'precison'; is 'precision' meant\?/, /createSegmenter has no option 'device'\. It has model, /,
+    /createSegmenter has no option 'precison'; is 'precision' meant\?/, /createSegmenter has no option 'adapter'\. It has model, /,
     /options.precision is "f64": it must be one of "f32", "f16"/, /options.sha256 is "abc": it must be 64 hexadecimal digits/,
     /options.onProgress is true: it must be a function/, /the model must be a URL/, /plan has no option 'overlaps'; is 'overlap' meant/,
     /segment has no option 'onLabel'; is 'onLabels' meant/, /options.signal must be an AbortSignal/, /benchmark .* 'repeat'; is 'repeats' meant/,

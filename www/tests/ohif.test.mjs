@@ -95,7 +95,8 @@ test('a series in OHIF is segmented from the panel, and stored as DICOM SEG', { 
   const file = readFileSync(await download.path());
   const seg = dcmjs.data.DicomMetaDictionary.naturalizeDataset(dcmjs.data.DicomMessage.readFile(file.buffer.slice(file.byteOffset, file.byteOffset + file.length)).dict);
   assert.deepEqual([seg.Modality, seg.StudyInstanceUID, seg.FrameOfReferenceUID], ['SEG', '1.2.3', '1.2.3.9']);
-  assert.deepEqual([seg.SegmentSequence].flat().map((s) => s.SegmentLabel), LABELS.map(({ name }) => name));
+  const { name: model, version } = SHIPPED.package;
+  assert.deepEqual([seg.SegmentSequence].flat().map((s) => [s.SegmentLabel, s.SegmentAlgorithmType, s.SegmentAlgorithmName]), LABELS.map(({ name }) => [name, 'AUTOMATIC', `${model} ${version}`]));
 
   await panel.getByRole('button', { name: 'Store SEG' }).click();
   const dialog = page.getByRole('dialog');
