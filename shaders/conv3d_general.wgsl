@@ -1,14 +1,14 @@
-// Convolution of one source with any kernel, stride and padding, or (SCATTER) its transposed product; without workgroup
+// Convolution of one source with any kernel, stride, padding and dilation, or (SCATTER) its transposed product; without workgroup
 // memory: one invocation holds VOX voxels along Z, for SCATTER a multiple of the stride, x 4 QUADS output channels.
-//   y[n, k, p] = b[k] + sum over c, t of w[k, c, t] a[n, c, p stride + t - padding], a = act(norm(x))
-//   y[n, k, p stride + t - padding] = b[k] + sum over c, t, p of w[c, k, t] a[n, c, p], where SCATTER
+//   y[n, k, p] = b[k] + sum over c, t of w[k, c, t] a[n, c, p stride + t dilation - padding], a = act(norm(x))
+//   y[n, k, p stride + t dilation - padding] = b[k] + sum over c, t, p of w[c, k, t] a[n, c, p], where SCATTER
 // over the channels from `begin` to before `end`; with ADD, that is added to y.
 //   x_0  (N, C, X, Y, Z)
 //   w    [C][tap; last first where SCATTER][K padded to 4], from channel `first` on
 //   b    (K), if BIAS
 //   y    (N, K, OX, OY, OZ)
 // Where SCATTER, output voxel v of a block meets, by the tap s counted from the last, input voxel
-// (v + s + OFFSET) / STRIDE - BEFORE of the block's first where that is whole.
+// (v + s DILATION + OFFSET) / STRIDE - BEFORE of the block's first where that is whole.
 #import index
 #import weights
 #import extents
@@ -70,25 +70,46 @@ fn forward(
         let channel = (n * g.channels + c) * voxels;
         let weights = (params.first + c) * areas * KERNEL * k4;
         let f = factors_0(n * g.channels + c, c);
+        // A sum for each channel: a sum of sums loses fewer digits than one over all.
+#unroll o in 0..QUADS
+#unroll v in 0..VOX
+        var part_$v_$o = vec4<f32>();
+#end
+#end
         for (var t = 0u; t < areas; t += 1u) {
             // Below 0 wraps around and is beyond the end too.
 #if SCATTER
-            let sx = px + g.padding_x + t / g.kernel_y + 1u - g.kernel_x;
-            let sy = py + g.padding_y + t % g.kernel_y + 1u - g.kernel_y;
+            let sx = px + g.padding_x + (t / g.kernel_y + 1u - g.kernel_x) * g.dilation_x;
+            let sy = py + g.padding_y + (t % g.kernel_y + 1u - g.kernel_y) * g.dilation_y;
             let qx = sx / g.stride_x;
             let qy = sy / g.stride_y;
             let between = (qx * g.stride_x != sx) | (qy * g.stride_y != sy);
 #else
-            let qx = px * g.stride_x + t / g.kernel_y - g.padding_x;
-            let qy = py * g.stride_y + t % g.kernel_y - g.padding_y;
+            let qx = px * g.stride_x + t / g.kernel_y * g.dilation_x - g.padding_x;
+            let qy = py * g.stride_y + t % g.kernel_y * g.dilation_y - g.padding_y;
             let between = false;
 #end
             if ((qx >= g.x) | (qy >= g.y) | between) {
                 continue;
             }
             let row = channel + qx * plane + qy * g.z;
+#if DILATED
+#if SCATTER
 #unroll i in 0..SPAN
             let a_$i = load_0(row, g.z, left + $i, f);
+#end
+#else
+            // Taps of one voxel are seldom another's.
+#unroll v in 0..VOX
+#unroll s in 0..KERNEL
+            let a_$v_$s = load_0(row, g.z, left + $(v*STRIDE) + $(s*DILATION), f);
+#end
+#end
+#end
+#else
+#unroll i in 0..SPAN
+            let a_$i = load_0(row, g.z, left + $i, f);
+#end
 #end
 #unroll o in 0..QUADS
 #unroll s in 0..KERNEL
@@ -96,17 +117,26 @@ fn forward(
                 let tap = weight4(weights + (t * KERNEL + $su) * k4 + q_$o);
 #unroll v in 0..VOX
 #if SCATTER
-#if !$(v+s+OFFSET%STRIDE)
-                sum_$v_$o = fma(vec4<f32>(a_$(v+s+OFFSET/STRIDE)), tap, sum_$v_$o);
+#if !$(s*DILATION+v+OFFSET%STRIDE)
+                part_$v_$o = fma(vec4<f32>(a_$(s*DILATION+v+OFFSET/STRIDE)), tap, part_$v_$o);
 #end
 #else
-                sum_$v_$o = fma(vec4<f32>(a_$(v*STRIDE+s)), tap, sum_$v_$o);
+#if DILATED
+                part_$v_$o = fma(vec4<f32>(a_$v_$s), tap, part_$v_$o);
+#else
+                part_$v_$o = fma(vec4<f32>(a_$(v*STRIDE+s)), tap, part_$v_$o);
+#end
 #end
 #end
             }
 #end
 #end
         }
+#unroll o in 0..QUADS
+#unroll v in 0..VOX
+        sum_$v_$o += part_$v_$o;
+#end
+#end
     }
     let out_plane = g.out_y * g.out_z;
     let at = px * out_plane + py * g.out_z + z;

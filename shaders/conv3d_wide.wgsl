@@ -115,19 +115,27 @@ fn forward(
             let a_$i_$(VOX+1) = select(0.0, right_$i, in_$i & in_right);
 #end
             let weights = params.first + (c * 27u + t * 9u) * k4;
-#unroll s in 0..3
 #unroll o in 0..QUADS
             {
-                let w0 = weight4(weights + $su * 3u * k4 + q_$o);
-                let w1 = weight4(weights + ($su * 3u + 1u) * k4 + q_$o);
-                let w2 = weight4(weights + ($su * 3u + 2u) * k4 + q_$o);
+#unroll s in 0..3
+                let w_$s_0 = weight4(weights + $su * 3u * k4 + q_$o);
+                let w_$s_1 = weight4(weights + ($su * 3u + 1u) * k4 + q_$o);
+                let w_$s_2 = weight4(weights + ($su * 3u + 2u) * k4 + q_$o);
+#end
 #unroll r in 0..ROWS
 #unroll v in 0..VOX
-                sum_$r_$v_$o = fma(vec4<f32>(a_$(r+s)_$(v+2)), w2, fma(vec4<f32>(a_$(r+s)_$(v+1)), w1, fma(vec4<f32>(a_$(r+s)_$v), w0, sum_$r_$v_$o)));
+                {
+                    // Taps first, then what they give: a sum of sums loses fewer digits than one over all.
+                    var part = vec4<f32>(a_$r_$v) * w_0_0;
+                    part = fma(vec4<f32>(a_$r_$(v+2)), w_0_2, fma(vec4<f32>(a_$r_$(v+1)), w_0_1, part));
+#unroll s in 0..2
+                    part = fma(vec4<f32>(a_$(r+s+1)_$(v+2)), w_$(s+1)_2, fma(vec4<f32>(a_$(r+s+1)_$(v+1)), w_$(s+1)_1, fma(vec4<f32>(a_$(r+s+1)_$v), w_$(s+1)_0, part)));
+#end
+                    sum_$r_$v_$o += part;
+                }
 #end
 #end
             }
-#end
 #end
         }
 #else

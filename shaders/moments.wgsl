@@ -17,16 +17,28 @@ struct Params { channels: u32, voxels: u32, parts: u32 }
 #end
 
 #if MERGE
-// Two parts as one, by Chan's formula.
-fn join(a: vec3<f32>, b: vec3<f32>) -> vec3<f32> {
-    let n = a.x + b.x;
-    let delta = b.y - a.y;
-    let share = b.x / max(n, 1.0);
-    return vec3<f32>(n, fma(delta, share, a.y), a.z + b.z + delta * delta * a.x * share);
+struct Part { count: f32, mean: f32, mean_rest: f32, squares: f32, squares_rest: f32 }
+
+// A sum and what rounding took from it.
+fn exact(a: f32, b: f32) -> vec2<f32> {
+    let sum = a + b;
+    let of_b = sum - a;
+    return vec2<f32>(sum, (a - (sum - of_b)) + (b - of_b));
+}
+
+// Two parts as one, by Chan's formula. Whatever is lost here all voxels of a channel share.
+fn join(a: Part, b: Part) -> Part {
+    let n = a.count + b.count;
+    let delta = (b.mean - a.mean) + (b.mean_rest - a.mean_rest);
+    let share = b.count / max(n, 1.0);
+    let mean = exact(a.mean, delta * share);
+    let between = exact(a.squares, delta * delta * a.count * share);
+    let squares = exact(between.x, b.squares);
+    return Part(n, mean.x, a.mean_rest + mean.y, squares.x, a.squares_rest + b.squares_rest + between.y + squares.y);
 }
 
 #if SHARED
-var<workgroup> sh_parts: array<vec3<f32>, LANES>;
+var<workgroup> sh_parts: array<Part, LANES>;
 #end
 #end
 
@@ -50,9 +62,10 @@ fn forward(
     let first = 0u;
     let step = 1u;
 #end
-    var total = vec3<f32>();
+    var total = Part();
     for (var i = first; i < params.parts; i += step) {
-        total = join(total, partials[index * params.parts + i].xyz);
+        let part = partials[index * params.parts + i];
+        total = join(total, Part(part.x, part.y, 0.0, part.z, 0.0));
     }
 #if SHARED
     sh_parts[lane] = total;
@@ -67,7 +80,7 @@ fn forward(
         return;
     }
 #end
-    y[index] = vec2<f32>(total.y, total.z / total.x);
+    y[index] = vec2<f32>(total.mean + total.mean_rest, (total.squares + total.squares_rest) / total.count);
 #else
     let index = flat_group(wid, counts) * LANES + lane;
     let channel = index / params.parts;
@@ -82,12 +95,16 @@ fn forward(
         sum += x[channel * params.voxels + i];
         count += 1.0;
     }
-    let mean = sum / max(count, 1.0);
+    let near = sum / max(count, 1.0);
+    // The sum's own rounding is what the distances from its mean sum up to.
+    var rest = 0.0;
     var squares = 0.0;
     for (var i = part; i < params.voxels; i += params.parts) {
-        let d = x[channel * params.voxels + i] - mean;
+        let d = x[channel * params.voxels + i] - near;
+        rest += d;
         squares = fma(d, d, squares);
     }
-    partials[index] = vec4<f32>(count, mean, squares, 0.0);
+    let shift = rest / max(count, 1.0);
+    partials[index] = vec4<f32>(count, near + shift, squares - rest * shift, 0.0);
 #end
 }

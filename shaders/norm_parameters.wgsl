@@ -34,16 +34,21 @@ fn forward(
         mean += moments[first + i * params.step].x;
     }
     mean /= f32(params.members);
+    var rest = 0.0;
     var variance = 0.0;
     for (var i = 0u; i < params.members; i += 1u) {
         let d = moments[first + i * params.step].x - mean;
+        rest += d;
         variance += moments[first + i * params.step].y + d * d;
     }
-    variance /= f32(params.members);
+    // The sum's own rounding is what the distances from its mean sum up to.
+    rest /= f32(params.members);
+    mean += rest;
+    variance = variance / f32(params.members) - rest * rest;
     let rstd = 1.0 / sqrt(variance + params.eps);
 #if AFFINE
     let scale = rstd * gamma[index % params.channels];
-    y[index] = vec4<f32>(mean, rstd, scale, beta[index % params.channels] - mean * scale);
+    y[index] = vec4<f32>(mean, rstd, scale, fma(-mean, scale, beta[index % params.channels]));
 #else
     y[index] = vec4<f32>(mean, rstd, rstd, -mean * rstd);
 #end

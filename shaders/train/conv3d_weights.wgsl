@@ -1,6 +1,6 @@
-// First stage of the weight gradient of a convolution with any kernel, stride and padding, for one source: each part takes
-// every parts-th row of voxels along Z.
-//   dw[c, t, k] = sum over n, p of a[n, c, p stride + t - padding] d[n, k, p]; a = act_0(norm_0(x_0)), d = act_1(norm_1(x_1))
+// First stage of the weight gradient of a convolution with any kernel, stride, padding and dilation, for one source: each
+// part takes every parts-th row of voxels along Z.
+//   dw[c, t, k] = sum over n, p of a[n, c, p stride + t dilation - padding] d[n, k, p]; a = act_0(norm_0(x_0)), d = act_1(norm_1(x_1))
 //   x_0       (N, C, X, Y, Z)     x_1  (N, K, OX, OY, OZ)
 //   partials  (parts, total) of vec4: [c][tap][K padded to 4], from `first` on
 // One invocation takes STEP voxels at a time and holds HELD channels of x_0 x 4 of x_1 x the taps along Z.
@@ -54,8 +54,8 @@ fn forward(
         let px = r / params.g.out_y % params.g.out_x;
         let py = r % params.g.out_y;
         // Below 0 wraps around and is beyond the end too.
-        let qx = px * params.g.stride_x + t / params.g.kernel_y - params.g.padding_x;
-        let qy = py * params.g.stride_y + t % params.g.kernel_y - params.g.padding_y;
+        let qx = px * params.g.stride_x + t / params.g.kernel_y * params.g.dilation_x - params.g.padding_x;
+        let qy = py * params.g.stride_y + t % params.g.kernel_y * params.g.dilation_y - params.g.padding_y;
         if ((qx >= params.g.x) | (qy >= params.g.y)) {
             continue;
         }
@@ -74,12 +74,20 @@ fn forward(
             let left = i32(z * STRIDE) - i32(params.g.padding_z);
 #unroll i in 0..HELD
             {
+#if DILATED
+#unroll s in 0..KERNEL
+#unroll v in 0..STEP
+                sum_$i_$s = fma(vec4<f32>(load_0(from_$i, params.g.z, left + $(v*STRIDE) + $(s*DILATION), f_$i)), d4_$v, sum_$i_$s);
+#end
+#end
+#else
 #unroll v in 0..SPAN
                 let a_$v = load_0(from_$i, params.g.z, left + $v, f_$i);
 #end
 #unroll s in 0..KERNEL
 #unroll v in 0..STEP
                 sum_$i_$s = fma(vec4<f32>(a_$(v*STRIDE+s)), d4_$v, sum_$i_$s);
+#end
 #end
 #end
             }

@@ -1,6 +1,7 @@
 //! `unetr verify`: every kernel against its double-precision twin on this adapter, and networks against reference files.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -23,6 +24,9 @@ use crate::weights::safetensors::{TensorView, Tensors};
 /// Check the arithmetic of this adapter; exit 1 if anything is over its tolerance.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
+    /// Check these kernels alone (`conv3d,linear`).
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    kernel: Vec<String>,
     /// Also run the network of a reference file (safetensors with weights, input, values of each stage, loss, gradients).
     #[arg(long, value_name = "FILE")]
     reference: Vec<PathBuf>,
@@ -70,16 +74,37 @@ struct Report {
     ok: bool,
 }
 
+/// An op's name and cases.
+type Cases = (&'static str, Vec<Arc<Case>>);
+
 impl Verify {
+    /// The kernels asked for, all if none is.
+    fn chosen(&self) -> Result<Vec<Cases>, CliError> {
+        let all: Vec<Cases> =
+            all_cases().into_iter().map(|(name, cases)| (name, cases.into_iter().map(Arc::new).collect())).collect();
+        let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+        if let Some(other) = self.kernel.iter().find(|wanted| !names.contains(&wanted.as_str())) {
+            return Err(CliError::usage(format!(
+                "--kernel {other}: there is none of this name; there are {}",
+                names.join(", ")
+            )));
+        }
+        let wanted = |name: &str| self.kernel.is_empty() || self.kernel.iter().any(|wanted| wanted == name);
+        Ok(all.into_iter().filter(|(name, _)| wanted(name)).collect())
+    }
+
     pub fn run(&self) -> Result<(), CliError> {
         // Read before the kernels run: a wrong name should not cost their time.
         let mut inputs = Vec::new();
         for path in &self.reference {
             inputs.push((path, files::read(path)?));
         }
+        let chosen = self.chosen()?;
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
-        let kernels: Vec<_> = all_cases().into_iter().map(|(name, cases)| kernel(&gpu, name, cases)).collect();
+        // What the driver refuses is told by the case that needs it.
+        let _ = pollster::block_on(selftest::compile(&gpu, &chosen));
+        let kernels: Vec<_> = chosen.iter().map(|(name, cases)| kernel(&gpu, name, cases)).collect();
         let mut references = Vec::new();
         for (path, bytes) in inputs {
             let gradients = gradients(&gpu, &bytes).map_err(|e| e.at(path))?;
@@ -132,7 +157,7 @@ fn gradients(_gpu: &Gpu, _file: &[u8]) -> Result<Vec<GradientRow>, CliError> {
     Ok(Vec::new())
 }
 
-fn kernel(gpu: &Gpu, name: &'static str, cases: Vec<Case>) -> Summary {
+fn kernel(gpu: &Gpu, name: &'static str, cases: &[Arc<Case>]) -> Summary {
     let summary = pollster::block_on(selftest::summarise(gpu, name, cases));
     summary.failures.iter().for_each(|failure| note(format!("{name}: {failure}")));
     summary

@@ -2,10 +2,13 @@
 //!
 //! wgpu makes a pipeline in one call that waits for the driver's compiler. In a browser that compiler runs where every tab's
 //! drawing is done, and a page stands still meanwhile; there a [`PipelineCompiler`] makes the same pipelines ahead, one after
-//! the other and without holding anything up, and wgpu's call then finds them by their label.
+//! the other and without holding anything up, and wgpu's call then finds them by their label. Elsewhere as many are made at
+//! once as there are processors.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::canary::canary_key;
 use super::shader::expand;
@@ -103,22 +106,51 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::Validation`] if a shader cannot be put together.
     pub fn missing(&self, keys: impl IntoIterator<Item = PipelineKey>) -> Result<Vec<PipelineSource>, GpuError> {
+        let text = |key: PipelineKey| {
+            Ok(PipelineSource { label: key.label(), code: source(&key)?, entry: key.entry, bindings: key.bindings })
+        };
+        self.missing_keys(keys)?.into_iter().map(text).collect()
+    }
+
+    fn missing_keys(&self, keys: impl IntoIterator<Item = PipelineKey>) -> Result<Vec<PipelineKey>, GpuError> {
         let made = self.pipelines.lock().map_err(|_| GpuError::Validation("the pipeline cache is gone".to_owned()))?;
         let mut seen = HashSet::new();
-        let mut missing = Vec::new();
-        for key in keys.into_iter().chain([canary_key()]) {
-            if made.contains_key(&key) || seen.contains(&key) {
-                continue;
+        let keys = keys.into_iter().chain([canary_key()]);
+        Ok(keys.filter(|key| !made.contains_key(key) && seen.insert(key.clone())).collect())
+    }
+
+    /// Makes what is missing, on several threads.
+    ///
+    /// # Errors
+    /// [`GpuError::Validation`] with the driver's message.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) async fn compile_ahead(&self, keys: impl IntoIterator<Item = PipelineKey>) -> Result<(), GpuError> {
+        let missing = self.missing_keys(keys)?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut made = Vec::new();
+            while let Some(key) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // A scope holds the faults of its own thread.
+                let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+                let pipeline = self.pipeline(key);
+                made.push((key, scope.pop(), pipeline.map(drop)));
             }
-            missing.push(PipelineSource {
-                label: key.label(),
-                code: source(&key)?,
-                entry: key.entry,
-                bindings: key.bindings.clone(),
-            });
-            seen.insert(key);
+            made
+        };
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            // A thread that panicked made no pipeline: whoever needs it makes it.
+            threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
+        });
+        for (key, fault, pipeline) in made {
+            if let Some(fault) = fault.await {
+                self.forget(key);
+                return Err(GpuError::Validation(fault.to_string()));
+            }
+            pipeline?;
         }
-        Ok(missing)
+        Ok(())
     }
 
     /// Has the platform make what is missing, if it was given a compiler.
@@ -133,6 +165,14 @@ impl Gpu {
             return Ok(());
         }
         compiler.compile(missing).await.map_err(GpuError::Validation)
+    }
+
+    /// A pipeline that the driver refused is made again by who asks for it, and refused again.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn forget(&self, key: &PipelineKey) {
+        if let Ok(mut pipelines) = self.pipelines.lock() {
+            pipelines.remove(key);
+        }
     }
 
     fn compile(&self, key: &PipelineKey) -> Result<Pipeline, GpuError> {

@@ -113,7 +113,6 @@ impl Plan {
         let own = Target::of(gpu);
         let target = Target { class: options.class.unwrap_or(own.class), variant: options.variant, ..own };
         let layouted = Layouted::new(graph, &target, gpu.limits(), options.keep_all)?;
-        #[cfg(target_arch = "wasm32")]
         gpu.compile_ahead(layouted.pipelines()).await?;
         let total = layouted.report.total() >> 20;
         let what = format!("{total} MiB for the network");

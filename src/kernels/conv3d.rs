@@ -1,7 +1,7 @@
 //! 3-D convolution with what surrounds it: values that are normalised and activated on load, two-source input, bias,
 //! statistics of the output, and a shortcut's 1x1x1 convolution beside the main one.
 //!
-//! `y[n, k, p] = b[k] + Σ w[k, c, t] a[n, c, p stride + t - padding]` with zero padding; `a = act(norm(x))` for each source
+//! `y[n, k, p] = b[k] + Σ w[k, c, t] a[n, c, p stride + t dilation - padding]` with zero padding; `a = act(norm(x))` for each source
 //! (padding comes after the activation). Channels of two sources follow one another: the concatenation is never stored.
 //!
 //! Shapes: `x_s (N, C_s, X, Y, Z)`, `norm_s (N, C_s, 4)`, `w (K, C, kx, ky, kz)` stored [`Layout::TapMajor`], `b (K)`,
@@ -34,16 +34,19 @@ pub struct Conv {
     pub bias: Option<TensorId>,
     /// Voxels along X, Y and Z from one output voxel to the next.
     pub stride: [usize; 3],
-    /// Zeros before the first voxel and after the last; `None` is half the kernel, which keeps the size of odd ones.
+    /// Zeros before the first voxel and after the last; `None` is half of what the kernel covers, which keeps the size of odd
+    /// ones.
     pub padding: Option<[usize; 3]>,
+    /// Voxels from one tap to the next along X, Y and Z.
+    pub dilation: [usize; 3],
     /// Leaves the moments of its result for a norm that follows, where they cost least: see [`Graph::moments`].
     pub moments: bool,
 }
 
 impl Conv {
-    /// Stride 1, no bias, padding that keeps the size, no norm to follow.
+    /// Stride 1, no bias, no dilation, padding that keeps the size, no norm to follow.
     pub fn new(w: TensorId) -> Self {
-        Self { w, bias: None, stride: [1; 3], padding: None, moments: false }
+        Self { w, bias: None, stride: [1; 3], padding: None, dilation: [1; 3], moments: false }
     }
 
     /// With a norm that follows.
@@ -57,7 +60,7 @@ impl Conv {
 pub struct Conv3d {
     /// What each source's values are made of.
     pub sources: Vec<Term>,
-    /// Kernel size, stride and padding.
+    /// Kernel size, stride, padding and dilation.
     pub geometry: Geometry,
     /// With a bias.
     pub bias: bool,
@@ -294,9 +297,11 @@ impl Graph {
         inputs.extend(conv.bias);
         inputs.extend(shortcut);
         let kernel = self.kernel_size(name, conv.w)?;
+        let half = |axis: usize| kernel[axis] / 2 * conv.dilation[axis];
+        let padding = conv.padding.unwrap_or_else(|| [0, 1, 2].map(half));
         let op = Conv3d {
             sources: terms,
-            geometry: Geometry { kernel, stride: conv.stride, padding: conv.padding.unwrap_or(kernel.map(|k| k / 2)) },
+            geometry: Geometry { kernel, stride: conv.stride, padding, dilation: conv.dilation },
             bias: conv.bias.is_some(),
             shortcut: shortcut.is_some(),
             moments: conv.moments,
@@ -384,7 +389,7 @@ pub fn cases() -> Vec<Case> {
         case(name, Geometry::same([side; 3]), (false, shortcut, true), form)
     };
     let other = |name: &str, kernel, stride, padding, bias, form: Form<'_>| {
-        case(name, Geometry { kernel, stride, padding }, (bias, false, false), form)
+        case(name, Geometry::new(kernel, stride, padding), (bias, false, false), form)
     };
     let gelu = Term { norm: false, act: Activation::Gelu };
     vec![
@@ -439,10 +444,22 @@ pub fn cases() -> Vec<Case> {
         other("pointwise, down by two", [1; 3], [2; 3], [0; 3], false, (1, &[(5, PLAIN)], 4, [3, 5, 7], F32)),
         other("seven", [7; 3], [1, 2, 2], [3; 3], true, (1, &[(1, PLAIN)], 5, [4, 9, 11], F32)),
         other("five, one voxel", [5; 3], [1; 3], [2; 3], false, (1, &[(2, gelu)], 1, [1, 1, 1], F32)),
+        case(
+            "dilated",
+            Geometry { dilation: [2, 3, 2], ..Geometry::new([3; 3], [1; 3], [2, 3, 2]) },
+            (true, false, false),
+            (2, &[(3, NORMED), (2, PLAIN)], 5, [7, 6, 9], F32),
+        ),
+        case(
+            "dilated, down by two",
+            Geometry { dilation: [1, 2, 3], ..Geometry::new([3, 2, 4], [2; 3], [1, 0, 5]) },
+            (false, false, true),
+            (1, &[(4, PRELU)], 6, [5, 8, 11], F16),
+        ),
         other("four, by four", [4; 3], [4; 3], [0; 3], true, (1, &[(2, PLAIN)], 3, [8, 4, 12], F32)),
         case(
             "down by two, with moments",
-            Geometry { kernel: [3; 3], stride: [2; 3], padding: [1; 3] },
+            Geometry::new([3; 3], [2; 3], [1; 3]),
             (true, false, true),
             (2, &[(3, PLAIN)], 5, [5, 6, 7], F32),
         ),

@@ -1,9 +1,9 @@
 //! Gradients of the convolution.
 //!
 //! With respect to a source's activation: `da[n, c, q] = Σ w[k, c, t] dy[n, k, p] + Σ_k v[k, c] dr[n, k, q]` over `k, t, p` with
-//! `p stride + t - padding = q`, with `v` and `dr` of the shortcut; where the size is kept that is a convolution of the
+//! `p stride + t dilation - padding = q`, with `v` and `dr` of the shortcut; where the size is kept that is a convolution of the
 //! gradients by swapped and reversed weights, planned as the forward one. With respect to the weights:
-//! `dw[k, c, t] = Σ_{n, p} a[n, c, p stride + t - padding] dy[n, k, p]`, in two stages of fixed order, the value on load
+//! `dw[k, c, t] = Σ_{n, p} a[n, c, p stride + t dilation - padding] dy[n, k, p]`, in two stages of fixed order, the value on load
 //! recomputed. Shapes as in [`super::conv3d`].
 
 use super::channel_sums::ChannelSums;
@@ -468,11 +468,11 @@ pub fn cases() -> Vec<Case> {
         |name, n, k, channels, size, shortcut, side| data_case(name, cube(side), (n, k, channels, size), shortcut);
     let weights =
         |name, n, sources: &[(usize, Term)], k, size, side| weights_case(name, cube(side), n, sources, k, size);
-    let down = Geometry { kernel: [3; 3], stride: [2; 3], padding: [1; 3] };
-    let slices = Geometry { kernel: [1, 3, 3], stride: [1, 2, 2], padding: [0, 1, 1] };
-    let other = Geometry { kernel: [3, 1, 5], stride: [2, 1, 1], padding: [1, 0, 2] };
-    let patches = Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] };
-    let seven = Geometry { kernel: [7; 3], stride: [1, 2, 2], padding: [3; 3] };
+    let down = Geometry::new([3; 3], [2; 3], [1; 3]);
+    let slices = Geometry::new([1, 3, 3], [1, 2, 2], [0, 1, 1]);
+    let other = Geometry::new([3, 1, 5], [2, 1, 1], [1, 0, 2]);
+    let patches = Geometry::new([2; 3], [2; 3], [0; 3]);
+    let seven = Geometry::new([7; 3], [1, 2, 2], [3; 3]);
     let mut cases = vec![
         data("one voxel", 1, 1, (0, 1, 1), [1, 1, 1], None, 3),
         data("odd", 2, 5, (0, 3, 3), [3, 5, 7], None, 3),
@@ -500,11 +500,19 @@ pub fn cases() -> Vec<Case> {
         weights_case("many rows", slices, 1, &[(1, PLAIN)], 1, [65, 130, 70]),
     ];
     // More loop iterations than llvmpipe runs in an invocation.
-    let areas = Geometry { kernel: [7, 7, 1], stride: [1, 1, 2], padding: [3, 3, 0] };
+    let areas = Geometry::new([7, 7, 1], [1, 1, 2], [3, 3, 0]);
     cases.push(data_case("very many channels", areas, (1, 1400, (0, 1, 1), [1, 1, 2]), None));
-    for (name, geometry) in
-        [("down by two", down), ("slices", slices), ("other axes", other), ("patches", patches), ("seven", seven)]
-    {
+    let dilated = Geometry { dilation: [1, 2, 3], ..Geometry::new([3; 3], [1; 3], [1, 2, 3]) };
+    let both = Geometry { dilation: [2, 1, 3], ..Geometry::new([2, 3, 3], [1, 2, 2], [0, 1, 4]) };
+    for (name, geometry) in [
+        ("down by two", down),
+        ("slices", slices),
+        ("other axes", other),
+        ("patches", patches),
+        ("seven", seven),
+        ("dilated", dilated),
+        ("dilated, down by two", both),
+    ] {
         cases.push(data_case(name, geometry, (2, 5, (0, 3, 3), [5, 8, 9]), None));
         cases.push(data_case(&format!("{name}, second source"), geometry, (1, 6, (3, 18, 21), [8, 7, 12]), None));
         cases.push(weights_case(name, geometry, 2, &[(3, NORMED)], 5, [5, 8, 9]));

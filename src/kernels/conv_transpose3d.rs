@@ -95,7 +95,7 @@ pub struct ConvTranspose3d {
 impl ConvTranspose3d {
     /// Whether the shaders for 2x2x2 can make it.
     pub(super) fn doubles(&self) -> bool {
-        self.geometry == Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] }
+        self.geometry == Geometry::new([2; 3], [2; 3], [0; 3])
             && self.output_padding == [0; 3]
             && self.sources.len() == 1
     }
@@ -250,7 +250,7 @@ impl Graph {
         inputs.extend(conv.bias);
         let op = ConvTranspose3d {
             sources: terms,
-            geometry: Geometry { kernel: self.kernel_size(name, conv.w)?, stride: conv.stride, padding: conv.padding },
+            geometry: Geometry::new(self.kernel_size(name, conv.w)?, conv.stride, conv.padding),
             output_padding: conv.output_padding,
             bias: conv.bias.is_some(),
         };
@@ -281,7 +281,7 @@ fn case(name: &str, geometry: Geometry, output_padding: [usize; 3], bias: bool, 
 pub fn cases() -> Vec<Case> {
     const PLAIN: Term = Term::PLAIN;
     let mut cases = Vec::new();
-    let double = Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] };
+    let double = Geometry::new([2; 3], [2; 3], [0; 3]);
     let sizes: [(usize, usize, usize, [usize; 3]); 7] = [
         (1, 1, 1, [1, 1, 1]),
         (2, 3, 5, [3, 2, 5]),
@@ -297,11 +297,11 @@ pub fn cases() -> Vec<Case> {
         }
         cases.push(case("double, bias and value", double, [0; 3], true, (n, &[(c, PRELU)], k, s), DType::F32));
     }
-    let overlapping = Geometry { kernel: [3; 3], stride: [2; 3], padding: [1; 3] };
-    let mixed = Geometry { kernel: [3; 3], stride: [1, 2, 2], padding: [1; 3] };
-    let slices = Geometry { kernel: [1, 2, 2], stride: [1, 2, 2], padding: [0; 3] };
-    let four = Geometry { kernel: [4; 3], stride: [4; 3], padding: [0; 3] };
-    let odd = Geometry { kernel: [5, 1, 7], stride: [3, 1, 2], padding: [2, 0, 3] };
+    let overlapping = Geometry::new([3; 3], [2; 3], [1; 3]);
+    let mixed = Geometry::new([3; 3], [1, 2, 2], [1; 3]);
+    let slices = Geometry::new([1, 2, 2], [1, 2, 2], [0; 3]);
+    let four = Geometry::new([4; 3], [4; 3], [0; 3]);
+    let odd = Geometry::new([5, 1, 7], [3, 1, 2], [2, 0, 3]);
     let forms: [(&str, Geometry, [usize; 3]); 6] = [
         ("double, two sources", double, [0; 3]),
         ("overlapping", overlapping, [1; 3]),
@@ -329,7 +329,7 @@ pub fn cases() -> Vec<Case> {
         ));
     }
     cases.push(case("one voxel", overlapping, [0; 3], true, (1, &[(1, PLAIN)], 1, [1; 3]), DType::F32));
-    let many = Geometry { kernel: [1, 1, 3], stride: [1; 3], padding: [0, 0, 1] };
+    let many = Geometry::new([1, 1, 3], [1; 3], [0, 0, 1]);
     cases.push(case("many groups", many, [0; 3], false, (66_000, &[(1, PLAIN)], 1, [1, 1, 2]), DType::F32));
     cases
 }

@@ -391,14 +391,14 @@ pub fn cases() -> Vec<Case> {
         cases.push(Case::new(format!("input {name}"), ConvTranspose3dBackward { weight: false }, vec![dy.clone(), w]));
         cases.push(Case::new(format!("weight {name}"), ConvTranspose3dBackward { weight: true }, vec![dy, x]));
     }
-    let double = Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] };
+    let double = Geometry::new([2; 3], [2; 3], [0; 3]);
     let forms: [(&str, Geometry, [usize; 3]); 6] = [
         ("double", double, [0; 3]),
-        ("overlapping", Geometry { kernel: [3; 3], padding: [1; 3], ..double }, [1; 3]),
-        ("mixed strides", Geometry { kernel: [3; 3], stride: [1, 2, 2], padding: [1; 3] }, [0, 1, 1]),
-        ("slices", Geometry { kernel: [1, 2, 2], stride: [1, 2, 2], padding: [0; 3] }, [0; 3]),
-        ("by four", Geometry { kernel: [4; 3], stride: [4; 3], padding: [0; 3] }, [0; 3]),
-        ("odd", Geometry { kernel: [5, 1, 7], stride: [3, 1, 2], padding: [2, 0, 3] }, [2, 0, 1]),
+        ("overlapping", Geometry::new([3; 3], [2; 3], [1; 3]), [1; 3]),
+        ("mixed strides", Geometry::new([3; 3], [1, 2, 2], [1; 3]), [0, 1, 1]),
+        ("slices", Geometry::new([1, 2, 2], [1, 2, 2], [0; 3]), [0; 3]),
+        ("by four", Geometry::new([4; 3], [4; 3], [0; 3]), [0; 3]),
+        ("odd", Geometry::new([5, 1, 7], [3, 1, 2], [2, 0, 3]), [2, 0, 1]),
     ];
     for (i, (name, geometry, output_padding)) in forms.into_iter().enumerate() {
         let (n, k, size) = (1 + i % 2, 5, [3, 2, 5]);

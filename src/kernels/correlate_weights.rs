@@ -1,6 +1,6 @@
-//! The weight gradient of convolutions and transposed convolutions with any kernel, stride and padding: no op of its own but
-//! the first stage of theirs. `dw[c, t, k] = Σ_{n, p} large[n, c, p stride + t - padding] small[n, k, p]`, stored `[c][t][k padded
-//! to 4]` for each part.
+//! The weight gradient of convolutions and transposed convolutions with any kernel, stride, padding and dilation: no op of its
+//! own but the first stage of theirs. `dw[c, t, k] = Σ_{n, p} large[n, c, p stride + t dilation - padding] small[n, k, p]`, stored
+//! `[c][t][k padded to 4]` for each part.
 
 use super::conv3d::{Extents, Geometry, Source};
 use crate::gpu::{Access, AdapterClass};
@@ -72,6 +72,8 @@ impl Operands<'_> {
                 ("STEP", step as u32),
                 ("KERNEL", g.kernel[2] as u32),
                 ("STRIDE", g.stride[2] as u32),
+                ("DILATION", g.dilation[2] as u32),
+                ("DILATED", u32::from(g.dilation[2] > 1)),
                 ("SPAN", ((step - 1) * g.stride[2] + g.kernel[2]) as u32),
             ];
             constants.extend(large.term.constants(0, large.slopes));

@@ -82,7 +82,7 @@ impl Kernel for Pool {
         // A window of padding alone has no largest value.
         if inputs.len() != self.form.arguments()
             || !self.form.fits(inputs)
-            || (0..3).any(|a| 2 * g.padding[a] > g.kernel[a])
+            || (0..3).any(|a| 2 * g.padding[a] > g.kernel[a] || g.dilation[a] != 1)
         {
             return Err(misfit());
         }
@@ -145,27 +145,13 @@ pub fn cases() -> Vec<Case> {
     for pooling in [Pooling::Max, Pooling::Average] {
         cases.extend([
             case(plain, pooling, 1, 1, [1; 3], Geometry::same([1; 3])),
-            case(plain, pooling, 2, 3, [4, 6, 8], Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] }),
-            case(plain, pooling, 1, 2, [5, 3, 7], Geometry { kernel: [3; 3], stride: [2; 3], padding: [1; 3] }),
-            case(
-                plain,
-                pooling,
-                1,
-                2,
-                [3, 5, 7],
-                Geometry { kernel: [1, 2, 3], stride: [1, 2, 1], padding: [0, 0, 1] },
-            ),
-            case(
-                plain,
-                pooling,
-                66_000,
-                1,
-                [1, 1, 128],
-                Geometry { kernel: [1, 1, 2], stride: [1, 1, 2], padding: [0; 3] },
-            ),
+            case(plain, pooling, 2, 3, [4, 6, 8], Geometry::new([2; 3], [2; 3], [0; 3])),
+            case(plain, pooling, 1, 2, [5, 3, 7], Geometry::new([3; 3], [2; 3], [1; 3])),
+            case(plain, pooling, 1, 2, [3, 5, 7], Geometry::new([1, 2, 3], [1, 2, 1], [0, 0, 1])),
+            case(plain, pooling, 66_000, 1, [1, 1, 128], Geometry::new([1, 1, 2], [1, 1, 2], [0; 3])),
         ]);
     }
-    let halve = Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] };
+    let halve = Geometry::new([2; 3], [2; 3], [0; 3]);
     for form in ends().into_iter().chain(others().into_iter().step_by(3)) {
         cases.push(case(form, Pooling::Max, 2, 3, [2, 4, 5], halve));
     }

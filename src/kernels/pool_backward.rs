@@ -128,20 +128,13 @@ pub fn cases() -> Vec<Case> {
     for pooling in [Pooling::Max, Pooling::Average] {
         cases.extend([
             case(pooling, 1, 1, [1; 3], Geometry::same([1; 3]), 1024.0),
-            case(pooling, 2, 3, [4, 6, 8], Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] }, 1024.0),
-            case(pooling, 1, 2, [5, 3, 7], Geometry { kernel: [3; 3], stride: [2; 3], padding: [1; 3] }, 1024.0),
-            case(pooling, 1, 2, [3, 5, 7], Geometry { kernel: [1, 2, 3], stride: [1, 2, 1], padding: [0, 0, 1] }, 2.0),
-            case(
-                pooling,
-                66_000,
-                1,
-                [1, 1, 128],
-                Geometry { kernel: [1, 1, 2], stride: [1, 1, 2], padding: [0; 3] },
-                1024.0,
-            ),
+            case(pooling, 2, 3, [4, 6, 8], Geometry::new([2; 3], [2; 3], [0; 3]), 1024.0),
+            case(pooling, 1, 2, [5, 3, 7], Geometry::new([3; 3], [2; 3], [1; 3]), 1024.0),
+            case(pooling, 1, 2, [3, 5, 7], Geometry::new([1, 2, 3], [1, 2, 1], [0, 0, 1]), 2.0),
+            case(pooling, 66_000, 1, [1, 1, 128], Geometry::new([1, 1, 2], [1, 1, 2], [0; 3]), 1024.0),
         ]);
     }
-    let seven = Geometry { kernel: [7; 3], stride: [1; 3], padding: [3; 3] };
+    let seven = Geometry::new([7; 3], [1; 3], [3; 3]);
     cases.push(case(Pooling::Max, 1, 1, [8; 3], seven, 1024.0));
     cases
 }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::graph::Layouted;
 use crate::graph::{Case, Graph, GraphError, Kernel, Plan, PlanError, PlanOptions, Residents, TensorId};
 use crate::graph::{Cost, Dispatch, Io, Layout, Target};
 use crate::tensor::{Difference, HostTensor, Shape};
@@ -103,13 +105,12 @@ pub struct Summary {
 }
 
 /// Runs all cases of an op in the variant that this device gets.
-pub async fn summarise(gpu: &Gpu, kernel: &'static str, cases: Vec<Case>) -> Summary {
+pub async fn summarise(gpu: &Gpu, kernel: &'static str, cases: &[Arc<Case>]) -> Summary {
     let count = cases.len();
     let mut worst = 0.0f64;
     let mut failures = Vec::new();
     for case in cases {
-        let case = Arc::new(case);
-        let nmse = match run_case(gpu, &case, None).await {
+        let nmse = match run_case(gpu, case, None).await {
             Ok(differences) => differences.iter().map(|d| d.nmse).fold(0.0, larger),
             Err(e) => {
                 failures.push(format!("{}: {e}", case.name));
@@ -124,6 +125,20 @@ pub async fn summarise(gpu: &Gpu, kernel: &'static str, cases: Vec<Case>) -> Sum
     }
     let worst_nmse = worst.is_finite().then_some(worst);
     Summary { kernel, cases: count, worst_nmse, tolerance: MAX_NMSE, ok: failures.is_empty(), failures }
+}
+
+/// Compiles what the cases of all these ops need, on as many processors as there are.
+///
+/// # Errors
+/// [`PlanError`] if a case does not fit its kernel or the driver refuses a pipeline; running the cases tells which.
+#[cfg(not(target_arch = "wasm32"))]
+pub async fn compile(gpu: &Gpu, ops: &[(&'static str, Vec<Arc<Case>>)]) -> Result<(), PlanError> {
+    let mut pipelines = Vec::new();
+    for case in ops.iter().flat_map(|(_, cases)| cases) {
+        let built = case_graph(case)?;
+        pipelines.extend(Layouted::new(&built.graph, &Target::of(gpu), gpu.limits(), false)?.pipelines());
+    }
+    Ok(gpu.compile_ahead(pipelines).await?)
 }
 
 /// The larger of two, and NaN of one that is not a number, which `f64::max` would lose.

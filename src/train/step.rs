@@ -174,7 +174,7 @@ fn fewer_voxels(graph: &mut Graph, name: &str, label: TensorId, logits: TensorId
                 return Err(GraphError { node: name.to_owned(), reason });
             }
             _ => {
-                let geometry = Geometry { kernel: [1; 3], stride, padding: [0; 3] };
+                let geometry = Geometry::new([1; 3], stride, [0; 3]);
                 label = graph.pool(name, &label.into(), Pooling::Max, geometry)?;
             }
         }

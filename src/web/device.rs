@@ -101,7 +101,7 @@ impl Device {
         let total = all.len();
         let mut rows = Vec::with_capacity(total);
         for (name, cases) in all {
-            rows.push(selftest::summarise(&self.gpu, name, self.chosen(cases)).await);
+            rows.push(selftest::summarise(&self.gpu, name, &self.chosen(cases)).await);
             let (done, total) = (JsValue::from(rows.len()), JsValue::from(total));
             if progress.call2(&JsValue::NULL, &done, &total)?.is_truthy() {
                 break;
@@ -116,9 +116,9 @@ const ON_SOFTWARE: usize = 8;
 
 impl Device {
     /// All cases on a GPU, some of them, evenly spread, on a software GPU.
-    fn chosen(&self, cases: Vec<Case>) -> Vec<Case> {
+    fn chosen(&self, cases: Vec<Case>) -> Vec<Arc<Case>> {
         let step =
             if self.gpu.class() == AdapterClass::Software { cases.len().div_ceil(ON_SOFTWARE).max(1) } else { 1 };
-        cases.into_iter().step_by(step).collect()
+        cases.into_iter().step_by(step).map(Arc::new).collect()
     }
 }

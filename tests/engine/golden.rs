@@ -82,19 +82,19 @@ fn a_reference_file_is_followed_and_one_changed_weight_is_found() {
     assert!(!bad.contains(&"stage.decoder4"), "stages before it are untouched: {bad:?}");
 }
 
+/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
 #[test]
 fn the_full_size_network_equals_monai() {
-    full_size(None);
+    let report = pollster::block_on(verify_reference(&gpu(), golden("unetr-full"))).expect("it runs");
+    let names: Vec<&str> = report.rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["logits", "mean", "std", "argmax_histogram"]);
+    assert!(report.ok(), "{:?}", report.rows);
 }
 
 /// With the kernels that GPUs get, on whatever adapter there is.
 #[test]
 fn the_full_size_network_equals_monai_with_the_kernels_of_gpus() {
-    full_size(Some(AdapterClass::Discrete));
-}
-
-/// The full-size network with parameters from a formula: sampled voxels, and statistics over all of them.
-fn full_size(class: Option<AdapterClass>) {
+    let class = Some(AdapterClass::Discrete);
     let gpu = gpu();
     let file = Tensors::read(golden("unetr-full")).expect("safetensors");
     let config = network_from_json(&file.metadata()["config"]).expect("a configuration");

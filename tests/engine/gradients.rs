@@ -251,26 +251,28 @@ fn raw_norm(g: &mut Graph, name: &str, c: usize) -> Result<TensorId, GraphError>
     g.norm_parameters(name, moments, 1, None)
 }
 
-/// Kernels, strides and paddings that networks use, with bias and two sources.
+/// Kernels, strides, paddings and dilations that networks use, with bias and two sources.
 #[test]
 fn convolutions() {
-    let forms: [([usize; 3], [usize; 3], [usize; 3]); 6] = [
-        ([3; 3], [2; 3], [1; 3]),
-        ([1, 3, 3], [1, 2, 2], [0, 1, 1]),
-        ([2; 3], [2; 3], [0; 3]),
-        ([1; 3], [2; 3], [0; 3]),
-        ([3; 3], [1; 3], [1; 3]),
-        ([5, 1, 7], [1; 3], [2, 0, 3]),
+    let forms: [([usize; 3], [usize; 3], [usize; 3], [usize; 3]); 8] = [
+        ([3; 3], [2; 3], [1; 3], [1; 3]),
+        ([1, 3, 3], [1, 2, 2], [0, 1, 1], [1; 3]),
+        ([2; 3], [2; 3], [0; 3], [1; 3]),
+        ([1; 3], [2; 3], [0; 3], [1; 3]),
+        ([3; 3], [1; 3], [1; 3], [1; 3]),
+        ([5, 1, 7], [1; 3], [2, 0, 3], [1; 3]),
+        ([3; 3], [1; 3], [2, 1, 3], [2, 1, 3]),
+        ([1, 2, 3], [1, 2, 2], [0, 1, 2], [1, 3, 2]),
     ];
-    for (kernel, stride, padding) in forms {
-        check(&format!("kernel {kernel:?} stride {stride:?}"), |g| {
+    for (kernel, stride, padding, dilation) in forms {
+        check(&format!("kernel {kernel:?} stride {stride:?} dilation {dilation:?}"), |g| {
             let (a, b) = (volume(g, "a", 2), volume(g, "b", 1));
             let n = raw_norm(g, "n", 2)?;
             let [x, y, z] = kernel;
             let w = g.full_parameter("w", [3, 3, x, y, z], Layout::TapMajor);
             let act = Act::PRelu(g.parameter("slopes", [2]));
             let bias = Some(g.parameter("bias", [3]));
-            let conv = Conv { bias, stride, padding: Some(padding), ..Conv::before_norm(w) };
+            let conv = Conv { bias, stride, padding: Some(padding), dilation, ..Conv::before_norm(w) };
             let u = g.conv3d("conv", &[Lazy::new(a, Some(n), act), b.into()], &conv)?;
             let moments = g.moments("moments", u)?;
             let norm = g.norm_parameters("norm", moments, 1, None)?;
@@ -330,8 +332,8 @@ fn norms() {
 
 #[test]
 fn pooling() {
-    let halve = Geometry { kernel: [2; 3], stride: [2; 3], padding: [0; 3] };
-    let overlapping = Geometry { kernel: [3; 3], stride: [2, 1, 2], padding: [1; 3] };
+    let halve = Geometry::new([2; 3], [2; 3], [0; 3]);
+    let overlapping = Geometry::new([3; 3], [2, 1, 2], [1; 3]);
     for pooling in [Pooling::Max, Pooling::Average] {
         for geometry in [halve, overlapping] {
             check(&format!("{pooling:?} {geometry:?}"), |g| {

@@ -84,6 +84,30 @@ fn unet_drops_normalised_values_in_training() {
     assert!(training.iter().all(|name| name.contains("adn.D")), "{training:?}");
 }
 
+/// MONAI's `DynUNet` drops what each of its convolutions gives, before the norm, and logits.
+#[test]
+fn dynunet_drops_what_convolutions_give_in_training() {
+    let network = json!({
+        "type": "DynUNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2, "kernel_size": [[3, 3, 3], [3, 3, 3], [3, 3, 3]],
+        "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]], "upsample_kernel_size": [[2, 2, 2], [2, 2, 2]], "filters": [4, 8, 8],
+        "res_block": true, "deep_supervision": true, "deep_supr_num": 1, "dropout": 0.3,
+    });
+    let network = network_from_json(&network.to_string()).expect("a network");
+    let options = DropoutOptions { rate: 0.0, seed: 1 };
+    let build = Build { training: true, dropout: Some(options), ..Build::window([16; 3]) };
+    let dropped = |build: &Build| {
+        let mut built = network.build(build).expect("a graph");
+        built.logits().expect("logits");
+        let dropped = built.graph.nodes().iter().filter(|node| node.kernel.name() == "dropout");
+        dropped.map(|node| node.name.clone()).collect::<Vec<_>>()
+    };
+    let training = dropped(&build);
+    // Three residual blocks, two transposed convolutions with two more each, and two heads.
+    assert_eq!(training.len(), 3 * 3 + 2 * 3 + 2, "{training:?}");
+    assert!(training.iter().all(|name| name.contains(".adn.D")), "{training:?}");
+    assert_eq!(dropped(&Build::window([16; 3])), Vec::<String>::new());
+}
+
 /// A package of noise around a network.
 fn package(network: &Architecture) -> Package {
     let classes = network.out_channels();

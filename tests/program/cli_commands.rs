@@ -253,11 +253,25 @@ fn the_adapter_is_verified_listed_and_timed() {
     // The second holds a loss but no gradients.
     let whole = std::fs::read(&reference).expect("the reference");
     let second = folder.write("second.safetensors", &without(&whole, "grad."));
-    let arguments = ["verify", "--json", "--reference", &text(&reference), "--reference", &text(&second)];
-    let ran = on_device(&folder, &arguments).expect(0);
+    // Every kernel has its own test; here a few say that they are run and told of.
+    let some = ["verify", "--kernel", "norm_parameters,linear,transpose"];
+    let references = ["--json", "--reference", &text(&reference), "--reference", &text(&second)];
+    let ran = on_device(&folder, &[&some[..], &references].concat()).expect(0);
     let json = ran.json();
     assert_eq!(json["ok"], true);
-    assert_eq!(json["kernels"].as_array().map(Vec::len), Some(unetr_wgpu::kernels::all_cases().len()));
+    let told = json["kernels"].as_array().expect("kernels");
+    assert_eq!(
+        told.iter().map(|k| k["kernel"].as_str()).collect::<Vec<_>>(),
+        [Some("linear"), Some("norm_parameters"), Some("transpose")]
+    );
+    assert!(told.iter().all(|k| k["ok"] == true && k["cases"].as_u64() > Some(1)), "{json}");
+    let refused = unetr(&folder, &["verify", "--kernel", "linear,conv4d"]).expect(2);
+    let all = unetr_wgpu::kernels::all_cases();
+    assert!(
+        refused.stderr.contains("conv4d") && all.iter().all(|(name, _)| refused.stderr.contains(name)),
+        "{}",
+        refused.stderr
+    );
     assert!(json["references"][0]["rows"].as_array().expect("rows").len() >= 14, "{json}");
     // The loss, the window and 170 parameters; the loss alone.
     let gradients = |i: usize| json["references"][i]["gradients"].as_array().map(Vec::len);
@@ -274,7 +288,7 @@ fn the_adapter_is_verified_listed_and_timed() {
         bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
     folder.write("wrong.safetensors", &bytes);
-    let ran = on_device(&folder, &["verify", "--reference", "wrong.safetensors"]).expect(1);
+    let ran = on_device(&folder, &["verify", "--kernel", "add_repeated", "--reference", "wrong.safetensors"]).expect(1);
     let words = ["differs from logits on", ": grad.vit.norm.bias over tolerance"];
     let words = &words[..1 + usize::from(trains)];
     assert_eq!(ran.stdout.matches("FAILED").count(), words.len(), "{}", ran.stdout);

@@ -2,7 +2,7 @@
 """Copies reference files of networks with fewer samples of each stage and in single precision, which is what the project keeps.
 Of a tensor that nnU-Net's state dicts store under several names, bounds are kept under the last, whose values it has.
 
-usage: tests/tools/thin_networks.py [--stages-only] SAMPLES IN... OUT_FOLDER   (needs `pip install safetensors numpy`)
+usage: tests/tools/thin_networks.py SAMPLES IN... OUT_FOLDER   (needs `pip install safetensors numpy`)
 """
 import json, os, re, sys
 
@@ -22,9 +22,7 @@ def once(parameters):
 
 
 def main():
-    arguments = [a for a in sys.argv[1:] if a != "--stages-only"]
-    stages_only = len(arguments) < len(sys.argv) - 1
-    most, *sources, folder = arguments
+    most, *sources, folder = sys.argv[1:]
     for source in sources:
         with safe_open(source, "np") as file:
             metadata = {**file.metadata(), "samples": most}
@@ -33,7 +31,6 @@ def main():
             tensors = {
                 name: file.get_tensor(name)[: int(most) if sampled(name) else None].astype(numpy.float32)
                 for name in sorted(file.keys())
-                if not (stages_only and name.split(".")[0] in ("grad", "loss"))
             }
         save_file(tensors, os.path.join(folder, os.path.basename(source)), metadata)
 

@@ -1,4 +1,5 @@
-//! A reference file in either of its forms: tensors in full, or parameters and inputs by a formula and sampled results.
+//! A reference file in any of its forms: tensors in full, or parameters and inputs by a formula and of the results samples
+//! of each, or all logits of some voxels.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,6 +7,7 @@ use serde_json::Value;
 
 use super::StageError;
 use super::procedural::{PROJECTIONS, SAMPLES, draw, projections, samples};
+use super::voxels::Voxels;
 use crate::graph::TensorInfo;
 use crate::infer::InferError;
 use crate::nets::Architecture;
@@ -13,18 +15,23 @@ use crate::tensor::Shape;
 use crate::weights::package::network_from_json;
 use crate::weights::safetensors::Tensors;
 
-/// Tolerance of stages and logits, relative to the larger of 1 and the stage's largest value.
-const STAGE: f64 = 1e-4;
 /// Values of the largest input accepted.
 const MAX_VALUES: usize = i32::MAX as usize / 4;
 
 /// What parameters and inputs are computed from.
 struct Procedural {
     seed: u64,
-    /// The most elements of a tensor that are stored.
-    samples: usize,
+    kept: Kept,
     /// Shape and bounds of each parameter.
     parameters: BTreeMap<String, (Vec<usize>, f64, f64)>,
+}
+
+/// Which results are stored.
+enum Kept {
+    /// At most so many elements of each tensor.
+    Samples(usize),
+    /// The logits of some voxels, and statistics over all.
+    Voxels(Voxels),
 }
 
 /// A reference file: a network, what it is given, and what it must give.
@@ -45,7 +52,7 @@ pub struct Distance {
     pub length: f64,
 }
 
-fn fault(problem: impl Into<String>) -> InferError {
+pub(super) fn fault(problem: impl Into<String>) -> InferError {
     InferError::Reference(problem.into())
 }
 
@@ -63,12 +70,20 @@ impl ReferenceFile {
         let config: Value = json(text, "config")?;
         let procedural = match tensors.metadata().contains_key("formula") {
             true => {
-                let samples = tensors.metadata().get("samples").map(String::as_str);
-                Some(procedural(metadata("seed")?, samples, metadata("parameters")?, &network)?)
+                let kept = match Voxels::read(&tensors, network.out_channels())? {
+                    Some(voxels) => Kept::Voxels(voxels),
+                    None => Kept::Samples(samples_stored(tensors.metadata().get("samples"))?),
+                };
+                Some(procedural(metadata("seed")?, kept, metadata("parameters")?, &network)?)
             }
             false => None,
         };
         let input = match &procedural {
+            Some(Procedural { kept: Kept::Voxels(voxels), .. }) => {
+                let [x, y, z] = network.window().default_size();
+                voxels.check(x * y * z)?;
+                vec![1, network.in_channels(), x, y, z]
+            }
             Some(_) => serde_json::from_value(json(metadata("shapes")?, "shapes")?["input"].clone())
                 .map_err(|e| fault(format!("shapes.input: {e}")))?,
             None => tensors.get("input").ok_or_else(|| fault("no tensor 'input'"))?.shape.to_vec(),
@@ -174,13 +189,14 @@ impl ReferenceFile {
     pub fn compare(&self, name: &str, shape: &Shape, got: &[f32]) -> Result<StageError, InferError> {
         let view = self.tensors.get(name).ok_or_else(|| fault(format!("no tensor '{name}'")))?;
         let want = view.to_f64();
+        let pick = |at: usize| got.get(at).map_or(f64::NAN, |v| f64::from(*v));
         let got: Vec<f64> = match &self.procedural {
-            Some(p) => {
+            Some(Procedural { kept: Kept::Samples(most), seed, .. }) => {
                 // The logits of training are sampled where those of evaluation are.
                 let place = name.strip_prefix("train.").unwrap_or(name);
-                let at = samples(place, got.len(), p.seed, p.samples);
-                at.map(|at| got.get(at).map_or(f64::NAN, |v| f64::from(*v))).collect()
+                samples(place, got.len(), *seed, *most).map(pick).collect()
             }
+            Some(Procedural { kept: Kept::Voxels(voxels), .. }) => voxels.places(got.len()).map(pick).collect(),
             None => {
                 self.same(name, view.shape, shape)?;
                 got.iter().map(|v| f64::from(*v)).collect()
@@ -189,11 +205,18 @@ impl ReferenceFile {
         if want.len() != got.len() {
             return Err(fault(format!("{name} has {} values, the network gives {}", want.len(), got.len())));
         }
-        let max_value = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        let errors = want.iter().zip(&got).map(|(w, g)| (w - g).abs());
-        let max_abs = errors.fold(0.0f64, |m, e| if e.is_nan() || m.is_nan() { f64::NAN } else { m.max(e) });
-        let tolerance = STAGE * max_value.max(1.0);
-        Ok(StageError { name: name.to_owned(), max_abs, max_value, tolerance, ok: max_abs <= tolerance })
+        Ok(StageError::of(name, &want, &got))
+    }
+
+    /// The errors of what the file tells of all logits.
+    ///
+    /// # Errors
+    /// It is of another form than the logits.
+    pub fn statistics(&self, logits: &[f32]) -> Result<Vec<StageError>, InferError> {
+        match &self.procedural {
+            Some(Procedural { kept: Kept::Voxels(voxels), .. }) => voxels.statistics(&self.tensors, logits),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The loss, if the file has it.
@@ -281,18 +304,16 @@ fn json(text: &str, what: &str) -> Result<Value, InferError> {
     serde_json::from_str(text).map_err(|e| fault(format!("{what}: {e}")))
 }
 
-fn procedural(
-    seed: &str,
-    samples: Option<&str>,
-    parameters: &str,
-    network: &Architecture,
-) -> Result<Procedural, InferError> {
+fn samples_stored(text: Option<&String>) -> Result<usize, InferError> {
+    match text.map(|text| text.parse()) {
+        None => Ok(SAMPLES),
+        Some(Ok(count)) if count > 0 => Ok(count),
+        Some(_) => Err(fault("samples in its metadata is no positive number")),
+    }
+}
+
+fn procedural(seed: &str, kept: Kept, parameters: &str, network: &Architecture) -> Result<Procedural, InferError> {
     let seed = seed.parse().map_err(|_| fault(format!("seed {seed:?} is no number")))?;
-    let samples = match samples.map(str::parse) {
-        None => SAMPLES,
-        Some(Ok(count)) if count > 0 => count,
-        Some(_) => return Err(fault("samples in its metadata is no positive number")),
-    };
     let parameters: BTreeMap<String, (Vec<usize>, f64, f64)> =
         serde_json::from_str(parameters).map_err(|e| fault(format!("parameters: {e}")))?;
     let copies: HashSet<String> = network.parameters().iter().flat_map(|p| network.copies(&p.name)).collect();
@@ -305,5 +326,5 @@ fn procedural(
             return Err(fault(format!("parameter '{name}' is to be drawn from {lo} to {hi}")));
         }
     }
-    Ok(Procedural { seed, samples, parameters })
+    Ok(Procedural { seed, kept, parameters })
 }

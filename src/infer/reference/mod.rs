@@ -2,6 +2,7 @@
 
 mod file;
 mod procedural;
+mod voxels;
 
 pub use file::{Distance, ReferenceFile};
 
@@ -14,22 +15,37 @@ use crate::tensor::Shape;
 /// The error of one stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageError {
-    /// The reference program's module, or `logits`.
+    /// The reference program's module, `logits`, or a statistic of them.
     pub name: String,
     /// Largest absolute error.
     pub max_abs: f64,
     /// Largest absolute value of the reference.
     pub max_value: f64,
-    /// `1e-4 max(1, max_value)`.
+    /// `1e-4 max(1, max_value)`; of a count of voxels, one in ten thousand.
     pub tolerance: f64,
     /// Whether the error is within it.
     pub ok: bool,
 }
 
+/// Tolerance of stages and logits, relative to the larger of 1 and the stage's largest value.
+const STAGE: f64 = 1e-4;
+
+impl StageError {
+    /// Of as many values as are wanted.
+    fn of(name: &str, want: &[f64], got: &[f64]) -> Self {
+        let max_value = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        let errors = want.iter().zip(got).map(|(w, g)| (w - g).abs());
+        let max_abs = errors.fold(0.0f64, |m, e| if e.is_nan() || m.is_nan() { f64::NAN } else { m.max(e) });
+        let tolerance = STAGE * max_value.max(1.0);
+        // Not a number is not within anything.
+        Self { name: name.to_owned(), max_abs, max_value, tolerance, ok: max_abs <= tolerance }
+    }
+}
+
 /// A comparison with a reference file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReferenceReport {
-    /// One row per stage of the file, in the network's order, then the logits.
+    /// One row per stage of the file, in the network's order, then the logits, then what the file tells of all of them.
     pub rows: Vec<StageError>,
 }
 
@@ -74,6 +90,9 @@ pub async fn verify_reference(gpu: &Gpu, bytes: Vec<u8>) -> Result<ReferenceRepo
         }
         let (shape, got) = side_by_side(parts);
         rows.push(file.compare(&name, &shape, &got)?);
+        if name == "logits" {
+            rows.extend(file.statistics(&got)?);
+        }
     }
     Ok(ReferenceReport { rows })
 }

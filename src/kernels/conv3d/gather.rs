@@ -1,4 +1,4 @@
-//! Convolution with any kernel, stride and padding, and its transposed product; without workgroup memory, one dispatch per
+//! Convolution with any kernel, stride, padding and dilation, and its transposed product; without workgroup memory, one dispatch per
 //! source.
 
 use std::ops::Range;
@@ -58,6 +58,8 @@ impl Product<'_> {
             ("QUADS", quads as u32),
             ("KERNEL", self.geometry.kernel[2] as u32),
             ("STRIDE", self.geometry.stride[2] as u32),
+            ("DILATION", self.geometry.dilation[2] as u32),
+            ("DILATED", constant(self.geometry.dilation[2] > 1)),
             ("SPAN", self.span as u32),
             ("SCATTER", constant(self.scatter.is_some())),
             ("OFFSET", offset as u32),
@@ -106,11 +108,11 @@ pub(in crate::kernels) fn scatter(
     main: &Branch,
     (voxels, quads): (usize, usize),
 ) -> Vec<Dispatch> {
-    let (kernel, stride, padding) = (geometry.kernel[2], geometry.stride[2], geometry.padding[2]);
+    let (reach, stride, padding) = (geometry.reach(2), geometry.stride[2], geometry.padding[2]);
     // Blocks start at a multiple of the stride, so that each voxel's taps are known when the shader is made.
     let voxels = voxels.next_multiple_of(stride);
-    let before = (kernel - 1).saturating_sub(padding).div_ceil(stride);
-    let offset = padding + before * stride + 1 - kernel;
-    let span = (voxels - 1 + kernel - 1 + offset) / stride + 1;
+    let before = (reach - 1).saturating_sub(padding).div_ceil(stride);
+    let offset = padding + before * stride + 1 - reach;
+    let span = (voxels - 1 + reach - 1 + offset) / stride + 1;
     Product { geometry, input, y, voxels, quads, span, scatter: Some((offset, before)) }.dispatches(sources, main)
 }

@@ -2,8 +2,8 @@
 
 use crate::tensor::{HostTensor, Shape};
 
-/// Kernel size, stride and zero padding along each axis: output voxel `p` meets input voxel `p stride + t - padding` by
-/// tap `t`.
+/// Kernel size, stride, zero padding and dilation along each axis: output voxel `p` meets input voxel
+/// `p stride + t dilation - padding` by tap `t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Taps, 1 to 7 along each axis.
@@ -12,6 +12,8 @@ pub struct Geometry {
     pub stride: [usize; 3],
     /// Zeros before the first voxel and after the last.
     pub padding: [usize; 3],
+    /// Input voxels from one tap to the next, 1 to 8 along each axis.
+    pub dilation: [usize; 3],
 }
 
 /// Two volumes and the windows between them, as shaders that import `common/extents` have them in their parameters.
@@ -24,9 +26,16 @@ pub(crate) struct Extents {
     kernel: [u32; 3],
     stride: [u32; 3],
     padding: [u32; 3],
+    dilation: [u32; 3],
+    unused: u32,
 }
 
 impl Geometry {
+    /// With taps that are neighbours.
+    pub fn new(kernel: [usize; 3], stride: [usize; 3], padding: [usize; 3]) -> Self {
+        Self { kernel, stride, padding, dilation: [1; 3] }
+    }
+
     /// With so many channels of the input, and the voxels of both volumes.
     pub(in crate::kernels) fn extents(&self, channels: usize, input: [usize; 3], output: [usize; 3]) -> Extents {
         let words = |sizes: [usize; 3]| sizes.map(|size| size as u32);
@@ -37,22 +46,30 @@ impl Geometry {
             kernel: words(self.kernel),
             stride: words(self.stride),
             padding: words(self.padding),
+            dilation: words(self.dilation),
+            unused: 0,
         }
     }
 
     /// Stride 1, with as much padding as keeps the size where kernels are odd.
     pub fn same(kernel: [usize; 3]) -> Self {
-        Self { kernel, stride: [1; 3], padding: kernel.map(|k| k / 2) }
+        Self::new(kernel, [1; 3], kernel.map(|k| k / 2))
     }
 
-    /// Whether kernels, strides and padding are within what is built.
+    /// Voxels from the first to behind the last that a window along this axis covers.
+    pub fn reach(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
+    }
+
+    /// Whether kernels, strides, padding and dilation are within what is built.
     pub(in crate::kernels) fn check(&self) -> Result<(), String> {
         for axis in 0..3 {
-            let (k, s, p) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
-            if !(1..=7).contains(&k) || !(1..=4).contains(&s) || p >= k {
+            let (k, s, p, d) = (self.kernel[axis], self.stride[axis], self.padding[axis], self.dilation[axis]);
+            let built = (1..=7).contains(&k) && (1..=4).contains(&s) && (1..=8).contains(&d);
+            if !built || p >= self.reach(axis) {
                 return Err(format!(
-                    "kernel {k}, stride {s}, padding {p} along axis {axis}: kernels are 1 to 7, strides 1 to 4, padding less \
-                     than the kernel"
+                    "kernel {k}, stride {s}, padding {p}, dilation {d} along axis {axis}: kernels are 1 to 7, strides 1 to 4, \
+                     dilations 1 to 8, padding less than what the kernel covers"
                 ));
             }
         }
@@ -73,7 +90,7 @@ impl Geometry {
     pub fn output(&self, size: [usize; 3]) -> Option<[usize; 3]> {
         let mut out = [0; 3];
         for a in 0..3 {
-            out[a] = (size[a] + 2 * self.padding[a]).checked_sub(self.kernel[a])? / self.stride[a] + 1;
+            out[a] = (size[a] + 2 * self.padding[a]).checked_sub(self.reach(a))? / self.stride[a] + 1;
         }
         Some(out)
     }
@@ -82,7 +99,7 @@ impl Geometry {
     pub fn transposed(&self, size: [usize; 3], output_padding: [usize; 3]) -> Option<[usize; 3]> {
         let mut out = [0; 3];
         for a in 0..3 {
-            let whole = size[a].checked_sub(1)? * self.stride[a] + self.kernel[a] + output_padding[a];
+            let whole = size[a].checked_sub(1)? * self.stride[a] + self.reach(a) + output_padding[a];
             out[a] = whole.checked_sub(2 * self.padding[a]).filter(|&size| size > 0)?;
         }
         Some(out)
@@ -95,8 +112,10 @@ impl Geometry {
             let tap = [t / kz / ky, t / kz % ky, t % kz];
             for p in 0..small.iter().product() {
                 let at = [p / small[2] / small[1], p / small[2] % small[1], p % small[2]];
-                let from =
-                    |a: usize| (at[a] * self.stride[a] + tap[a]).checked_sub(self.padding[a]).filter(|&q| q < large[a]);
+                let from = |a: usize| {
+                    let q = at[a] * self.stride[a] + tap[a] * self.dilation[a];
+                    q.checked_sub(self.padding[a]).filter(|&q| q < large[a])
+                };
                 if let (Some(x), Some(y), Some(z)) = (from(0), from(1), from(2)) {
                     each(t, p, (x * large[1] + y) * large[2] + z);
                 }
@@ -104,7 +123,7 @@ impl Geometry {
         }
     }
 
-    /// `y[n, k, p] = Σ_{c, t} w[k, c, t] a[n, c, p stride + t - padding]`.
+    /// `y[n, k, p] = Σ_{c, t} w[k, c, t] a[n, c, p stride + t dilation - padding]`.
     pub(in crate::kernels) fn convolve(&self, a: &HostTensor, w: &HostTensor) -> HostTensor {
         let (n, c, large) = a.shape.volume().expect("a volume");
         let (k, small, taps) = (w.shape.dims()[0], self.output(large).expect("checked by infer"), self.taps());
@@ -123,7 +142,7 @@ impl Geometry {
         y
     }
 
-    /// `y[n, c, p stride + t - padding] += Σ_{k, t} w[k, c, t] a[n, k, p]` of channels from `first` on, for a result of this
+    /// `y[n, c, p stride + t dilation - padding] += Σ_{k, t} w[k, c, t] a[n, k, p]` of channels from `first` on, for a result of this
     /// shape: the transposed product.
     pub(in crate::kernels) fn spread(&self, a: &HostTensor, w: &HostTensor, shape: &Shape, first: usize) -> HostTensor {
         let (n, k, small) = a.shape.volume().expect("a volume");
@@ -145,7 +164,7 @@ impl Geometry {
         y
     }
 
-    /// `dw[k, c, t] = Σ_{n, p} large[n, c, p stride + t - padding] small[n, k, p]`.
+    /// `dw[k, c, t] = Σ_{n, p} large[n, c, p stride + t dilation - padding] small[n, k, p]`.
     #[cfg(feature = "train")]
     pub(in crate::kernels) fn weights(&self, a: &HostTensor, d: &HostTensor) -> HostTensor {
         let (n, c, large) = a.shape.volume().expect("a volume");
@@ -172,10 +191,14 @@ mod tests {
 
     #[test]
     fn sizes_are_pytorchs() {
-        let down = Geometry { kernel: [3; 3], stride: [1, 2, 2], padding: [1; 3] };
+        let down = Geometry::new([3; 3], [1, 2, 2], [1; 3]);
         assert_eq!(down.output([5, 5, 6]), Some([5, 3, 3]));
         assert_eq!(down.transposed([5, 3, 3], [0, 1, 1]), Some([5, 6, 6]));
         assert_eq!(Geometry::same([7, 1, 3]).output([1, 1, 1]), Some([1, 1, 1]));
         assert_eq!(Geometry { padding: [0; 3], ..down }.output([2, 5, 5]), None, "a kernel beyond the volume");
+        let apart = Geometry { dilation: [2, 3, 1], ..Geometry::same([3; 3]) };
+        assert_eq!(apart.output([5, 5, 5]), Some([3, 1, 5]));
+        assert_eq!(apart.transposed([3, 1, 5], [0; 3]), Some([5, 5, 5]));
+        assert!(apart.check().is_ok() && Geometry { dilation: [0; 3], ..apart }.check().is_err());
     }
 }

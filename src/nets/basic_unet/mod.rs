@@ -61,7 +61,7 @@ impl Network for BasicUNetConfig {
         for (level, &channels) in f.iter().enumerate().take(5).skip(1) {
             let name = format!("down_{level}");
             x = n.segment(|n| {
-                let geometry = Geometry { kernel: TWO, stride: TWO, padding: [0; 3] };
+                let geometry = Geometry::new(TWO, TWO, [0; 3]);
                 let pooled = n.graph().pool(&format!("{name}.max_pooling"), &x, Pooling::Max, geometry)?;
                 stages.push((format!("{name}.max_pooling"), pooled.into()));
                 self.two_conv(n, &format!("{name}.convs"), &[pooled.into()], channels, &mut stages)

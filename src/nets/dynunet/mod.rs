@@ -13,6 +13,7 @@ use super::builder::Net;
 use super::config::ConfigError;
 use super::layers::act::act;
 use super::layers::conv::{ConvLayer, conv_transpose};
+use super::layers::convolution::dropped;
 use super::layers::unet_block::{Block, unet_block};
 use super::network::{Network, Output, Stage, Tail, Window, first_parts};
 use super::parameter::{Init, Kind};
@@ -48,6 +49,10 @@ impl Network for DynUNetConfig {
         super::config::to_map(self)
     }
 
+    fn drops(&self) -> bool {
+        self.dropout > 0.0
+    }
+
     fn registered(&self) -> &'static [&'static str] {
         monai::MODULES
     }
@@ -68,15 +73,18 @@ impl Network for DynUNetConfig {
     }
 
     fn build(&self, n: &mut Net, input: TensorId) -> Result<Output, GraphError> {
-        if n.graph().training() && self.dropout > 0.0 {
-            let reason = format!("network.dropout is {}: this network is trained without; set it to 0", self.dropout);
-            return Err(GraphError { node: "dropout".to_owned(), reason });
-        }
         let mut stages = Stages::new();
         let window = n.graph().shape(input).volume().map_or([1; 3], |(_, _, window)| window);
         let skips = self.down(n, input.into(), &mut stages)?;
         let (end, deep) = self.up(n, &skips, window, &mut stages)?;
-        let tail = self.head(n, "output_block", end);
+        let tail = match self.head(n, "output_block", end) {
+            // What is dropped must be stored.
+            Tail::Head { end, weight, bias } if self.drops() && n.graph().training() => {
+                let logits = n.graph().head("output_block", &end, weight, bias)?;
+                Tail::Logits(dropped(n, "output_block.conv", logits, self.dropout as f32)?)
+            }
+            tail => tail,
+        };
         stages.extend(["output_block.conv", "output_block"].map(|name| (name.to_owned(), Stage::Logits)));
         Ok(Output { tail, deep, stages })
     }
@@ -129,6 +137,7 @@ impl DynUNetConfig {
                 let layer =
                     ConvLayer { stride: kernel, bias: self.trans_bias, he: true, ..ConvLayer::new(out, kernel) };
                 let from_below = conv_transpose(n, &format!("{up}.conv"), &[x], layer)?;
+                let from_below = dropped(n, &up, from_below, self.dropout as f32)?;
                 stages.push((up, from_below.into()));
                 let block = Block { kernel: self.kernel_size[own + 1], ..self.block(out, false) };
                 let sources = [from_below.into(), skips[own]];
@@ -142,6 +151,7 @@ impl DynUNetConfig {
                 stages.extend([format!("{name}.conv"), name.clone()].map(|name| (name, Stage::Tail(head.clone()))));
                 if let (true, Tail::Head { end, weight, bias }) = (n.graph().training(), head) {
                     let logits = n.graph().head(&name, &end, weight, bias)?;
+                    let logits = dropped(n, &format!("{name}.conv"), logits, self.dropout as f32)?;
                     let logits =
                         n.graph().resize(&format!("{name}.enlarged"), &logits.into(), window, Sampling::Nearest)?;
                     deep.push(Tail::Logits(logits));
@@ -153,7 +163,7 @@ impl DynUNetConfig {
     }
 
     fn block(&self, out: usize, residual: bool) -> Block {
-        Block { he: true, ..Block::new(out, residual, self.norm_name) }
+        Block { he: true, dropout: self.dropout as f32, ..Block::new(out, residual, self.norm_name) }
     }
 
     /// `UnetResBlock`, `UnetBasicBlock`.

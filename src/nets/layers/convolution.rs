@@ -38,6 +38,15 @@ pub fn convolution(
     if name.is_empty() { build(n) } else { n.scope(name, build) }
 }
 
+/// `name.adn` where it is dropout alone: `y`, in training with values dropped.
+///
+/// # Errors
+/// As [`convolution`].
+pub fn dropped(n: &mut Net, name: &str, y: TensorId, rate: f32) -> Result<TensorId, GraphError> {
+    let (dropout, g) = n.dropout();
+    Ok(dropout.drop_value(g, &format!("{name}.adn.D"), &y.into(), rate)?.unwrap_or(y))
+}
+
 /// `adn`: norm, dropout (in training), activation.
 ///
 /// # Errors

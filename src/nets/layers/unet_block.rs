@@ -7,6 +7,7 @@
 use super::super::builder::Net;
 use super::super::parameter::Init;
 use super::conv::{ConvLayer, conv};
+use super::convolution::dropped;
 use super::norm::{NormName, norm};
 use crate::graph::{GraphError, Layout, TensorId};
 use crate::kernels::conv_transpose3d::ConvTranspose;
@@ -30,12 +31,14 @@ pub struct Block {
     pub act: Act,
     /// Whether first weights are He's.
     pub he: bool,
+    /// Share of each convolution's result that training drops.
+    pub dropout: f32,
 }
 
 impl Block {
     /// As UNETR has it: kernels of 3, stride 1, leaky ReLU of 0.01.
     pub fn new(out: usize, residual: bool, norm: NormName) -> Self {
-        Self { out, kernel: [3; 3], stride: [1; 3], residual, norm, act: Act::LeakyRelu(0.01), he: false }
+        Self { out, kernel: [3; 3], stride: [1; 3], residual, norm, act: Act::LeakyRelu(0.01), he: false, dropout: 0.0 }
     }
 }
 
@@ -73,8 +76,11 @@ pub fn unet_block(n: &mut Net, name: &str, sources: &[Lazy], block: Block) -> Re
             }
             false => (conv(n, "conv1.conv", sources, ConvLayer { stride, ..layer })?, None),
         };
+        let u1 = dropped(n, "conv1", u1, block.dropout)?;
+        let shortcut = shortcut.map(|r| dropped(n, "conv3", r, block.dropout)).transpose()?;
         let norm1 = norm(n, block.norm, "norm1", u1)?;
         let u2 = conv(n, "conv2.conv", &[Lazy::new(u1, Some(norm1), block.act)], layer)?;
+        let u2 = dropped(n, "conv2", u2, block.dropout)?;
         let end = Lazy::new(u2, Some(norm(n, block.norm, "norm2", u2)?), block.act);
         let mut convs = vec![("conv1", u1), ("conv2", u2)];
         convs.extend(shortcut.map(|r| ("conv3", r)));

@@ -188,7 +188,7 @@ impl NnUNetConfig {
         let strided = stride != [1; 3];
         let mut shortcut = x;
         if strided {
-            let geometry = Geometry { kernel: stride, stride, padding: [0; 3] };
+            let geometry = Geometry::new(stride, stride, [0; 3]);
             shortcut = n.graph().pool("skip.0", &x, Pooling::Average, geometry)?.into();
         }
         let out = self.features_per_stage[stage];
