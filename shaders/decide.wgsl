@@ -1,9 +1,8 @@
 // From class probabilities on the model's grid to labels on the scan's, one part of the classes at a time: the
 // probabilities are interpolated (trilinear, border clamp) at each voxel of the scan and the label is decided there, so
 // that classes x scan is never stored.
-//   coordinate = clamp(matrix (i, j, k, 1), 0, grid - 1) on the model's grid before its crop; TABLES: of each axis
 //   table    (entries) of (neighbour below, weight of the one above), for the indices along the scan's axis, axis after axis
-//   p        (classes, RX, VY, VZ), a ring along X over the cropped, padded grid; outside the crop all are zero
+//   p        (classes, RX, VY, VZ), a ring along X over the padded grid; outside the grid all are zero
 //   channel  (classes) of (label, rank)
 //   best     (box of the scan) of (probability or rank, label); FIRST starts it
 // Softmax: the first class of the greatest value. REGIONS: the one of the highest rank above `least`.
@@ -22,28 +21,21 @@ const START: f32 = 0.0;
 #end
 
 struct Params {
-    xx: f32, xy: f32, xz: f32, xw: f32,
-    yx: f32, yy: f32, yz: f32, yw: f32,
-    zx: f32, zy: f32, zz: f32, zw: f32,
-    grid_x: u32, grid_y: u32, grid_z: u32, classes: u32,
-    crop_x: i32, crop_y: i32, crop_z: i32, ring: u32,
-    size_x: i32, size_y: i32, size_z: i32, volume_y: u32,
-    shift_x: i32, shift_y: i32, shift_z: i32, volume_z: u32,
-    begin_x: u32, begin_y: u32, begin_z: u32, table_y: u32,
-    box_x: u32, box_y: u32, box_z: u32, table_z: u32,
-    axis_x: u32, axis_y: u32, axis_z: u32, least: f32,
+    classes: u32, ring: u32, size_x: i32, size_y: i32,
+    size_z: i32, volume_y: u32, shift_x: i32, shift_y: i32,
+    shift_z: i32, volume_z: u32, begin_x: u32, begin_y: u32,
+    begin_z: u32, table_y: u32, box_x: u32, box_y: u32,
+    box_z: u32, table_z: u32, axis_x: u32, axis_y: u32,
+    axis_z: u32, least: f32,
 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> p: array<f32>;
 @group(0) @binding(#) var<storage, read> channel: array<vec2<f32>>;
-#if TABLES
 @group(0) @binding(#) var<storage, read> table: array<vec2<f32>>;
-#end
 @group(0) @binding(#) var<storage, read_write> best: array<vec2<f32>>;
 
-// The ring position of a grid voxel, or -1 outside the crop.
-fn position(g: vec3<i32>) -> i32 {
-    let q = g - vec3<i32>(params.crop_x, params.crop_y, params.crop_z);
+// The ring position of a grid voxel, or -1 outside the grid.
+fn position(q: vec3<i32>) -> i32 {
     let size = vec3<i32>(params.size_x, params.size_y, params.size_z);
     if (any(q < vec3<i32>()) | any(q >= size)) {
         return -1;
@@ -67,24 +59,11 @@ fn forward(
         params.begin_y + index / params.box_z % params.box_y,
         params.begin_z + index % params.box_z,
     );
-#if TABLES
     let entry_x = table[voxel[params.axis_x]];
     let entry_y = table[params.table_y + voxel[params.axis_y]];
     let entry_z = table[params.table_z + voxel[params.axis_z]];
-    let low = vec3<f32>(entry_x.x, entry_y.x, entry_z.x);
     let t = vec3<f32>(entry_x.y, entry_y.y, entry_z.y);
-#else
-    let v = vec3<f32>(voxel);
-    let top = vec3<f32>(f32(params.grid_x - 1u), f32(params.grid_y - 1u), f32(params.grid_z - 1u));
-    let c = clamp(vec3<f32>(
-        dot(vec3<f32>(params.xx, params.xy, params.xz), v) + params.xw,
-        dot(vec3<f32>(params.yx, params.yy, params.yz), v) + params.yw,
-        dot(vec3<f32>(params.zx, params.zy, params.zz), v) + params.zw,
-    ), vec3<f32>(), top);
-    let low = floor(c);
-    let t = c - low;
-#end
-    let g = vec3<i32>(low);
+    let g = vec3<i32>(vec3<f32>(entry_x.x, entry_y.x, entry_z.x));
 #unroll i in 0..8
     // Neighbours of no weight are not looked at: they may lie outside the ring's planes.
     let offset_$i = vec3<i32>($i / 4, $i / 2 % 2, $i % 2);

@@ -143,6 +143,10 @@ pub(super) struct InferenceArgs {
     /// Storage of the weights on the device; arithmetic is f32.
     #[arg(long, default_value = "f32")]
     pub precision: Precision,
+    /// In which precision windows are added up. nnU-Net does it in f16, and rounds where few windows overlap: for comparisons
+    /// with it.
+    #[arg(long, default_value = "f32")]
+    pub accumulate: Precision,
 }
 
 impl InferenceArgs {
@@ -161,6 +165,7 @@ impl InferenceArgs {
                 ResampleArg::Labels => Resample::Labels,
             }),
             half_weights: self.precision == Precision::F16,
+            half_sums: self.accumulate == Precision::F16,
             ..SegmentOptions::default()
         }
     }

@@ -11,7 +11,7 @@ use super::batch_run;
 use super::console::{detail, duration, note, print, print_json, warn_all};
 use super::error::CliError;
 use super::files;
-use super::options::{DeviceArgs, FormArg, InferenceArgs};
+use super::options::{DeviceArgs, FormArg, InferenceArgs, Precision};
 use super::output::Outputs;
 use super::postprocess::{Postprocess, PostprocessArgs};
 use super::progress::WindowProgress;
@@ -111,6 +111,9 @@ impl Session<'_> {
         });
         if segment.inference.no_mirror {
             settings["mirror"] = json!(false);
+        }
+        if segment.inference.accumulate == Precision::F16 {
+            settings["accumulate"] = json!("f16");
         }
         settings
     }

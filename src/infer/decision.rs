@@ -1,6 +1,6 @@
 //! From finished planes of the model's grid to labels on the scan: which scan voxels can be decided when, and how.
 
-use crate::kernels::decide::{Decide, Way};
+use crate::kernels::decide::Decide;
 use crate::volume::Geometry;
 use crate::weights::package::{Activation, OutputSection};
 
@@ -70,7 +70,7 @@ impl Rules {
 pub(super) struct Decision {
     /// The kernel, with box and part still open.
     pub op: Decide,
-    /// What the kernel reads where the way is no matrix: neighbour below and weight of the one above, axis after axis.
+    /// Where the voxels of the labels' grid lie: neighbour below and weight of the one above, axis after axis.
     pub tables: Vec<f32>,
     /// Size of the labels' grid.
     pub dims: [usize; 3],
@@ -86,41 +86,43 @@ pub(super) struct Decision {
 impl Decision {
     /// Labels on the model's own grid.
     pub fn on_model_grid(dims: [usize; 3], shift: [usize; 3], rules: Rules) -> Self {
-        let own = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
-        let way = Way::Matrix { matrix: own, grid: dims, crop: [0; 3] };
-        Self { on_scan: false, ..Self::new(dims, dims, shift, rules, way, (0, false)) }
+        let tables = dims.iter().flat_map(|n| (0..*n).flat_map(|i| [i as f32, 0.0])).collect();
+        Self { on_scan: false, ..Self::new((dims, dims), shift, rules, [0, 1, 2], tables) }
     }
 
     /// Labels on the scan's grid; `None` if the way does not follow the axes.
     pub fn on_scan(geometry: &Geometry, shift: [usize; 3], rules: Rules) -> Option<Self> {
-        let (dims, size) = (geometry.scan_dims, geometry.model_dims());
-        if let Some(map) = geometry.scan_to_grid() {
-            let [x, ..] = map.axes?;
-            let matrix = map.matrix.map(|row| row.map(|v| v as f32));
-            let way = Way::Matrix { matrix, grid: map.grid_dims, crop: map.crop_start };
-            return Some(Self::new(dims, size, shift, rules, way, (x.scan_axis, x.scale < 0.0)));
-        }
         let tables = geometry.axis_tables()?;
         let axes = tables.each_ref().map(|table| table.scan_axis);
-        let known = || tables[0].places.iter().map(|(low, _)| *low).filter(|low| *low >= 0);
-        let backwards = known().next() > known().next_back();
         let values = tables.iter().flat_map(|t| &t.places).flat_map(|(low, weight)| [*low as f32, *weight]).collect();
-        let made = Self::new(dims, size, shift, rules, Way::Tables { axes }, (axes[0], backwards));
-        Some(Self { tables: values, ..made })
+        Some(Self::new((geometry.scan_dims, geometry.model_dims()), shift, rules, axes, values))
     }
 
+    /// `dims`: of the labels' grid and of the model's.
     fn new(
-        dims: [usize; 3],
-        size: [usize; 3],
+        (dims, size): ([usize; 3], [usize; 3]),
         shift: [usize; 3],
         rules: Rules,
-        way: Way,
-        (axis, backwards): (usize, bool),
+        axes: [usize; 3],
+        tables: Vec<f32>,
     ) -> Self {
         let Rules { regions, logits, least } = rules;
-        let op =
-            Decide { first: true, regions, logits, least, way, size, shift, begin: [0; 3], extent: [0; 3], scan: dims };
-        Self { op, tables: Vec::new(), dims, on_scan: true, axis, backwards, ready: 0 }
+        let op = Decide {
+            first: true,
+            regions,
+            logits,
+            least,
+            axes,
+            size,
+            shift,
+            begin: [0; 3],
+            extent: [0; 3],
+            scan: dims,
+        };
+        let along_x =
+            || tables.chunks(2).take(dims[axes[0]]).filter_map(|place| place.first().filter(|low| **low >= 0.0));
+        let backwards = along_x().next() > along_x().next_back();
+        Self { op, tables, dims, on_scan: true, axis: axes[0], backwards, ready: 0 }
     }
 
     /// Voxels of one slice across the axis of progress.
@@ -157,22 +159,10 @@ impl Decision {
 
     /// How many planes of the padded volume must be finished before this slice can be decided.
     fn needs(&self, slice: usize) -> usize {
-        let inside = match self.op.way {
-            Way::Matrix { matrix, grid, crop } => {
-                // In f32 as the kernel computes it: a coordinate just below a plane must not be taken for one just above.
-                let row = matrix[0];
-                let c = row[self.axis] * slice as f32 + row[3];
-                let c = c.clamp(0.0, (grid[0] - 1) as f32);
-                let far = c.ceil() as usize + usize::from(c.ceil() - c < 1e-3);
-                (far + 1).saturating_sub(crop[0])
-            }
-            Way::Tables { .. } => {
-                let place = self.tables.get(2 * slice..2 * slice + 2);
-                let [low, weight] = place.and_then(|p| p.try_into().ok()).unwrap_or([-2.0, 0.0]);
-                // Saturates at 0 for places that were cropped away.
-                (low + 1.0 + f32::from(weight > 0.0)) as usize
-            }
-        };
+        let place = self.tables.get(2 * slice..2 * slice + 2);
+        let [low, weight] = place.and_then(|p| p.try_into().ok()).unwrap_or([-2.0, 0.0]);
+        // Saturates at 0 for places that were cropped away.
+        let inside = (low + 1.0 + f32::from(weight > 0.0)) as usize;
         self.op.shift[0] + inside.min(self.op.size[0])
     }
 }
@@ -182,43 +172,31 @@ mod tests {
     use super::*;
 
     fn decision(scale: f64, offset: f64, slices: usize) -> Decision {
-        let matrix = [[0.0, scale as f32, 0.0, offset as f32], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
-        let way = Way::Matrix { matrix, grid: [20, 3, 2], crop: [2, 0, 0] };
-        Decision::new([3, slices, 2], [15, 3, 2], [1, 0, 0], Rules::default(), way, (1, scale < 0.0))
-    }
-
-    /// The same way as [`decision`], in a table.
-    fn tabled(scale: f64, offset: f64, slices: usize) -> Decision {
         let place = |i: usize| {
             let c = (scale * i as f64 + offset).clamp(0.0, 19.0) - 2.0;
             [c.floor() as f32, (c - c.floor()) as f32]
         };
         let tables = (0..slices).flat_map(place).collect();
-        Decision {
-            tables,
-            op: Decide { way: Way::Tables { axes: [1, 0, 2] }, ..decision(scale, offset, slices).op },
-            ..decision(scale, offset, slices)
-        }
+        Decision::new(([3, slices, 2], [15, 3, 2]), [1, 0, 0], Rules::default(), [1, 0, 2], tables)
     }
 
     #[test]
     fn every_slice_is_handed_out_once_when_its_planes_are_there() {
         for (scale, offset, slices) in [(0.7, 0.0, 28), (-1.3, 19.0, 15), (1.0, 0.0, 20)] {
-            for mut d in [decision(scale, offset, slices), tabled(scale, offset, slices)] {
-                let mut seen = vec![0; slices];
-                for planes in 1..=16 {
-                    for (begin, extent) in d.boxes(planes, 12) {
-                        for (slice, count) in seen.iter_mut().enumerate().skip(begin[1]).take(extent[1]) {
-                            *count += 1;
-                            let c = (scale * slice as f64 + offset).clamp(0.0, 19.0);
-                            let last = (c.ceil() as usize).min(16).saturating_sub(2) + 1;
-                            assert!(c.ceil() < 2.0 || last < planes, "slice {slice} at {c} after {planes} planes");
-                        }
-                        assert!(extent.iter().product::<usize>() <= 12, "box {extent:?}");
+            let mut d = decision(scale, offset, slices);
+            let mut seen = vec![0; slices];
+            for planes in 1..=16 {
+                for (begin, extent) in d.boxes(planes, 12) {
+                    for (slice, count) in seen.iter_mut().enumerate().skip(begin[1]).take(extent[1]) {
+                        *count += 1;
+                        let c = (scale * slice as f64 + offset).clamp(0.0, 19.0);
+                        let last = (c.ceil() as usize).min(16).saturating_sub(2) + 1;
+                        assert!(c.ceil() < 2.0 || last < planes, "slice {slice} at {c} after {planes} planes");
                     }
+                    assert!(extent.iter().product::<usize>() <= 12, "box {extent:?}");
                 }
-                assert_eq!(seen, vec![1; slices], "scale {scale}");
             }
+            assert_eq!(seen, vec![1; slices], "scale {scale}");
         }
     }
 

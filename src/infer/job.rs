@@ -14,6 +14,7 @@ use crate::gpu::{Limits, PipelineKey};
 use crate::graph::{Graph, Layouted, MemoryReport, NodeId, Target, TensorId};
 use crate::kernels::blend::{Activation, BlendDenominator, BlendNormalise, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, PackLabels};
+use crate::kernels::half_sums::{HalfAdd, HalfMean};
 use crate::kernels::head::Placement;
 use crate::kernels::head::taken;
 use crate::kernels::lazy::Form;
@@ -47,11 +48,18 @@ pub(super) struct WindowGraph {
     pub heads: Vec<NodeId>,
     /// What the head takes of the last block, where the network ends with one.
     pub end: Option<Form>,
-    pub weights: NodeId,
-    /// Rings of weighted logits, part by part.
-    pub sums: Vec<TensorId>,
-    /// Ring of weights.
-    pub count: TensorId,
+    /// Adds the window's weights; none where sums are kept in half precision, which have their own.
+    pub weights: Option<NodeId>,
+}
+
+/// Sums in half precision: each window once it has seen all its mirrored passes, and the mean over folds.
+#[derive(Clone)]
+pub(super) struct HalfGraphs {
+    pub add: Graph,
+    pub axes: TensorId,
+    pub adds: Vec<NodeId>,
+    pub mean: Graph,
+    pub means: Vec<NodeId>,
 }
 
 /// What is done with planes that no later window reaches.
@@ -67,8 +75,8 @@ pub(super) struct FinishGraph {
 pub(super) struct DecideGraph {
     pub graph: Graph,
     pub channels: Vec<TensorId>,
-    /// Where the scan's voxels lie, if no matrix tells it.
-    pub tables: Option<TensorId>,
+    /// Where the scan's voxels lie.
+    pub tables: TensorId,
     pub decide: Vec<NodeId>,
     pub pack: NodeId,
     pub labels: TensorId,
@@ -79,6 +87,12 @@ pub(super) struct DecideGraph {
 pub(super) struct ClearGraph {
     pub graph: Graph,
     pub nodes: Vec<NodeId>,
+    /// Rings of weighted logits, part by part.
+    pub sums: Vec<TensorId>,
+    /// Ring of weights.
+    pub count: TensorId,
+    /// What lasts from window to window: sums and weights, or sums in half precision.
+    pub kept: Vec<TensorId>,
 }
 
 /// The graphs of one scan.
@@ -87,6 +101,7 @@ pub(super) struct Graphs {
     pub window: WindowGraph,
     pub finish: FinishGraph,
     pub clear: ClearGraph,
+    pub half: Option<HalfGraphs>,
     pub decide: Option<DecideGraph>,
 }
 
@@ -94,6 +109,7 @@ impl Graphs {
     /// Pipelines of the whole run on this target.
     pub fn pipelines(&self, target: &Target, limits: &Limits) -> Result<Vec<PipelineKey>, InferError> {
         let mut graphs = vec![&self.window.graph, &self.finish.graph, &self.clear.graph];
+        graphs.extend(self.half.iter().flat_map(|half| [&half.add, &half.mean]));
         graphs.extend(self.decide.as_ref().map(|d| &d.graph));
         let mut keys = Vec::new();
         for graph in graphs {
@@ -118,6 +134,8 @@ pub(super) struct Job {
     pub ring: usize,
     /// Scan voxels of the largest box.
     pub box_voxels: usize,
+    /// Sums are kept in half precision, each of so many folds' for itself.
+    pub half: Option<usize>,
 }
 
 impl Job {
@@ -128,10 +146,13 @@ impl Job {
         activation: Activation,
         largest_slice: usize,
         limit: u64,
+        half: Option<usize>,
     ) -> Result<Self, InferError> {
         let ring = grid.padded[0].min(grid.roi[0] + 1);
         let class_bytes = 4 * (ring * grid.padded[1] * grid.padded[2]) as u64;
-        let most = (limit / class_bytes.max(1)).min(classes as u64) as usize;
+        let fitting = limit / (class_bytes * half.unwrap_or(1) as u64).max(1);
+        // In half precision each part has its weights beside it.
+        let most = fitting.saturating_sub(u64::from(half.is_some())).min(classes as u64) as usize;
         if most == 0 {
             return Err(InferError::VolumeTooLarge { dims: grid.image, planes: ring, bytes: class_bytes, limit });
         }
@@ -143,12 +164,25 @@ impl Job {
             grid,
             activation,
             ring,
+            half,
         })
     }
 
     fn acc(&self, g: &mut Graph, part: usize) -> TensorId {
         let [_, y, z] = self.grid.padded;
         g.state(&format!("sums.{part}"), [self.parts[part].len(), self.ring, y, z])
+    }
+
+    /// The sums of one window's passes.
+    fn passes(&self, g: &mut Graph, part: usize) -> TensorId {
+        let [x, y, z] = self.grid.roi;
+        g.state(&format!("passes.{part}"), [self.parts[part].len(), x, y, z])
+    }
+
+    /// The sums of all folds in half precision.
+    fn halves(&self, g: &mut Graph, part: usize, folds: usize) -> TensorId {
+        let [_, y, z] = self.grid.padded;
+        g.state(&format!("halves.{part}"), [folds * (self.parts[part].len() + 1), self.ring, y, z])
     }
 
     fn count(&self, g: &mut Graph) -> TensorId {
@@ -166,6 +200,7 @@ impl Job {
             window: self.window_graph()?,
             finish: self.finish_graph()?,
             clear: self.clear_graph()?,
+            half: self.half.map(|folds| self.half_graphs(folds)).transpose()?,
             decide: decision.map(|decision| self.decide_graph(decision)).transpose()?,
         })
     }
@@ -174,25 +209,49 @@ impl Job {
         let Built { graph, input, output, .. } = &*self.network;
         let mut g = graph.clone();
         let axes = g.input("importance", [self.grid.roi.iter().sum()]);
-        let (mut heads, mut sums) = (Vec::new(), Vec::new());
+        let mut heads = Vec::new();
         for part in 0..self.parts.len() {
-            let acc = self.acc(&mut g, part);
+            let acc = if self.half.is_some() { self.passes(&mut g, part) } else { self.acc(&mut g, part) };
             let at = self.placement(part, [0; 3], 0.0, [false; 3]);
             let name = format!("out.{part}");
             heads.push(match &output.tail {
                 Tail::Head { end, weight, bias } => g.head_accumulate(&name, end, *weight, *bias, axes, acc, at)?,
                 Tail::Logits(logits) => g.stitch(&name, *logits, axes, acc, at)?,
             });
-            sums.push(acc);
         }
-        let count = self.count(&mut g);
-        let op = BlendWeights { size: self.grid.roi, at: Placement::default() };
-        let weights = g.update("weights", op, &[axes, count])?;
+        let weights = match self.half {
+            None => {
+                let count = self.count(&mut g);
+                let op = BlendWeights { size: self.grid.roi, at: Placement::default() };
+                Some(g.update("weights", op, &[axes, count])?)
+            }
+            Some(_) => None,
+        };
         let end = match &output.tail {
             Tail::Head { end, .. } => Some(taken(end)),
             Tail::Logits(_) => None,
         };
-        Ok(WindowGraph { graph: g, input: *input, axes, heads, end, weights, sums, count })
+        Ok(WindowGraph { graph: g, input: *input, axes, heads, end, weights })
+    }
+
+    fn half_graphs(&self, folds: usize) -> Result<HalfGraphs, InferError> {
+        let (mut add, mut mean) = (Graph::new(), Graph::new());
+        let (mut adds, mut means) = (Vec::new(), Vec::new());
+        let axes = add.input("importance", [self.grid.roi.iter().sum()]);
+        for part in 0..self.parts.len() {
+            let (passes, halves) = (self.passes(&mut add, part), self.halves(&mut add, part, folds));
+            let op = HalfAdd { at: Placement::default(), fold: 0, count: 1 };
+            adds.push(add.update(&format!("add.{part}"), op, &[passes, axes, halves])?);
+            let all = ClearPlanes { planes: Planes { start: 0, count: self.grid.roi[0] } };
+            add.update(&format!("empty.{part}"), all, &[passes])?;
+            let (halves, acc) = (self.halves(&mut mean, part, folds), self.acc(&mut mean, part));
+            means.push(mean.update(
+                &format!("mean.{part}"),
+                HalfMean { folds, planes: Planes::default() },
+                &[halves, acc],
+            )?);
+        }
+        Ok(HalfGraphs { add, axes, adds, mean, means })
     }
 
     fn finish_graph(&self) -> Result<FinishGraph, InferError> {
@@ -221,8 +280,7 @@ impl Job {
 
     fn decide_graph(&self, decision: &Decision) -> Result<DecideGraph, InferError> {
         let mut g = Graph::new();
-        let entries = decision.tables.len();
-        let tables = (entries > 0).then(|| g.input("tables", [entries / 2, 2]));
+        let tables = g.input("tables", [decision.tables.len() / 2, 2]);
         let best = g.state("best", [self.box_voxels, 2]);
         let mut channels = Vec::new();
         let mut decide = Vec::new();
@@ -230,8 +288,7 @@ impl Job {
             let channel = g.input(&format!("channels.{i}"), [part.len(), 2]);
             let acc = self.acc(&mut g, i);
             let op = Decide { first: i == 0, extent: [0; 3], ..decision.op };
-            let inputs: Vec<TensorId> = [Some(acc), Some(channel), tables, Some(best)].into_iter().flatten().collect();
-            decide.push(g.update(&format!("decide.{i}"), op, &inputs)?);
+            decide.push(g.update(&format!("decide.{i}"), op, &[acc, channel, tables, best])?);
             channels.push(channel);
         }
         let (pack, labels) = g.add_node("labels", PackLabels { voxels: 1 }, &[best])?;
@@ -242,15 +299,18 @@ impl Job {
     fn clear_graph(&self) -> Result<ClearGraph, InferError> {
         let mut g = Graph::new();
         let count = self.count(&mut g);
-        let mut states: Vec<TensorId> = (0..self.parts.len()).map(|p| self.acc(&mut g, p)).collect();
-        states.push(count);
+        let sums: Vec<TensorId> = (0..self.parts.len()).map(|p| self.acc(&mut g, p)).collect();
+        let kept: Vec<TensorId> = match self.half {
+            Some(folds) => (0..self.parts.len()).map(|p| self.halves(&mut g, p, folds)).collect(),
+            None => sums.iter().copied().chain([count]).collect(),
+        };
         let op = ClearPlanes { planes: Planes::default() };
-        let nodes = states
-            .into_iter()
+        let nodes = kept
+            .iter()
             .enumerate()
-            .map(|(i, s)| g.update(&format!("clear.{i}"), op, &[s]))
+            .map(|(i, &state)| g.update(&format!("clear.{i}"), op, &[state]))
             .collect::<Result<_, _>>()?;
-        Ok(ClearGraph { graph: g, nodes })
+        Ok(ClearGraph { graph: g, nodes, sums, count, kept })
     }
 
     /// GPU memory of the whole run on this target, planned without a device.
@@ -263,6 +323,12 @@ impl Job {
             Activation::None | Activation::Sigmoid => 0,
         };
         let mut stitching = network.states + lse + finish.uniforms;
+        if let Some(half) = &graphs.half {
+            let (add, mean) = (place(&half.add)?.memory().clone(), place(&half.mean)?.memory().clone());
+            // The window's passes are states of two graphs, the folds' sums as well.
+            let count = 4 * (self.ring * self.grid.padded[1] * self.grid.padded[2]) as u64;
+            stitching += mean.states + count + add.inputs + add.uniforms + mean.uniforms;
+        }
         if let Some(decide) = &graphs.decide {
             let decide = place(&decide.graph)?.memory().clone();
             stitching += 8 * self.box_voxels as u64 + decide.activations + decide.inputs + decide.uniforms;

@@ -78,8 +78,6 @@ pub(super) struct Saved {
     pub planes: usize,
     /// Which slices were decided.
     pub decision: Option<Decision>,
-    /// Rings of weighted logits, part by part.
+    /// Rings of weighted logits and of weights.
     pub sums: Vec<Vec<f32>>,
-    /// Ring of weights.
-    pub weights: Vec<f32>,
 }

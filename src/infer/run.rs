@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::InferError;
 use super::decision::Decision;
-use super::job::{ClearGraph, DecideGraph, FinishGraph, Job, WindowGraph};
+use super::job::{ClearGraph, DecideGraph, FinishGraph, HalfGraphs, Job, WindowGraph};
 use super::observer::{Finished, LabelBox, Observer, RunState, Saved};
 use super::segmenter::{Prepared, Progress};
 use super::windows::Importance;
@@ -13,6 +13,7 @@ use crate::gpu::Gpu;
 use crate::graph::{Graph, Plan, PlanOptions, Residents};
 use crate::kernels::blend::{BlendDenominator, BlendNormalise, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, NOT_FINITE, PackLabels};
+use crate::kernels::half_sums::{HalfAdd, HalfMean};
 use crate::kernels::head::HeadAccumulate;
 use crate::kernels::stitch::Stitch;
 use crate::volume::Volume;
@@ -38,6 +39,14 @@ impl<T: Clone> Stage<T> {
     }
 }
 
+/// Sums in half precision: a window's, and the folds'.
+struct Half {
+    add: Plan,
+    mean: Plan,
+    nodes: HalfGraphs,
+    folds: usize,
+}
+
 /// The plans of one scan on one device.
 pub(super) struct Run {
     job: Job,
@@ -45,6 +54,7 @@ pub(super) struct Run {
     window: Stage<WindowGraph>,
     finish: Stage<FinishGraph>,
     clear: Stage<ClearGraph>,
+    half: Option<Half>,
     decide: Option<Stage<DecideGraph>>,
     decision: Option<Decision>,
     keep: Keep,
@@ -76,15 +86,31 @@ impl Run {
                 for (&id, part) in graph.channels.iter().zip(&job.parts) {
                     stage.plan.write(id, table[part.clone()].as_flattened())?;
                 }
-                if let (Some(id), Some(decision)) = (graph.tables, &prepared.decision) {
-                    stage.plan.write(id, &decision.tables)?;
+                if let Some(decision) = &prepared.decision {
+                    stage.plan.write(graph.tables, &decision.tables)?;
                 }
                 Some(stage)
             }
             None => None,
         };
-        window.plan.write(window.nodes.axes, &importance.axes)?;
-        Ok(Self { importance, window, finish, clear, decide, decision: prepared.decision.clone(), keep, job })
+        let half = match (&graphs.half, job.half) {
+            (Some(nodes), Some(folds)) => {
+                let options = PlanOptions::default();
+                let add = Plan::new(gpu, &nodes.add, &options, &mut residents).await?;
+                let mean = Plan::new(gpu, &nodes.mean, &options, &mut residents).await?;
+                add.write(nodes.axes, &importance.axes)?;
+                // Passes are added up as they are, and means divided by nothing.
+                window.plan.write(window.nodes.axes, &vec![1.0; importance.axes.len()])?;
+                let [_, y, z] = job.grid.padded;
+                clear.plan.write(clear.nodes.count, &vec![1.0; job.ring * y * z])?;
+                Some(Half { add, mean, nodes: nodes.clone(), folds })
+            }
+            _ => {
+                window.plan.write(window.nodes.axes, &importance.axes)?;
+                None
+            }
+        };
+        Ok(Self { importance, window, finish, clear, half, decide, decision: prepared.decision.clone(), keep, job })
     }
 
     /// All windows that `state` does not have yet, in MONAI's order.
@@ -145,22 +171,20 @@ impl Run {
     }
 
     async fn save(&self, done: usize, planes: usize) -> Result<Saved, InferError> {
-        let Stage { plan, nodes } = &self.window;
-        let mut sums = Vec::with_capacity(nodes.sums.len());
-        for &part in &nodes.sums {
+        let Stage { plan, nodes } = &self.clear;
+        let mut sums = Vec::with_capacity(nodes.kept.len());
+        for &part in &nodes.kept {
             sums.push(plan.read(part).await?);
         }
-        let weights = plan.read(nodes.count).await?;
-        Ok(Saved { done, planes, decision: self.decision.clone(), sums, weights })
+        Ok(Saved { done, planes, decision: self.decision.clone(), sums })
     }
 
     /// Takes up what another device has reached; gives the number of finished planes.
     fn restore(&mut self, saved: &Saved) -> Result<usize, InferError> {
-        let Stage { plan, nodes } = &self.window;
-        for (&id, values) in nodes.sums.iter().zip(&saved.sums) {
+        let Stage { plan, nodes } = &self.clear;
+        for (&id, values) in nodes.kept.iter().zip(&saved.sums) {
             plan.write(id, values)?;
         }
-        plan.write(nodes.count, &saved.weights)?;
         if let (Some(decision), Some(reached)) = (&mut self.decision, &saved.decision) {
             decision.clone_from(reached);
         }
@@ -176,6 +200,16 @@ impl Run {
                 self.submit(&input, start, mirrored)?;
                 self.window.plan.finish().await?;
             }
+            let count = prepared.mirrorings().count();
+            let placements: Vec<_> = (0..self.job.parts.len())
+                .map(|part| self.job.placement(part, start, self.importance.floor, [false; 3]))
+                .collect();
+            if let Some(Half { add, nodes, .. }) = &mut self.half {
+                for (&node, at) in nodes.adds.iter().zip(placements) {
+                    add.set_kernel(node, &HalfAdd { at, fold, count })?;
+                }
+                add.run()?;
+            }
         }
         Ok(())
     }
@@ -183,15 +217,18 @@ impl Run {
     fn submit(&mut self, input: &[f32], start: [usize; 3], mirrored: [bool; 3]) -> Result<(), InferError> {
         let Stage { plan, nodes: graph } = &mut self.window;
         plan.write(graph.input, input)?;
+        let (place, floor) = if self.half.is_some() { ([0; 3], 0.0) } else { (start, self.importance.floor) };
         for (part, &node) in graph.heads.iter().enumerate() {
-            let at = self.job.placement(part, start, self.importance.floor, mirrored);
+            let at = self.job.placement(part, place, floor, mirrored);
             match graph.end {
                 Some(form) => plan.set_kernel(node, &HeadAccumulate { form, at })?,
                 None => plan.set_kernel(node, &Stitch { at })?,
             }
         }
-        let at = self.job.placement(0, start, self.importance.floor, [false; 3]);
-        plan.set_kernel(graph.weights, &BlendWeights { size: self.job.grid.roi, at })?;
+        if let Some(weights) = graph.weights {
+            let at = self.job.placement(0, place, floor, [false; 3]);
+            plan.set_kernel(weights, &BlendWeights { size: self.job.grid.roi, at })?;
+        }
         Ok(plan.run()?)
     }
 
@@ -205,6 +242,12 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<(), InferError> {
         let planes = Planes { start: from, count: to - from };
+        if let Some(Half { mean, nodes, folds, .. }) = &mut self.half {
+            for &node in &nodes.means {
+                mean.set_kernel(node, &HalfMean { folds: *folds, planes })?;
+            }
+            mean.run()?;
+        }
         if self.keep.logits {
             let means = self.read(planes, true).await?;
             scatter(&self.job, planes, &means, &mut result.logits);
@@ -263,10 +306,11 @@ impl Run {
     async fn read(&self, planes: Planes, divide: bool) -> Result<Vec<f32>, InferError> {
         let [_, y, z] = self.job.grid.padded;
         let (ring, plane) = (self.job.ring, y * z);
-        let weights = if divide { self.window.plan.read(self.window.nodes.count).await? } else { Vec::new() };
+        let Stage { plan, nodes } = &self.clear;
+        let weights = if divide { plan.read(nodes.count).await? } else { Vec::new() };
         let mut values = Vec::with_capacity(self.job.classes * planes.count * plane);
-        for &sums in &self.window.nodes.sums {
-            let part = self.window.plan.read(sums).await?;
+        for &sums in &nodes.sums {
+            let part = plan.read(sums).await?;
             for class in part.chunks_exact(ring * plane) {
                 for p in planes.start..planes.start + planes.count {
                     let at = p % ring * plane;

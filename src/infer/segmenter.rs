@@ -33,6 +33,8 @@ pub struct SegmentOptions {
     pub mirror: Option<bool>,
     /// Keep the weights in 16 bits on the GPU.
     pub half_weights: bool,
+    /// Add windows up in half precision, as nnU-Net does: to compare with it.
+    pub half_sums: bool,
     /// Give class probabilities on the scan's grid too.
     pub keep_probabilities: bool,
     /// Give logits on the model's grid too.
@@ -265,7 +267,8 @@ impl Segmenter {
         };
         let slice = decision.map_or(1, Decision::slice_voxels);
         let classes = self.metadata.network.out_channels();
-        Job::new(self.network.clone(), classes, grid, activation, slice, limit)
+        let half = self.options.half_sums.then_some(self.weights.len());
+        Job::new(self.network.clone(), classes, grid, activation, slice, limit, half)
     }
 
     /// Runs a prepared scan; `progress` is called after each window and may stop the run.
@@ -327,7 +330,7 @@ impl Segmenter {
         let whole = |mut labels: LabelMap| {
             if !largest.is_empty() {
                 let rule = KeepRule { largest: true, min_ml: 0.0 };
-                remove_components(&mut labels, &largest.iter().map(|value| (u16::from(*value), rule)).collect());
+                remove_components(&mut labels, &largest.iter().map(|value| (*value, rule)).collect());
             }
             labels
         };
@@ -378,7 +381,7 @@ pub fn plan_memory(
     let grid = WindowGrid::new(dims, roi, 0.5, Rule::Monai)?;
     let decision = Decision::on_model_grid(dims, grid.before, Rules::default());
     let slice = decision.slice_voxels();
-    let job = Job::new(built, network.out_channels(), grid, Activation::Softmax, slice, limit)?;
+    let job = Job::new(built, network.out_channels(), grid, Activation::Softmax, slice, limit, None)?;
     let target = Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(class) };
     job.memory(&job.graphs(Some(&decision))?, &target, limits)
 }

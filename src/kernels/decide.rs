@@ -1,8 +1,8 @@
 //! From class probabilities (or logits) on the model's grid to labels on the scan's grid: interpolation and decision in one, so
 //! that classes x scan is never stored; and the labels packed for reading back.
 //!
-//! The coordinate of scan voxel `(i, j, k)` is `clamp(matrix (i, j, k, 1), 0, grid - 1)` on the model's grid before its
-//! foreground crop, or lies in a table for each axis; values are trilinear between its eight neighbours, zero outside the crop.
+//! The coordinate of a scan voxel on the model's grid lies in a table for each axis; values are trilinear between its eight
+//! neighbours, zero outside the grid.
 //! Softmax models take the first class of the greatest value; region models the region of the highest rank above a threshold.
 //! Source: MONAI `Invertd` with `nearest_interp=False`, `AsDiscrete`.
 
@@ -15,25 +15,7 @@ use crate::tensor::{HostTensor, Shape};
 pub const NOT_FINITE: u16 = u16::MAX;
 
 params!(Params {
-    xx: f32,
-    xy: f32,
-    xz: f32,
-    xw: f32,
-    yx: f32,
-    yy: f32,
-    yz: f32,
-    yw: f32,
-    zx: f32,
-    zy: f32,
-    zz: f32,
-    zw: f32,
-    grid_x: u32,
-    grid_y: u32,
-    grid_z: u32,
     classes: u32,
-    crop_x: i32,
-    crop_y: i32,
-    crop_z: i32,
     ring: u32,
     size_x: i32,
     size_y: i32,
@@ -58,27 +40,9 @@ params!(Params {
 });
 params!(PackParams { voxels: u32 });
 
-/// How a scan voxel's coordinate on the model's grid is found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Way {
-    /// By a matrix.
-    Matrix {
-        /// Scan voxel to grid coordinate.
-        matrix: [[f32; 4]; 3],
-        /// The model's grid before its crop.
-        grid: [usize; 3],
-        /// First grid voxel of the crop.
-        crop: [usize; 3],
-    },
-    /// By tables, one for each axis of the model's grid, one after the other: the neighbour below and the weight of the one
-    /// above, for each index along an axis of the scan.
-    Tables {
-        /// The scan's axis of each table.
-        axes: [usize; 3],
-    },
-}
-
-/// Decides one part of the classes in a box of the scan; arguments `p, channel, best`, with tables `p, channel, table, best`.
+/// Decides one part of the classes in a box of the scan; arguments `p, channel, table, best`. The tables, one
+/// for each axis of the model's grid, lie one after the other: the neighbour below and the weight of the one above, for each
+/// index along an axis of the scan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decide {
     /// Whether this is the first part.
@@ -89,13 +53,13 @@ pub struct Decide {
     pub logits: bool,
     /// What a region's value exceeds.
     pub least: f32,
-    /// From the scan to the model's grid.
-    pub way: Way,
+    /// The scan's axis of each table.
+    pub axes: [usize; 3],
     /// Size of the scan.
     pub scan: [usize; 3],
-    /// Size of the crop.
+    /// Size of the model's grid.
     pub size: [usize; 3],
-    /// Where the crop begins in the padded volume of the ring.
+    /// Where it begins in the padded volume of the ring.
     pub shift: [usize; 3],
     /// First voxel of the box.
     pub begin: [usize; 3],
@@ -114,15 +78,12 @@ impl Kernel for Decide {
     kernel_name!("decide");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        match (inputs, self.way) {
-            ([p, channel, .., best], way)
+        match inputs {
+            [p, channel, table, best]
                 if p.rank() == 4
                     && channel.elements() == 2 * p.dims()[0]
                     && best.elements() >= 2 * self.extent.iter().product::<usize>()
-                    && match way {
-                        Way::Matrix { .. } => inputs.len() == 3,
-                        Way::Tables { .. } => inputs.len() == 4 && inputs[2].elements() == 2 * self.offsets()[3],
-                    } =>
+                    && table.elements() == 2 * self.offsets()[3] =>
             {
                 Ok(vec![best.clone()])
             }
@@ -132,37 +93,13 @@ impl Kernel for Decide {
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let d = io.input(0).dims();
-        let (matrix, grid, crop, axes) = match self.way {
-            Way::Matrix { matrix, grid, crop } => (matrix, grid, crop, [0; 3]),
-            Way::Tables { axes } => ([[0.0; 4]; 3], [1; 3], [0; 3], axes),
-        };
-        let [[xx, xy, xz, xw], [yx, yy, yz, yw], [zx, zy, zz, zw]] = matrix;
         let [_, table_y, table_z, _] = self.offsets().map(|o| o as u32);
         let unsigned = |v: [usize; 3]| v.map(|x| x as u32);
         let signed = |v: [usize; 3]| v.map(|x| x as i32);
-        let ([grid_x, grid_y, grid_z], [crop_x, crop_y, crop_z]) = (unsigned(grid), signed(crop));
         let ([size_x, size_y, size_z], [shift_x, shift_y, shift_z]) = (signed(self.size), signed(self.shift));
         let ([begin_x, begin_y, begin_z], [box_x, box_y, box_z]) = (unsigned(self.begin), unsigned(self.extent));
-        let [axis_x, axis_y, axis_z] = unsigned(axes);
+        let [axis_x, axis_y, axis_z] = unsigned(self.axes);
         let params = Params {
-            xx,
-            xy,
-            xz,
-            xw,
-            yx,
-            yy,
-            yz,
-            yw,
-            zx,
-            zy,
-            zz,
-            zw,
-            grid_x,
-            grid_y,
-            grid_z,
-            crop_x,
-            crop_y,
-            crop_z,
             size_x,
             size_y,
             size_z,
@@ -186,9 +123,6 @@ impl Kernel for Decide {
             axis_z,
             least: self.least,
         };
-        let reads = io.inputs.len() - 1;
-        let mut bindings: Vec<_> = (0..reads).map(bind_read).collect();
-        bindings.push(bind_write(0));
         vec![Dispatch {
             shader: "decide",
             entry: "forward",
@@ -196,16 +130,15 @@ impl Kernel for Decide {
                 ("FIRST", constant(self.first)),
                 ("REGIONS", constant(self.regions)),
                 ("LOGITS", constant(self.logits)),
-                ("TABLES", constant(reads == 3)),
             ],
             params: params.block(),
-            bindings,
+            bindings: vec![bind_read(0), bind_read(1), bind_read(2), bind_write(0)],
             groups: groups(self.extent.iter().product::<usize>().div_ceil(64)),
         }]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let (p, channel, mut best) = (inputs[0], inputs[1], inputs[inputs.len() - 1].clone());
+        let (p, channel, mut best) = (inputs[0], inputs[1], inputs[3].clone());
         let least = f64::from(self.least);
         let start = if self.logits && !self.regions { f64::from(-3.4e38_f32) } else { 0.0 };
         let d = p.shape.dims().to_vec();
@@ -237,24 +170,14 @@ impl Kernel for Decide {
 impl Decide {
     /// Where each axis' table begins, and where the last one ends, in entries.
     fn offsets(&self) -> [usize; 4] {
-        let Way::Tables { axes } = self.way else { return [0; 4] };
-        let [x, y, z] = axes.map(|axis| self.scan[axis]);
+        let [x, y, z] = self.axes.map(|axis| self.scan[axis]);
         [0, x, x + y, x + y + z]
     }
 
-    /// Coordinate of a scan voxel along axis `a` of the crop.
+    /// Coordinate of a scan voxel along axis `a` of the model's grid.
     fn coordinate(&self, voxel: [usize; 3], table: &HostTensor, a: usize) -> f64 {
-        match self.way {
-            Way::Matrix { matrix, grid, crop } => {
-                let m = matrix[a].map(f64::from);
-                let value = m[0] * voxel[0] as f64 + m[1] * voxel[1] as f64 + m[2] * voxel[2] as f64 + m[3];
-                value.clamp(0.0, (grid[a] - 1) as f64) - crop[a] as f64
-            }
-            Way::Tables { axes } => {
-                let entry = 2 * (self.offsets()[a] + voxel[axes[a]]);
-                table.data[entry] + table.data[entry + 1]
-            }
-        }
+        let entry = 2 * (self.offsets()[a] + voxel[self.axes[a]]);
+        table.data[entry] + table.data[entry + 1]
     }
 
     /// Ring positions and weights of the neighbours that count for a scan voxel.
@@ -313,61 +236,46 @@ impl Kernel for PackLabels {
     }
 }
 
-/// A tilted grid with crop, padding and ring; the identity; both rules; a second part.
+/// Axes in another order with a crop, padding and ring; the grid itself; both rules; a second part.
 pub fn cases() -> Vec<Case> {
-    let tilted = Decide {
+    let turned = Decide {
         first: true,
         regions: false,
         logits: false,
         least: 0.5,
-        way: Way::Matrix {
-            matrix: [[0.0, 0.61, 0.0, 0.4], [-0.83, 0.0, 0.0, 6.2], [0.0, 0.0, 1.37, -0.5]],
-            grid: [7, 8, 9],
-            crop: [1, 2, 1],
-        },
+        axes: [1, 0, 2],
         scan: [9, 10, 8],
         size: [5, 5, 6],
         shift: [2, 0, 1],
         begin: [1, 0, 2],
         extent: [6, 8, 5],
     };
-    let identity = Decide {
-        way: Way::Matrix {
-            matrix: [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
-            grid: [7, 8, 9],
-            crop: [0; 3],
-        },
-        size: [7, 6, 8],
-        shift: [0; 3],
-        begin: [0; 3],
-        extent: [7, 6, 8],
-        ..tilted
-    };
+    let size = [7, 6, 8];
+    let own = Decide { axes: [0, 1, 2], scan: size, size, shift: [0; 3], begin: [0; 3], extent: size, ..turned };
     let p = |seed| HostTensor::noise([4, 7, 6, 8], seed).map(|v| v.abs());
+    let signed = |seed| HostTensor::noise([4, 7, 6, 8], seed).map(|v| v - 0.2);
     let channel = HostTensor::new([4, 2], vec![0.0, 1.0, 7.0, 3.0, 2.0, 2.0, 300.0, 4.0]);
     let best = HostTensor::noise([400, 2], 9).map(|v| (v.abs() * 3.0).floor());
-    let case =
-        |name: &str, op: Decide, seed| Case::new(name, op, vec![p(seed), channel.clone(), best.clone()]).updating();
     // Places on a quarter grid, some before the crop, some beyond it, some nowhere.
-    let table: Vec<f64> = (0..27)
+    let quarters: Vec<f64> = (0..27)
         .flat_map(|i| match i * 7 % 13 {
             12 => [-2.0, 0.0],
             place => [(place as f64 / 2.0).floor() - 1.0, f64::from(i % 4) / 4.0],
         })
         .collect();
-    let tables = Decide { way: Way::Tables { axes: [1, 0, 2] }, ..tilted };
-    let signed = |seed| HostTensor::noise([4, 7, 6, 8], seed).map(|v| v - 0.2);
-    let tabled = |name: &str, op: Decide, p: HostTensor| {
-        Case::new(name, op, vec![p, channel.clone(), HostTensor::new([27, 2], table.clone()), best.clone()]).updating()
+    let whole: Vec<f64> = size.iter().flat_map(|n| (0..*n).flat_map(|i| [i as f64, 0.0])).collect();
+    let case = |name: &str, op: Decide, p: HostTensor| {
+        let table = if op.scan == size { &whole } else { &quarters };
+        let table = HostTensor::new([table.len() / 2, 2], table.clone());
+        Case::new(name, op, vec![p, channel.clone(), table, best.clone()]).updating()
     };
     vec![
-        tabled("tables", tables, p(5)),
-        tabled("logits", Decide { logits: true, ..tables }, signed(6)),
-        tabled("regions of logits", Decide { logits: true, regions: true, least: 0.3, ..tables }, signed(7)),
-        case("tilted", tilted, 1),
-        case("identity", identity, 2),
-        case("second part", Decide { first: false, ..tilted }, 3),
-        case("regions", Decide { regions: true, ..tilted }, 4),
+        case("turned", turned, p(5)),
+        case("its own grid", own, p(2)),
+        case("logits", Decide { logits: true, ..turned }, signed(6)),
+        case("regions of logits", Decide { logits: true, regions: true, least: 0.3, ..turned }, signed(7)),
+        case("second part", Decide { first: false, ..turned }, p(3)),
+        case("regions", Decide { regions: true, ..turned }, p(4)),
         Case::new("pack", PackLabels { voxels: 399 }, vec![best]),
     ]
 }

@@ -40,6 +40,7 @@ pub mod fill;
 pub mod gate;
 #[cfg(feature = "train")]
 pub mod gate_backward;
+pub mod half_sums;
 pub mod head;
 #[cfg(feature = "train")]
 pub mod head_backward;
@@ -110,6 +111,7 @@ pub fn all_cases() -> Vec<(&'static str, Vec<Case>)> {
         ("decide", decide::cases()),
         ("dropout", dropout::cases()),
         ("gate", gate::cases()),
+        ("half_sums", half_sums::cases()),
         ("head", head::cases()),
         ("layer_norm", layer_norm::cases()),
         ("linear", linear::cases()),

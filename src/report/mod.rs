@@ -49,8 +49,8 @@ pub enum ReportError {
 ///
 /// A value that the package does not name is called `class_N` and gets a colour of its own.
 pub fn label_names(output: &OutputSection, out_channels: usize) -> Vec<LabelName> {
-    let mut values: Vec<u8> = match output.regions.is_empty() {
-        true => (1..out_channels.min(256)).map(|v| v as u8).collect(),
+    let mut values: Vec<u16> = match output.regions.is_empty() {
+        true => (1..out_channels.min(usize::from(u16::MAX))).map(|v| v as u16).collect(),
         false => output.regions.iter().map(|r| r.value).collect(),
     };
     values.extend(output.labels.iter().map(|l| l.value));
@@ -62,9 +62,9 @@ pub fn label_names(output: &OutputSection, out_channels: usize) -> Vec<LabelName
         .map(|value| {
             let named = output.labels.iter().find(|l| l.value == value);
             LabelName {
-                value: u16::from(value),
+                value,
                 name: output.label_name(value),
-                color: named.map_or_else(|| distinct_color(u16::from(value)), |l| l.color.0),
+                color: named.map_or_else(|| distinct_color(value), |l| l.color.0),
             }
         })
         .collect()

@@ -71,6 +71,9 @@ pub struct InferenceRecord {
     pub folds: Vec<String>,
     /// Storage of the weights on the device: `f32` or `f16`; arithmetic is f32.
     pub precision: String,
+    /// In which precision windows were added up, where not in f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accumulate: Option<String>,
 }
 
 /// The device.
@@ -191,6 +194,7 @@ impl InferenceRecord {
             mirror_axes: prepared.mirror_axes().to_vec(),
             folds: segmenter.metadata().folds.clone(),
             precision: if segmenter.options().half_weights { "f16" } else { "f32" }.to_owned(),
+            accumulate: segmenter.options().half_sums.then(|| "f16".to_owned()),
         }
     }
 }

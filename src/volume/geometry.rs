@@ -10,7 +10,7 @@
 
 use super::crop::Box3;
 use super::orientation::Turn;
-use super::resample::{Grid, Points, grid_between, nearest, sample_nearest, tap};
+use super::resample::{Grid, Points, grid_between, sample_nearest};
 use super::{Affine, LabelMap, VolumeError, VoxelGrid, checked_len};
 
 /// One move of the voxels. A scan has a handful, so their sizes need not be alike.
@@ -59,9 +59,10 @@ pub struct Placed {
 }
 
 impl Placed {
-    /// For a resampling in world space, where indices of the grid before it lie on the one after it; `None`: where they were.
-    fn to_next(self, grid: &Grid) -> Option<Affine> {
-        grid_between(&grid.affine, grid.dims, self.affine, self.dims).to_source
+    /// For a resampling in world space, the grid before it as it is seen from the one after it, whose affine on the way back is
+    /// `after`.
+    fn before(self, grid: &Grid, after: &Affine) -> Grid {
+        Grid { zeros: grid.zeros, ..grid_between(after, grid.dims, self.affine, self.dims) }
     }
 }
 
@@ -73,33 +74,6 @@ pub struct Geometry {
     moves: Vec<Placed>,
     dims: [usize; 3],
     affine: Affine,
-}
-
-/// The map from scan voxels to the full grid, as plain numbers for a kernel.
-///
-/// For a scan voxel `v`, `c = clamp(matrix * (v, 1), 0, grid_dims - 1)` is its continuous index on
-/// the full grid. Of its eight neighbours those inside the crop box hold the model's values (at
-/// index minus `crop_start`), all others hold 0 for every class. If no neighbour of non-zero weight
-/// is inside, the voxel is background.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ScanToGrid {
-    pub scan_dims: [usize; 3],
-    pub grid_dims: [usize; 3],
-    pub crop_start: [usize; 3],
-    pub crop_dims: [usize; 3],
-    /// Rows: grid axes; columns: scan axes i, j, k and the constant.
-    pub matrix: [[f64; 4]; 3],
-    /// The same, one scan axis per grid axis; `None` for sheared or rotated maps.
-    pub axes: Option<[AxisMap; 3]>,
-}
-
-/// `grid index = scale * scan index[scan_axis] + offset` along one axis of the grid.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AxisMap {
-    pub scan_axis: usize,
-    /// Negative where the axis is flipped.
-    pub scale: f64,
-    pub offset: f64,
 }
 
 /// Where the scan's voxels lie along one axis of the model's grid.
@@ -143,44 +117,23 @@ impl Geometry {
         self.affine
     }
 
-    /// The map a kernel needs to bring probabilities back to the scan, where the moves are turns, at most one resampling in
-    /// world space, and crops within that grid, in this order.
-    #[must_use]
-    pub fn scan_to_grid(&self) -> Option<ScanToGrid> {
-        let (mut turn, mut full, mut crop) = (Turn::NONE, None, None);
-        let mut dims = self.scan_dims;
-        for placed in &self.moves {
-            match placed.by {
-                Move::Turn(next) if full.is_none() && crop.is_none() => {
-                    turn = turn.then(&next);
-                    dims = next.dims(dims);
-                }
-                Move::Resample(grid) if full.is_none() && crop.is_none() => {
-                    full = Some(placed.to_next(&grid).unwrap_or(Affine::IDENTITY));
-                    dims = grid.dims;
-                }
-                Move::Crop(next) => {
-                    let outer = crop.unwrap_or(Box3::whole(dims));
-                    if !(0..3).all(|a| next.start[a] >= 0 && next.start[a] as usize + next.dims[a] <= outer.dims[a]) {
-                        return None;
-                    }
-                    let start = std::array::from_fn(|a| outer.start[a] + next.start[a]);
-                    crop = Some(Box3 { start, dims: next.dims });
-                }
-                _ => return None,
-            }
-        }
-        let map = full.unwrap_or(Affine::IDENTITY).then_after(&turn.to_result(self.scan_dims));
-        let matrix = [map.0[0], map.0[1], map.0[2]];
-        let crop = crop.unwrap_or(Box3::whole(dims));
-        Some(ScanToGrid {
-            scan_dims: self.scan_dims,
-            grid_dims: dims,
-            crop_start: crop.start.map(|s| s as usize),
-            crop_dims: crop.dims,
-            matrix,
-            axes: separate(&matrix, &turn, self.scan_dims),
-        })
+    /// After each move, the affine that the grid has on the way back. A crop is undone by moving the origin once more, as MONAI
+    /// does, and not to the same bits: they decide on which side of the box's edge a voxel of the scan lies that falls on it.
+    fn affines_back(&self) -> Vec<Affine> {
+        let mut affine = self.affine;
+        let mut back: Vec<Affine> = (self.moves.iter().rev())
+            .map(|placed| {
+                let after = affine;
+                affine = match placed.by {
+                    Move::Turn(turn) => turn.inverse().affine(&after, turn.dims(placed.dims)),
+                    Move::Crop(to) => Box3 { start: to.start.map(|s| -s), dims: placed.dims }.affine(&after),
+                    Move::Resample(_) | Move::Resize(_) => placed.affine,
+                };
+                after
+            })
+            .collect();
+        back.reverse();
+        back
     }
 
     /// The way back axis by axis, for any moves; `None` where the axes of scan and model are not parallel.
@@ -214,10 +167,7 @@ impl Geometry {
             data = match placed.by {
                 Move::Turn(turn) => turn.apply(&data, placed.dims),
                 Move::Crop(to) => to.cut(&data, placed.dims),
-                Move::Resample(Grid { to_source: None, .. }) => data,
-                Move::Resample(Grid { dims, to_source: Some(map), .. }) => {
-                    sample_nearest(&data, placed.dims, dims, &map)
-                }
+                Move::Resample(grid) => sample_nearest(&data, placed.dims, &grid),
                 Move::Resize(resized) => pick(&data, placed.dims, resized.dims),
             };
         }
@@ -232,22 +182,11 @@ impl Geometry {
         expect_dims("label map on the model's grid", self.dims, labels.dims)?;
         let mut data = labels.data.clone();
         let mut dims = self.dims;
-        for placed in self.moves.iter().rev() {
+        for (placed, after) in self.moves.iter().zip(self.affines_back()).rev() {
             data = match placed.by {
                 Move::Turn(turn) => turn.inverse().apply(&data, dims),
                 Move::Crop(from) => from.paste(&data, placed.dims),
-                Move::Resample(grid) => match placed.to_next(&grid) {
-                    None => data,
-                    Some(map) => {
-                        let mut out = Vec::with_capacity(checked_len(1, placed.dims)?);
-                        let [_, ny, nz] = dims;
-                        Points::new(dims, placed.dims, &map).each(placed.dims, |p| {
-                            let [x, y, z] = nearest(p, dims);
-                            out.push(data[(x * ny + y) * nz + z]);
-                        });
-                        out
-                    }
-                },
+                Move::Resample(grid) => sample_nearest(&data, dims, &placed.before(&grid, &after)),
                 Move::Resize(_) => pick(&data, dims, placed.dims),
             };
             dims = placed.dims;
@@ -305,25 +244,16 @@ impl Geometry {
 
     /// Calls `visit` for each scan voxel in order with its neighbours on the model's grid: position in a channel and weight.
     fn each_scan_voxel(&self, mut visit: impl FnMut(&[(usize, f64)])) {
-        let (plain, way) = (self.scan_to_grid(), Way::new(self));
+        let way = Way::new(self);
         let mut neighbours: Vec<(usize, f64)> = Vec::with_capacity(8);
         for i in 0..self.scan_dims[0] {
             for j in 0..self.scan_dims[1] {
                 for k in 0..self.scan_dims[2] {
                     let index = [i, j, k].map(|v| v as f64);
-                    let places = match &plain {
-                        Some(map) => {
-                            let p = Affine::from_rows(map.matrix).apply(index);
-                            std::array::from_fn(|a| {
-                                let tap = tap(p[a], map.grid_dims[a]);
-                                (tap.low as i64 - map.crop_start[a] as i64, tap.weight)
-                            })
-                        }
-                        None => way.follow(index).map(|c| {
-                            let (low, _) = split(c);
-                            (i64::from(low), if low == NOWHERE { 0.0 } else { c - c.floor() })
-                        }),
-                    };
+                    let places = way.follow(index).map(|c| {
+                        let (low, _) = split(c);
+                        (i64::from(low), if low == NOWHERE { 0.0 } else { c - c.floor() })
+                    });
                     neighbours.clear();
                     for corner in 0..8_usize {
                         let mut weight = 1.0;
@@ -344,12 +274,18 @@ impl Geometry {
     }
 }
 
+/// The least weight that a table gives a neighbour, or leaves the other: what is not 0 in f64 must not be in f32, where it may
+/// be the only neighbour that has values.
+const LEAST_WEIGHT: f32 = f32::EPSILON / 2.0;
+
 /// A continuous index as the neighbour below and the weight of the one above.
 fn split(c: f64) -> (i32, f32) {
     if c.is_nan() {
         return (NOWHERE, 0.0);
     }
-    (c.floor() as i32, (c - c.floor()) as f32)
+    let weight = c - c.floor();
+    let single = if weight > 0.0 { (weight as f32).clamp(LEAST_WEIGHT, 1.0 - LEAST_WEIGHT) } else { 0.0 };
+    (c.floor() as i32, single)
 }
 
 /// The moves as maps of continuous indices, first to last.
@@ -371,9 +307,10 @@ enum Link {
         to: Box3,
         bounded: bool,
     },
-    Affine {
-        rows: [[f64; 4]; 3],
-        last: [f64; 3],
+    /// `last`: within the border, whose voxels are the last; `None`: beyond the grid a neighbour counts as 0.
+    World {
+        points: Points,
+        last: Option<[f64; 3]>,
     },
     Scale {
         ratio: [f64; 3],
@@ -390,7 +327,7 @@ impl Way {
         let (first, last) = (moves.iter().position(resamples), moves.iter().rposition(resamples));
         let (mut turn, mut separable) = (Turn::NONE, true);
         let mut links = Vec::with_capacity(moves.len());
-        for (at, placed) in moves.iter().enumerate() {
+        for (at, (placed, after)) in moves.iter().zip(geometry.affines_back()).enumerate() {
             let end = |dims: [usize; 3]| dims.map(|n| n.saturating_sub(1) as f64);
             links.push(match placed.by {
                 Move::Turn(next) => {
@@ -401,19 +338,20 @@ impl Way {
                     Link::Crop { to, bounded: first.is_none_or(|f| at < f) || last.is_some_and(|l| at < l) }
                 }
                 Move::Resample(grid) => {
-                    let Some(map) = placed.to_next(&grid) else { continue };
-                    let mut rows = [map.0[0], map.0[1], map.0[2]];
+                    let Some(mut map) = placed.before(&grid, &after).to_source else { continue };
                     let crossing = |row: &[f64; 4], t: usize| -> f64 {
                         (0..3).filter(|&a| a != t).map(|a| row[a].abs() * placed.dims[a] as f64).sum()
                     };
-                    if rows.iter().enumerate().all(|(t, row)| crossing(row, t) <= SEPARABLE_VOXELS) {
-                        for (t, row) in rows.iter_mut().enumerate() {
+                    let mut rows = map.0.iter().take(3).enumerate();
+                    if rows.all(|(t, row)| crossing(row, t) <= SEPARABLE_VOXELS) {
+                        for (t, row) in map.0.iter_mut().take(3).enumerate() {
                             (0..3).filter(|&a| a != t).for_each(|a| row[a] = 0.0);
                         }
                     } else {
                         separable = false;
                     }
-                    Link::Affine { rows, last: end(grid.dims) }
+                    let last = (!grid.zeros).then(|| end(grid.dims));
+                    Link::World { points: Points::new(grid.dims, placed.dims, &map), last }
                 }
                 Move::Resize(Resized { dims, nearest, area }) => Link::Scale {
                     ratio: std::array::from_fn(|a| dims[a] as f64 / placed.dims[a] as f64),
@@ -438,11 +376,10 @@ impl Way {
                 let outside = *bounded && !(-0.5..to.dims[a] as f64 - 0.5).contains(&c);
                 if outside { f64::NAN } else { c }
             }),
-            Link::Affine { rows, last } => std::array::from_fn(|t| {
-                // An axis that takes no part may be NaN.
-                let terms = (0..3).filter(|&a| rows[t][a] != 0.0).map(|a| rows[t][a] * p[a]);
-                clamped(terms.sum::<f64>() + rows[t][3], last[t])
-            }),
+            Link::World { points, last } => {
+                let place = points.at(p);
+                last.map_or(place, |last| std::array::from_fn(|a| clamped(place[a], last[a])))
+            }
             Link::Scale { ratio, last, area: true, .. } => std::array::from_fn(|a| {
                 // Between two voxels their mean; a place is within rounding of where it is counted.
                 let (i, ratio) = ((p[a] + 0.5).floor(), ratio[a]);
@@ -477,20 +414,6 @@ fn pick(labels: &[u16], dims: [usize; 3], to: [usize; 3]) -> Vec<u16> {
         }
     }
     out
-}
-
-/// The map axis by axis, if what crosses axes is below [`SEPARABLE_VOXELS`].
-fn separate(matrix: &[[f64; 4]; 3], turn: &Turn, dims: [usize; 3]) -> Option<[AxisMap; 3]> {
-    let mut axes = [AxisMap { scan_axis: 0, scale: 0.0, offset: 0.0 }; 3];
-    for (t, row) in matrix.iter().enumerate() {
-        let own = turn.source[t];
-        let crossing: f64 = (0..3).filter(|&a| a != own).map(|a| row[a].abs() * dims[a] as f64).sum();
-        if crossing > SEPARABLE_VOXELS {
-            return None;
-        }
-        axes[t] = AxisMap { scan_axis: own, scale: row[own], offset: row[3] };
-    }
-    Some(axes)
 }
 
 fn expect_dims(what: &'static str, expected: [usize; 3], got: [usize; 3]) -> Result<(), VolumeError> {

@@ -10,6 +10,9 @@
 use super::affine::{corners, inverse3, multiply3};
 use super::{Affine, VolumeError, checked_len};
 
+/// A target spacing that leaves an axis its own.
+pub const OWN: f64 = -1.0;
+
 /// Spacings and affines closer than this count as equal (MONAI's `AFFINE_TOL`).
 const AFFINE_TOL: f64 = 1e-3;
 
@@ -23,11 +26,13 @@ pub struct Grid {
     pub affine: Affine,
     /// Index on this grid to (continuous) index on the source grid; `None`: the grids are equal.
     pub to_source: Option<Affine>,
+    /// Beyond the grids values are 0, not those of the border.
+    pub zeros: bool,
 }
 
 /// The grid of `spacing` mm over the field of view of the source.
 ///
-/// Axes whose spacing is within 1e-3 mm of the target keep their own. Direction cosines are kept,
+/// Axes whose spacing is within 1e-3 mm of the target, or whose target is [`OWN`], keep their own. Direction cosines are kept,
 /// shear is removed. Voxel 0 keeps its place; where the removed shear makes that impossible, the
 /// centres are aligned, as in MONAI.
 ///
@@ -35,16 +40,18 @@ pub struct Grid {
 /// A target that is not positive and finite, a singular affine, or a grid beyond memory.
 pub fn spacing_grid(source: &Affine, source_dims: [usize; 3], spacing: [f64; 3]) -> Result<Grid, VolumeError> {
     source.check("the volume to resample")?;
-    if !spacing.iter().all(|s| s.is_finite() && *s > 0.0) {
+    if !spacing.iter().all(|s| s.is_finite() && (*s > 0.0 || *s == OWN)) {
         return Err(VolumeError::Setting {
             setting: "spacing",
             value: format!("{spacing:?}"),
-            problem: "three positive numbers of mm are needed",
+            problem: "three positive numbers of mm are needed, or -1 for an axis that keeps its own",
         });
     }
     let own = source.spacing();
-    let target: [f64; 3] =
-        std::array::from_fn(|a| if (own[a] - spacing[a]).abs() <= AFFINE_TOL { own[a] } else { spacing[a] });
+    let target: [f64; 3] = std::array::from_fn(|a| match spacing[a] {
+        mm if mm == OWN || (own[a] - mm).abs() <= AFFINE_TOL => own[a],
+        mm => mm,
+    });
     let linear = without_shear(source, target);
     let (dims, origin) = shape_and_origin(source, source_dims, &linear)?;
     let affine = Affine::from_parts(linear, origin);
@@ -57,9 +64,9 @@ pub fn grid_between(source: &Affine, source_dims: [usize; 3], affine: Affine, di
     let to_source = solve(source, &affine);
     let unchanged = dims == source_dims && (all_close(source, &affine) || all_close(&to_source, &Affine::IDENTITY));
     if unchanged {
-        return Grid { dims, affine: *source, to_source: None };
+        return Grid { dims, affine: *source, to_source: None, zeros: false };
     }
-    Grid { dims, affine, to_source: Some(to_source) }
+    Grid { dims, affine, to_source: Some(to_source), zeros: false }
 }
 
 /// `Q diag(target)` with `source = Q S`, S upper triangular with a positive diagonal.
@@ -147,9 +154,27 @@ pub fn solve(a: &Affine, b: &Affine) -> Affine {
 /// The two neighbours of a continuous index along one axis and the weight of the upper one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tap {
-    pub low: usize,
-    pub high: usize,
-    pub weight: f64,
+    low: usize,
+    high: usize,
+    weight: f64,
+    /// What the two count altogether.
+    whole: f64,
+}
+
+impl Tap {
+    /// The neighbours and their weights.
+    fn each(self) -> [(usize, f64); 2] {
+        [(self.low, self.whole - self.weight), (self.high, self.weight)]
+    }
+
+    /// Beyond the border, which is itself at the coordinate's one side, values are 0.
+    fn fade(&mut self, coordinate: f64) {
+        let beyond = if coordinate < 0.0 { -coordinate } else { coordinate - self.high as f64 };
+        if coordinate < 0.0 || coordinate > self.high as f64 {
+            // The clamped coordinate is that of one voxel, whose weight is what is left of it.
+            (self.weight, self.whole) = (0.0, (1.0 - beyond).max(0.0));
+        }
+    }
 }
 
 /// Clamps to the grid ("border") and splits into neighbours; `n` is at least 1.
@@ -158,19 +183,23 @@ pub(crate) fn tap(coordinate: f64, n: usize) -> Tap {
     // `max` before `min`: a NaN coordinate falls to 0 and never out of the grid.
     let clamped = coordinate.max(0.0).min(last as f64);
     let low = clamped.floor() as usize;
-    Tap { low, high: (low + 1).min(last), weight: clamped - low as f64 }
+    Tap { low, high: (low + 1).min(last), weight: clamped - low as f64, whole: 1.0 }
 }
 
-/// Trilinear sampling of one channel.
+/// Trilinear sampling of one channel onto `grid`, where it is another.
 ///
 /// # Shapes
-/// `source` has the product of `source_dims` values, the result that of `dims`.
+/// `source` has the product of `source_dims` values, the result that of the grid's.
 #[must_use]
-pub fn sample_linear(source: &[f32], source_dims: [usize; 3], dims: [usize; 3], to_source: &Affine) -> Vec<f32> {
-    let points = Points::new(source_dims, dims, to_source);
-    let mut out = Vec::with_capacity(dims.iter().product());
-    points.each(dims, |p| {
-        let taps = std::array::from_fn(|a| tap(p[a], source_dims[a]));
+pub fn sample_linear(source: &[f32], source_dims: [usize; 3], grid: &Grid) -> Vec<f32> {
+    let Some(to_source) = &grid.to_source else { return source.to_vec() };
+    let points = Points::new(source_dims, grid.dims, to_source);
+    let mut out = Vec::with_capacity(grid.dims.iter().product());
+    points.each(grid.dims, |p| {
+        let mut taps: [Tap; 3] = std::array::from_fn(|a| tap(p[a], source_dims[a]));
+        if grid.zeros {
+            (0..3).for_each(|a| taps[a].fade(p[a]));
+        }
         out.push(blend(source, source_dims, taps));
     });
     out
@@ -179,10 +208,10 @@ pub fn sample_linear(source: &[f32], source_dims: [usize; 3], dims: [usize; 3], 
 /// The weighted sum of the eight neighbours; neighbours of weight 0 are not read.
 fn blend(source: &[f32], dims: [usize; 3], [tx, ty, tz]: [Tap; 3]) -> f32 {
     let mut sum = 0.0_f64;
-    for (x, wx) in [(tx.low, 1.0 - tx.weight), (tx.high, tx.weight)] {
-        for (y, wy) in [(ty.low, 1.0 - ty.weight), (ty.high, ty.weight)] {
+    for (x, wx) in tx.each() {
+        for (y, wy) in ty.each() {
             let row = (x * dims[1] + y) * dims[2];
-            for (z, wz) in [(tz.low, 1.0 - tz.weight), (tz.high, tz.weight)] {
+            for (z, wz) in tz.each() {
                 let weight = wx * wy * wz;
                 if weight != 0.0 {
                     sum += weight * f64::from(source[row + z]);
@@ -193,19 +222,26 @@ fn blend(source: &[f32], dims: [usize; 3], [tx, ty, tz]: [Tap; 3]) -> f32 {
     sum as f32
 }
 
-/// Nearest-neighbour sampling of one channel.
+/// Nearest-neighbour sampling of one channel onto `grid`, where it is another.
 ///
 /// # Shapes
-/// `source` has the product of `source_dims` values, the result that of `dims`.
+/// `source` has the product of `source_dims` values, the result that of the grid's.
 #[must_use]
-pub fn sample_nearest<T: Copy>(source: &[T], source_dims: [usize; 3], dims: [usize; 3], to_source: &Affine) -> Vec<T> {
-    let points = Points::new(source_dims, dims, to_source);
-    let mut out = Vec::with_capacity(dims.iter().product());
-    points.each(dims, |p| {
+pub fn sample_nearest<T: Copy + Default>(source: &[T], source_dims: [usize; 3], grid: &Grid) -> Vec<T> {
+    let Some(to_source) = &grid.to_source else { return source.to_vec() };
+    let points = Points::new(source_dims, grid.dims, to_source);
+    let mut out = Vec::with_capacity(grid.dims.iter().product());
+    points.each(grid.dims, |p| {
         let [i, j, k] = nearest(p, source_dims);
-        out.push(source[(i * source_dims[1] + j) * source_dims[2] + k]);
+        let outside = grid.zeros && (0..3).any(|a| !within(p[a].round_ties_even(), source_dims[a]));
+        out.push(if outside { T::default() } else { source[(i * source_dims[1] + j) * source_dims[2] + k] });
     });
     out
+}
+
+/// Whether an index is one of `n` voxels.
+fn within(index: f64, n: usize) -> bool {
+    (0.0..n as f64).contains(&index)
 }
 
 /// The voxel nearest to a continuous index, clamped to the grid; ties to even.
@@ -274,6 +310,15 @@ impl Points {
         }
     }
 
+    /// The point of one place on the output grid, which need not be a voxel's. Coordinates that take no part may be NaN.
+    pub(crate) fn at(&self, place: [f64; 3]) -> [f64; 3] {
+        let u: [f64; 3] = std::array::from_fn(|a| normalised(place[a], self.grid[a].len()));
+        std::array::from_fn(|a| {
+            let terms = (0..3).rev().filter(|&c| self.theta[a][c] != 0.0).map(|c| self.theta[a][c] * u[c]);
+            self.index(a, terms.reduce(|sum, term| sum + term).unwrap_or(0.0))
+        })
+    }
+
     /// Continuous index along source axis `a` from its normalised coordinate less the constant.
     fn index(&self, a: usize, sum: f64) -> f64 {
         let u = sum + self.theta[a][3];
@@ -284,14 +329,16 @@ impl Points {
 /// `linspace(-1, 1, n) * (n - 1) / n`; PyTorch fills `linspace` from both ends with fused
 /// multiply-adds.
 fn normalised_axis(n: usize) -> Vec<f64> {
+    (0..n).map(|i| normalised(i as f64, n)).collect()
+}
+
+/// Place `i` of the `n` in [`normalised_axis`]; NaN stays.
+fn normalised(i: f64, n: usize) -> f64 {
     if n < 2 {
-        return vec![0.0; n];
+        return 0.0 * i;
     }
-    let (steps, step) = (n as f64, 2.0 / (n - 1) as f64);
-    (0..n)
-        .map(|i| {
-            let value = if i < n / 2 { step.mul_add(i as f64, -1.0) } else { (-step).mul_add((n - 1 - i) as f64, 1.0) };
-            value * (steps - 1.0) / steps
-        })
-        .collect()
+    let (steps, last) = (n as f64, (n - 1) as f64);
+    let step = 2.0 / last;
+    let value = if i < (n / 2) as f64 { step.mul_add(i, -1.0) } else { (-step).mul_add(last - i, 1.0) };
+    value * (steps - 1.0) / steps
 }

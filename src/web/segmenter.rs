@@ -105,6 +105,10 @@ impl WebSegmenter {
             ));
         }
         let names = label_names(&metadata.output, metadata.network.out_channels());
+        if let Some(name) = names.iter().find(|name| name.value > u16::from(u8::MAX)) {
+            let problem = format!("label {} has the value {}: labels are bytes here, up to 255", name.name, name.value);
+            return Err(WebError::new("bad-model", problem));
+        }
         let options = SegmentOptions {
             half_weights: wanted.half_weights,
             resample: wanted.resample_labels.then_some(Resample::Labels),

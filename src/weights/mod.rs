@@ -22,7 +22,7 @@ pub use crate::nets::{MonaiVersion, Undetermined};
 pub use crate::tensor::FloatType;
 pub use dtype::Dtype;
 pub use error::WeightsError;
-pub use export::export;
+pub use export::{export, export_torch, nnunet_folder};
 pub use import::{
     CheckpointKind, FileSet, ImportOptions, Imported, import, import_files, is_zip_of_files, needs_import,
 };

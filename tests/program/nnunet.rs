@@ -10,11 +10,10 @@ use crate::support::{data, golden};
 
 /// Agreement with nnU-Net that is asked for.
 const EQUAL: f64 = 0.998;
-/// Labels may only differ where the two best classes are this near...
+/// Labels may only differ where the two best classes are this near, and sampled probabilities by no more...
 const NEAR: f32 = 5e-3;
-/// ...but for this share. nnU-Net adds logits up in half precision: in the corners of windows its weights are below that
-/// type's normal range, and where no other window lies over a corner logits lose their digits there.
-const FAR: f64 = 1e-4;
+/// ...in this share of the samples.
+const SAMPLES: f64 = 0.995;
 
 fn write(folder: &Folder, name: &str, model: &Model) {
     for (path, bytes) in model.files() {
@@ -109,6 +108,8 @@ fn labels_equal_nnunets() {
         let mut arguments: Vec<&str> = vec!["segment"];
         arguments.extend(scans.iter().map(String::as_str));
         arguments.extend(["-m", &model, "-o", "out.nii.gz", "--save-probabilities", "p.nii.gz"]);
+        // Sums in f32 differ by more in the corners of a volume, where nnU-Net's have no digits behind the point.
+        arguments.extend(["--accumulate", "f16"]);
         on_device(&folder, &arguments).expect(0);
         let (got, expected) = (labels(&folder.path("out.nii.gz")), labels(&root.join("expected.nii.gz")));
         assert!(got.grid().equals(&expected.grid()), "{case}");
@@ -131,7 +132,7 @@ fn labels_equal_nnunets() {
                 (!near).then(|| format!("voxel {at} is {} instead of {}: {values:?}", got.data[at], expected.data[at])),
             );
         }
-        assert!(far.len() as f64 <= FAR * n as f64, "{case}: {} labels: {:?}", far.len(), &far[..far.len().min(5)]);
+        assert!(far.is_empty(), "{case}: {} labels: {:?}", far.len(), &far[..far.len().min(5)]);
         let share = 1.0 - differing as f64 / n as f64;
         assert!(share >= EQUAL, "{case}: {share} of the labels are equal");
 
@@ -145,6 +146,6 @@ fn labels_equal_nnunets() {
         }
         let beyond = differences.iter().filter(|d| **d > f64::from(NEAR)).count() as f64 / differences.len() as f64;
         println!("{case}: {share} of {n} labels equal, {beyond} of the sampled probabilities beyond {NEAR}");
-        assert!(beyond <= 1.0 - EQUAL, "{case}: {beyond} of the sampled probabilities differ");
+        assert!(beyond <= 1.0 - SAMPLES, "{case}: {beyond} of the sampled probabilities differ");
     }
 }

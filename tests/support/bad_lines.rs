@@ -29,7 +29,7 @@ pub const LINES: &[Line] = &[
     ("statistics of another kind", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--statistics", "s.xlsx"], 2, ".json or .csv"),
     ("preview of another kind", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--preview", "p.jpg"], 2, ".png"),
     ("logits of another kind", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "new.nii", "--save-logits", "l.npy"], 2, ".safetensors"),
-    ("export to a checkpoint", &["export", "model.safetensors", "-o", "new.pt"], 2, "must end in .safetensors"),
+    ("export to another form", &["export", "model.safetensors", "-o", "new.onnx"], 2, "must end in .safetensors"),
     ("import to a checkpoint", &["import", "model.safetensors", "-o", "new.pt"], 2, "must end in .safetensors"),
     ("output is a dangling link", &["segment", "scan.nii", "-m", "model.safetensors", "-o", "dangling.nii", "--force"], 1, "is a link to nowhere/at-all.nii, which does not exist"),
     ("figures of another kind", &["evaluate", "--prediction", "scan.nii", "--truth", "scan.nii", "-o", "f.txt"], 2, ".csv or .json"),

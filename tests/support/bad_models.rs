@@ -244,7 +244,7 @@ fn packages() -> Vec<BadModel> {
             with("/output/labels/1/value", json!(3)),
             "output.labels[1].value of the model package: 3 is no channel",
         ),
-        ("label-byte", with("/output/labels/1/value", json!(256)), "output.labels[1]"),
+        ("label-word", with("/output/labels/1/value", json!(65536)), "output.labels[1]"),
         ("label-twice", with("/output/labels/1/value", json!(1)), "value 1 is given to two labels"),
         (
             "color",

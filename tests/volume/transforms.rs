@@ -140,11 +140,16 @@ fn spacing_follows_the_reference_rules() {
     // Within 1e-3 mm nothing is resampled and the affine stays as it was.
     let near = affine([1.0005, 0.9995, 1.0]);
     let grid = spacing_grid(&near, [20, 20, 20], [1.0; 3]).unwrap();
-    assert_eq!(grid, Grid { dims: [20; 3], affine: near, to_source: None });
+    assert_eq!(grid, Grid { dims: [20; 3], affine: near, to_source: None, zeros: false });
     // One axis may change alone; the others keep their own spacing.
     let grid = spacing_grid(&near, [20, 20, 20], [1.0, 1.0, 2.0]).unwrap();
     assert!((grid.affine.spacing()[0] - 1.0005).abs() < 1e-12);
-    for bad in [[0.0, 1.0, 1.0], [-1.0, 1.0, 1.0], [f64::NAN, 1.0, 1.0]] {
+    // -1 leaves an axis its own.
+    assert_eq!(
+        spacing_grid(&near, [20; 3], [-1.0, 1.0, 1.0]).unwrap(),
+        spacing_grid(&near, [20; 3], [1.0; 3]).unwrap()
+    );
+    for bad in [[0.0, 1.0, 1.0], [-2.0, 1.0, 1.0], [f64::NAN, 1.0, 1.0]] {
         assert!(matches!(spacing_grid(&near, [20; 3], bad), Err(VolumeError::Setting { setting: "spacing", .. })));
     }
     let absurd = spacing_grid(&near, [200; 3], [1e-6; 3]);
@@ -162,7 +167,8 @@ fn sampling_is_exact_for_a_plane_and_clamps_at_the_border() {
         }
     }
     let skew = Affine::from_rows([[0.5, 0.1, 0.0, 0.25], [0.0, 0.6, 0.05, 0.0], [0.02, 0.0, 0.9, 0.5]]);
-    let got = sample_linear(&data, dims, [6, 5, 5], &skew);
+    let onto = |dims, map: &Affine| Grid { dims, affine: Affine::IDENTITY, to_source: Some(*map), zeros: false };
+    let got = sample_linear(&data, dims, &onto([6, 5, 5], &skew));
     for (at, value) in got.iter().enumerate() {
         let index = [at / 25, at / 5 % 5, at % 5].map(|i| i as f64);
         let p = skew.apply(index);
@@ -170,9 +176,17 @@ fn sampling_is_exact_for_a_plane_and_clamps_at_the_border() {
         assert!((value - plane(clamped)).abs() < 1e-5, "at {index:?}");
     }
     let shift = Affine::from_rows([[1.0, 0.0, 0.0, -3.0], [0.0, 1.0, 0.0, 0.4], [0.0, 0.0, 1.0, 9.0]]);
-    let nearest = sample_nearest(&data, dims, [2, 2, 2], &shift);
+    let nearest = sample_nearest(&data, dims, &onto([2, 2, 2], &shift));
     assert_eq!(nearest[0], plane([0.0, 0.0, 5.0]));
     assert_eq!(nearest[2], plane([0.0, 1.0, 5.0]));
+    // Beyond the border zeros: half a voxel outside half of the value is left, and the nearest voxel is none.
+    let half = Affine::from_rows([[1.0, 0.0, 0.0, -0.5], [0.0, 1.0, 0.0, 3.0], [0.0, 0.0, 1.0, 5.5]]);
+    let zeros = Grid { zeros: true, ..onto([2, 2, 1], &half) };
+    let faded = sample_linear(&data, dims, &zeros);
+    assert!((faded[0] - plane([0.0, 3.0, 5.0]) / 4.0).abs() < 1e-5, "{faded:?}");
+    assert_eq!((faded[1], faded[3]), (0.0, 0.0));
+    assert!((faded[2] - plane([0.5, 3.0, 5.0]) / 2.0).abs() < 1e-5, "{faded:?}");
+    assert_eq!(sample_nearest(&data, dims, &zeros)[1], 0.0);
 }
 
 #[test]
@@ -320,7 +334,7 @@ fn labels_and_probabilities_return_to_their_place() {
     assert_eq!((nearest.dims, nearest.affine), (scan.dims, scan.affine));
     assert!(disagree(&linear) * 100 < n, "{} of {n} by probabilities", disagree(&linear));
     assert!(disagree(&nearest) * 12 < n, "{} of {n} by labels", disagree(&nearest));
-    let axes = ready.geometry.scan_to_grid().expect("turn, grid, crop").axes.expect("no shear, so axis by axis");
+    let axes = ready.geometry.axis_tables().expect("no shear, so axis by axis");
     assert_eq!(axes.map(|a| a.scan_axis), [2, 1, 0]);
 }
 
@@ -338,7 +352,7 @@ fn sheared_scans_are_resampled_without_shear() {
         let dot: f64 = (0..3).map(|r| linear[r][a] * linear[r][b]).sum();
         assert!(dot.abs() < 1e-9, "axes {a} and {b} are at right angles");
     }
-    assert!(ready.geometry.scan_to_grid().expect("turn, grid, crop").axes.is_none(), "a sheared map crosses axes");
+    assert!(ready.geometry.axis_tables().is_none(), "a sheared map crosses axes");
     let back = ready.geometry.invert_channel(&ready.volume.data).unwrap();
     let index = (6 * 16 + 8) * 8 + 4;
     assert!((back[index] - scan.data[index]).abs() < 1e-3);

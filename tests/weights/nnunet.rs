@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 use unetr_wgpu::volume::steps::Step;
-use unetr_wgpu::weights::package::{Activation, Resample, Rule};
-use unetr_wgpu::weights::{CheckpointKind, FileSet, ImportOptions, Imported, Package, WeightsError, import_files};
+use unetr_wgpu::weights::package::{Activation, Region, Resample, Rule};
+use unetr_wgpu::weights::{
+    CheckpointKind, FileSet, FloatType, ImportOptions, Imported, Metadata, Package, WeightsError, import_files,
+    nnunet_folder,
+};
 
 use crate::support::nnunet_folder::{Files, Model};
 
@@ -30,7 +33,7 @@ fn a_folder_is_a_package_that_does_as_nnunet_does() {
     assert_eq!(names, ["Transpose", "CropToNonzero", "Normalization", "Resampling"]);
     assert_eq!(m.input.preprocess.spacing(), Some([1.5, 1.25, 1.0]));
     assert_eq!((m.output.activation, m.output.resample), (Activation::Softmax, Resample::Logits));
-    let labels: Vec<(u8, &str)> = m.output.labels.iter().map(|l| (l.value, l.name.as_str())).collect();
+    let labels: Vec<(u16, &str)> = m.output.labels.iter().map(|l| (l.value, l.name.as_str())).collect();
     assert_eq!(labels, [(1, "organ"), (2, "lesion")]);
     assert_eq!((m.inference.roi_size, m.inference.overlap), ([8; 3], 0.5));
     assert_eq!((m.inference.windows, m.inference.importance), (Rule::Nnunet, Rule::Nnunet));
@@ -193,4 +196,52 @@ fn half_right_folders_are_told_what_is_wrong() {
         "{:?}",
         lowres.warnings
     );
+}
+
+#[test]
+fn an_exported_folder_is_the_same_model() {
+    let regions = {
+        let mut model = Model::default();
+        model.dataset["labels"] = json!({"background": 0, "whole": [1, 2], "core": [2]});
+        model.dataset["regions_class_order"] = json!([1, 2]);
+        model.folds = vec![("all", 3)];
+        model
+    };
+    for model in [Model::default(), Model::of_old_plans(), regions] {
+        let first = imported(&model).package;
+        let folder = nnunet_folder(&first, FloatType::F32).expect("a folder");
+        let again = import(folder.files, &ImportOptions::default()).expect("a whole folder");
+        assert_eq!(again.warnings, Vec::<String>::new());
+        let (mut old, mut new) = (first.metadata().to_object(), again.package.metadata().to_object());
+        for object in [&mut old, &mut new] {
+            // The files are others, and nnU-Net has no fields for these.
+            ["source", "licence", "citation", "version"].map(|key| object.remove(key));
+        }
+        assert_eq!(new, old);
+        let names: Vec<&str> = first.tensors().iter().map(|tensor| tensor.name).collect();
+        assert_eq!(again.package.tensors().iter().map(|tensor| tensor.name).collect::<Vec<_>>(), names);
+        for name in names {
+            assert_eq!(again.package.tensors().to_f32(name), first.tensors().to_f32(name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_nnunet_cannot_say_is_not_exported() {
+    let refused = |change: &dyn Fn(&mut Metadata)| {
+        let package = imported(&Model::default()).package;
+        let mut metadata = package.metadata().clone();
+        change(&mut metadata);
+        let package = package.with_metadata(&metadata).expect("a good package");
+        nnunet_folder(&package, FloatType::F32).expect_err("not nnU-Net's").to_string()
+    };
+    let steps = refused(&|m| m.input.preprocess.steps.truncate(2));
+    assert!(steps.contains("input.steps") && steps.contains("Transpose, CropToNonzero"), "{steps}");
+    let one = refused(&|m| {
+        let region = Region { channel: 0, value: 1 };
+        m.output.regions = vec![region.clone(), Region { channel: 2, value: 2 }, Region { channel: 1, ..region }];
+        m.output.labels.clear();
+        m.output.activation = Activation::Sigmoid;
+    });
+    assert!(one.contains("in the order of their channels"), "{one}");
 }

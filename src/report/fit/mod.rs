@@ -67,7 +67,7 @@ pub fn scan_doubts(metadata: &Metadata, modalities: &[String], scan: &Volume) ->
 pub fn label_doubts(metadata: &Metadata, numbers: &Statistics) -> Option<Vec<String>> {
     let seen = metadata.trained_on.as_ref()?;
     let doubt = |label: &super::LabelStatistics| {
-        let known = seen.volumes.iter().find(|v| u16::from(v.value) == label.value)?;
+        let known = seen.volumes.iter().find(|v| v.value == label.value)?;
         let (ml, min, max) = (label.volume_ml, known.min_ml, known.max_ml);
         if (min / VOLUME..=max * VOLUME).contains(&ml) {
             return None;

@@ -32,7 +32,7 @@ pub fn trained_on(scans: &[SeenScan], modality: Option<&str>, output: &OutputSec
         return None;
     }
     let volumes = output.labels.iter().filter_map(|label| {
-        let ml = |scan: &SeenScan| scan.volumes_ml.get(&u16::from(label.value)).copied().unwrap_or(0.0);
+        let ml = |scan: &SeenScan| scan.volumes_ml.get(&label.value).copied().unwrap_or(0.0);
         let least = scans.iter().map(ml).fold(f64::INFINITY, f64::min);
         let largest = scans.iter().map(ml).fold(0.0, f64::max);
         let volume = LabelVolume { value: label.value, min_ml: rounded(least), max_ml: rounded(largest) };

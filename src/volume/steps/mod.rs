@@ -43,7 +43,7 @@ pub use resampling::{Interpolation, Resampling};
 pub use resize::Resize;
 pub use scale_intensity::ScaleIntensity;
 pub use scale_intensity_range::ScaleIntensityRange;
-pub use spacing::Spacing;
+pub use spacing::{PaddingMode, Spacing, SpacingMode};
 pub use transpose::Transpose;
 
 use super::geometry::{Move, Placed};

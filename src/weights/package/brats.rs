@@ -23,7 +23,7 @@ pub struct BratsRegion {
     /// The channel of the logits.
     pub channel: usize,
     /// The value that is its own.
-    pub value: u8,
+    pub value: u16,
     /// The name of that value.
     pub label: &'static str,
     /// All values within it.
@@ -35,18 +35,18 @@ const fn order(name: &'static str, channels: [usize; 3], values: &'static [u16; 
     BratsOrder {
         name,
         regions: [
-            BratsRegion { name: "WT", channel: whole, value: values[0] as u8, label: "edema", values },
+            BratsRegion { name: "WT", channel: whole, value: values[0], label: "edema", values },
             BratsRegion {
                 name: "TC",
                 channel: core,
-                value: values[1] as u8,
+                value: values[1],
                 label: "non_enhancing_tumour",
                 values: values.split_at(1).1,
             },
             BratsRegion {
                 name: "ET",
                 channel: enhancing,
-                value: values[2] as u8,
+                value: values[2],
                 label: "enhancing_tumour",
                 values: values.split_at(2).1,
             },

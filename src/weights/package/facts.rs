@@ -47,7 +47,7 @@ impl Metadata {
             facts.push(("regions", format!("{}, later over earlier, above {above}", regions.join(", "))));
         }
         if !self.output.keep_largest_component.is_empty() {
-            let values: Vec<String> = self.output.keep_largest_component.iter().map(u8::to_string).collect();
+            let values: Vec<String> = self.output.keep_largest_component.iter().map(u16::to_string).collect();
             facts.push(("largest component", format!("of the labels {}", values.join(", "))));
         }
         if let Some(source) = &self.source {

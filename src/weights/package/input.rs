@@ -61,7 +61,8 @@ impl InputSection {
             Format::Fixed => {
                 let mut steps = self.preprocess.steps.iter().peekable();
                 let orientation = steps.next_if(|step| matches!(step, Step::Orient(_)));
-                let spacing = steps.next_if(|step| matches!(step, Step::Spacing(to) if *to == Spacing::to(to.pixdim)));
+                let plain = |to: &Spacing| *to == Spacing::to(to.pixdim) && to.pixdim.iter().all(|mm| *mm > 0.0);
+                let spacing = steps.next_if(|step| matches!(step, Step::Spacing(to) if plain(to)));
                 let intensity =
                     steps.next_if(|step| matches!(step, Step::ScaleIntensityRange(_) | Step::NormalizeIntensity(_)));
                 let crop = steps

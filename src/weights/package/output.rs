@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Color {
 #[serde(deny_unknown_fields)]
 pub struct Label {
     /// Its value in the label map.
-    pub value: u8,
+    pub value: u16,
     /// Its name.
     pub name: String,
     /// Its colour in previews.
@@ -80,7 +80,7 @@ pub struct Region {
     /// The channel of the logits.
     pub channel: usize,
     /// The value painted where its probability exceeds 0.5.
-    pub value: u8,
+    pub value: u16,
 }
 
 /// What is brought back from the model's grid to the scan's.
@@ -139,12 +139,12 @@ pub struct OutputSection {
     pub resample: Resample,
     /// Label values of which the largest connected component is kept, each for itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub keep_largest_component: Vec<u8>,
+    pub keep_largest_component: Vec<u16>,
 }
 
 impl OutputSection {
     /// The name of a label value, `class_N` where the package names none.
-    pub fn label_name(&self, value: u8) -> String {
+    pub fn label_name(&self, value: u16) -> String {
         match self.labels.iter().find(|label| label.value == value) {
             Some(label) => label.name.clone(),
             None if value == 0 => "background".into(),

@@ -20,7 +20,7 @@ pub struct Lengths {
 #[serde(deny_unknown_fields)]
 pub struct LabelVolume {
     /// The label's value.
-    pub value: u8,
+    pub value: u16,
     /// Least, millilitres; 0 if the label was absent in a scan.
     pub min_ml: f64,
     /// Largest, millilitres.

@@ -9,6 +9,7 @@ use super::super::super::error::WeightsError;
 use super::component::Component;
 use super::config::Node;
 use super::metadata::MonaiRelease;
+use crate::volume::resample::OWN;
 
 /// What the transforms come to.
 #[derive(Debug, Default)]
@@ -324,13 +325,13 @@ fn spacing(c: &Component<'_>) -> Result<Value, WeightsError> {
     let pixdim = c.needed("pixdim", pixdim)?;
     let mm: Option<Vec<f64>> = pixdim.iter().take(3).map(Value::as_f64).collect();
     let mm = mm.filter(|mm| !mm.is_empty()).ok_or_else(|| c.bad("pixdim", "lengths in mm are needed"))?;
-    if mm.iter().any(|mm| *mm <= 0.0) {
-        return Err(c.bad("pixdim", format_args!("{mm:?}: each axis needs a length above 0 here")));
-    }
     let last = mm.last().copied().unwrap_or(1.0);
-    let pixdim: Vec<f64> = (0..3).map(|axis| mm.get(axis).copied().unwrap_or(last)).collect();
+    // What is not above 0 leaves the axis its own.
+    let length = |axis: usize| Some(mm.get(axis).copied().unwrap_or(last)).filter(|mm| *mm > 0.0).unwrap_or(OWN);
+    let pixdim: Vec<f64> = (0..3).map(length).collect();
     c.only("diagonal", &[json!(false)])?;
-    c.only("padding_mode", &[json!("border")])?;
+    c.only("padding_mode", &[json!("border"), json!("zeros")])?;
+    let padding = c.read_each::<String>("padding_mode")?.filter(|mode| mode != "border");
     c.only("scale_extent", &[json!(false)])?;
     c.only("min_pixdim", &[])?;
     c.only("max_pixdim", &[])?;
@@ -346,7 +347,11 @@ fn spacing(c: &Component<'_>) -> Result<Value, WeightsError> {
     ]);
     c.only("mode", &[json!("bilinear"), json!("nearest")])?;
     let mode = c.read_each::<String>("mode")?.unwrap_or_else(|| "bilinear".to_owned());
-    Ok(json!({"pixdim": pixdim, "mode": mode}))
+    let mut made = json!({"pixdim": pixdim, "mode": mode});
+    if let Some(padding) = padding {
+        made["padding_mode"] = json!(padding);
+    }
+    Ok(made)
 }
 
 fn scale_intensity_range(c: &Component<'_>) -> Result<Value, WeightsError> {

@@ -145,8 +145,8 @@ fn regions_of(json: &Map<String, Value>, named: &[(String, Vec<u64>)]) -> Result
     }
     let paint = |(at, (name, value)): (usize, (&str, &Value))| {
         let path = format!("{key}[{at}]");
-        let value = values(&path, value)?.first().copied().filter(|value| (1..=255).contains(value));
-        let value = value.ok_or_else(|| field(DATASET, &path, "a value from 1 to 255 is painted"))?;
+        let value = values(&path, value)?.first().copied().filter(|value| (1..65535).contains(value));
+        let value = value.ok_or_else(|| field(DATASET, &path, "a value from 1 to 65534 is painted"))?;
         Ok((name.to_owned(), value))
     };
     Ok(Labels::Regions(regions.into_iter().zip(order).enumerate().map(paint).collect::<Result<_, WeightsError>>()?))

@@ -26,8 +26,22 @@ pub(super) struct Configuration {
 
 /// The networks that are built.
 const NETWORKS: [&str; 2] = ["PlainConvUNet", "ResidualEncoderUNet"];
-/// The resampling that is done, and the one that does nothing.
-const RESAMPLING: [&str; 2] = ["resample_data_or_seg_to_shape", "no_resampling_data_or_seg_to_shape"];
+/// The kinds of resampling by their names in nnU-Net.
+const RESAMPLING: [(&str, Kind); 3] = [
+    ("resample_data_or_seg_to_shape", Kind::Spline),
+    ("resample_torch_fornnunet", Kind::Linear),
+    ("no_resampling_hack", Kind::Not),
+];
+/// What a resampling function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// By splines of any order.
+    Spline,
+    /// PyTorch's `interpolate`: linear, the nearest slice where slices are resampled apart.
+    Linear,
+    /// Nothing.
+    Not,
+}
 const SCHEMES: [&str; 5] =
     ["CTNormalization", "ZScoreNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization"];
 
@@ -270,35 +284,46 @@ fn normalization(plans: &Map<String, Value>, part: &Part<'_>, channels: usize) -
 
 /// How scans and logits are resampled; `None` where they are not.
 fn resampling(part: &Part<'_>) -> Result<Option<Resampling>, WeightsError> {
-    let function = |key: &str| -> Result<bool, WeightsError> {
-        let name: String = part.or(key, RESAMPLING[0].to_owned())?;
-        match RESAMPLING.iter().position(|known| *known == name) {
-            Some(at) => Ok(at == 0),
-            None => {
-                let problem = format!("{name} is not done here; {} is", RESAMPLING[0]);
-                Err(field(PLANS, &part.at(key), problem))
-            }
-        }
+    let function = |key: &str| -> Result<Kind, WeightsError> {
+        let name: String = part.or(key, RESAMPLING[0].0.to_owned())?;
+        RESAMPLING.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind).ok_or_else(|| {
+            let known = RESAMPLING.map(|(name, _)| name).join(", ");
+            field(PLANS, &part.at(key), format!("{name} is not done here (known: {known})"))
+        })
     };
     let back = if part.has("resampling_fn_softmax") { "resampling_fn_softmax" } else { "resampling_fn_probabilities" };
-    match (function("resampling_fn_data")?, function(back)?) {
-        (false, false) => return Ok(None),
-        (true, true) => {}
-        _ => {
+    let kinds = (function("resampling_fn_data")?, function(back)?);
+    match kinds {
+        (Kind::Not, Kind::Not) => return Ok(None),
+        (Kind::Not, _) | (_, Kind::Not) => {
             return Err(field(PLANS, &part.at(back), "scans are resampled and logits are not, or the other way round"));
         }
+        _ => {}
     }
-    let rule = |key: &str, order: u8| -> Result<Interpolation, WeightsError> {
-        let mut object: Map<String, Value> = part.or(&format!("{key}_kwargs"), Map::new())?;
+    let rule = |key: &str, kind: Kind, order: u8| -> Result<Interpolation, WeightsError> {
+        let arguments = format!("{key}_kwargs");
+        let mut object: Map<String, Value> = part.or(&arguments, Map::new())?;
         object.remove("is_seg");
+        if kind == Kind::Linear {
+            for name in ["num_threads", "device", "memefficient_seg_resampling"] {
+                object.remove(name);
+            }
+            for (name, usual) in [("mode", "linear"), ("aniso_axis_mode", "nearest-exact")] {
+                if let Some(other) = object.remove(name).filter(|value| *value != usual) {
+                    let path = format!("{}.{name}", part.at(&arguments));
+                    return Err(field(PLANS, &path, format!("{other} is not done here, only {usual:?}")));
+                }
+            }
+        }
+        let order = if kind == Kind::Linear { 1 } else { order };
         for (name, value) in [("order", json!(order)), ("order_z", json!(0)), ("force_separate_z", Value::Null)] {
             object.entry(name).or_insert(value);
         }
-        from_json(&Value::Object(object)).map_err(|e| told(e.within(&part.at(&format!("{key}_kwargs")))))
+        from_json(&Value::Object(object)).map_err(|e| told(e.within(&part.at(&arguments))))
     };
     Ok(Some(Resampling {
         spacing: part.required("spacing")?,
-        data: rule("resampling_fn_data", 3)?,
-        probabilities: rule(back, 1)?,
+        data: rule("resampling_fn_data", kinds.0, 3)?,
+        probabilities: rule(back, kinds.1, 1)?,
     }))
 }
