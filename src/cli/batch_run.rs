@@ -52,7 +52,7 @@ pub(super) fn run(segment: &Segment, list: &Path) -> Result<(), CliError> {
     if folder.exists() && !folder.is_dir() {
         return Err(CliError::usage(format!("--output {}: with --batch a folder is needed", folder.display())));
     }
-    let package = files::model(&segment.model)?;
+    let package = files::model_of(&segment.model, &segment.folder)?;
     let gpu = segment.device.open()?;
     std::fs::create_dir_all(folder).at(folder)?;
     fact("adapter", gpu.adapter().to_string());

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::console::note;
 use super::error::{CliError, Context};
+use super::options::FolderArgs;
 use crate::fields::json::decode;
 use crate::weights::{FileSet, ImportOptions, Imported, Package, import, import_files, is_zip_of_files};
 
@@ -19,11 +20,24 @@ pub(super) fn text(path: &Path) -> Result<String, CliError> {
 
 /// A model: a package, or several files that are one together, imported on the way.
 pub(super) fn model(path: &Path) -> Result<Package, CliError> {
-    let file = open(path)?;
-    match file {
-        Opened::One(bytes) => Package::read(bytes).at(path),
+    model_of(path, &FolderArgs::default())
+}
+
+/// As [`model`], of a result folder what is asked for.
+pub(super) fn model_of(path: &Path, folder: &FolderArgs) -> Result<Package, CliError> {
+    match open(path)? {
+        Opened::One(bytes) => {
+            let package = Package::read(bytes).at(path)?;
+            match folder.given() {
+                None => Ok(package),
+                Some(option) => Err(CliError::usage(format!(
+                    "{option}: {} is a package, which has what was imported; give it to `unetr import`, or the result folder here",
+                    path.display()
+                ))),
+            }
+        }
         Opened::Several(files) => {
-            let made = import_files(files, &ImportOptions::default()).at(path)?;
+            let made = import_files(files, &folder.import_options()).at(path)?;
             told(&made);
             Ok(made.package)
         }

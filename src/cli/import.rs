@@ -9,7 +9,7 @@ use super::console::{bytes, grouped, print, print_json};
 use super::error::CliError;
 use super::files;
 use super::info::facts_text;
-use super::options::{CheckpointArg, Precision};
+use super::options::{FolderArgs, Precision};
 use super::output::{Outputs, ends_in};
 use crate::weights::ImportOptions;
 
@@ -33,12 +33,8 @@ pub(super) struct Import {
     /// Type to store the weights in [default: the checkpoint's].
     #[arg(long)]
     dtype: Option<Precision>,
-    /// Folds of an nnU-Net result folder, 0 to 4 or all [default: every numbered one].
-    #[arg(long, value_name = "0,1", value_delimiter = ',')]
-    folds: Option<Vec<String>>,
-    /// Which checkpoint of each fold of an nnU-Net result folder [default: final].
-    #[arg(long = "checkpoint")]
-    checkpoint_of: Option<CheckpointArg>,
+    #[command(flatten)]
+    folder: FolderArgs,
     /// Replace the package if it exists.
     #[arg(long)]
     force: bool,
@@ -62,8 +58,7 @@ impl Import {
             package: text.as_deref(),
             prefix: self.prefix.as_deref(),
             dtype: self.dtype.map(Precision::float_type),
-            folds: self.folds.as_deref(),
-            checkpoint: self.checkpoint_of.map(CheckpointArg::kind),
+            ..self.folder.import_options()
         };
         let made = files::imported(&self.checkpoint, &options)?;
         let package = &made.package;

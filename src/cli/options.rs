@@ -11,7 +11,7 @@ use crate::infer::{Resample, SegmentOptions};
 use crate::nets::{NetworkType, registry};
 use crate::volume::nifti;
 use crate::weights::package;
-use crate::weights::{CheckpointKind, FloatType};
+use crate::weights::{CheckpointKind, FloatType, ImportOptions};
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -94,6 +94,33 @@ impl CheckpointArg {
             Self::Final => CheckpointKind::Final,
             Self::Best => CheckpointKind::Best,
         }
+    }
+}
+
+/// What is taken of an nnU-Net result folder.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct FolderArgs {
+    /// Folds of an nnU-Net result folder, 0 to 4 or all [default: every numbered one].
+    #[arg(long, value_name = "0,1", value_delimiter = ',')]
+    pub folds: Option<Vec<String>>,
+    /// Which checkpoint of each fold of an nnU-Net result folder [default: final].
+    #[arg(long = "checkpoint", value_name = "final|best")]
+    pub checkpoint_of: Option<CheckpointArg>,
+}
+
+impl FolderArgs {
+    /// As import takes them.
+    pub fn import_options(&self) -> ImportOptions<'_> {
+        ImportOptions {
+            folds: self.folds.as_deref(),
+            checkpoint: self.checkpoint_of.map(CheckpointArg::kind),
+            ..ImportOptions::default()
+        }
+    }
+
+    /// The first option that is given.
+    pub fn given(&self) -> Option<&'static str> {
+        self.folds.as_ref().map(|_| "--folds").or(self.checkpoint_of.map(|_| "--checkpoint"))
     }
 }
 

@@ -11,7 +11,7 @@ use super::batch_run;
 use super::console::{detail, duration, note, print, print_json, warn_all};
 use super::error::CliError;
 use super::files;
-use super::options::{DeviceArgs, FormArg, InferenceArgs, Precision};
+use super::options::{DeviceArgs, FolderArgs, FormArg, InferenceArgs, Precision};
 use super::output::Outputs;
 use super::postprocess::{Postprocess, PostprocessArgs};
 use super::progress::WindowProgress;
@@ -40,9 +40,11 @@ pub(super) struct Segment {
     /// in it already is kept, a scan that fails does not stop the others, and report.csv and report.json tell of all.
     #[arg(long, value_name = "LIST", conflicts_with_all = ["scans", "statistics", "preview", "save_probabilities", "save_logits", "series"])]
     batch: Option<PathBuf>,
-    /// Model package.
+    /// Model package, MONAI bundle or nnU-Net result folder, the latter two as folder or zip.
     #[arg(short, long)]
     pub(super) model: PathBuf,
+    #[command(flatten)]
+    pub(super) folder: FolderArgs,
     /// Labels to write: .nii.gz, .nii, .seg.nrrd (3D Slicer), .nrrd or .mha; the record goes beside it as .json. With --batch, a folder.
     #[arg(short, long, value_name = "OUT.nii.gz|FOLDER")]
     pub(super) output: PathBuf,
@@ -144,7 +146,7 @@ impl Segment {
         let mut outputs = Outputs::new(self.force, &inputs);
         let sidecar = paths.plan(&mut outputs)?;
 
-        let package = files::model(&self.model)?;
+        let package = files::model_of(&self.model, &self.folder)?;
         let postprocess = self.postprocess(&package)?;
         paths.plan_split(&postprocess, &mut outputs)?;
         let started = Moment::now();

@@ -325,7 +325,7 @@ impl Segmenter {
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let geometry = &prepared.geometry;
         let rules = self.decides();
-        // Where labels are decided, their components are told apart.
+        // Where labels are decided, their components are told apart, unless the model wants it on the scan.
         let largest = &self.metadata.output.keep_largest_component;
         let whole = |mut labels: LabelMap| {
             if !largest.is_empty() {
@@ -339,7 +339,11 @@ impl Segmenter {
                 whole(geometry.invert_probabilities(&result.probabilities, table.len(), |p| rules.label(&table, p))?)
             }
             (Some(d), Resample::Labels) => {
-                geometry.invert_labels(&whole(LabelMap::new(result.labels, d.dims, geometry.model_affine())?))?
+                let labels = LabelMap::new(result.labels, d.dims, geometry.model_affine())?;
+                match self.metadata.output.components_on_scan {
+                    true => whole(geometry.invert_labels(&labels)?),
+                    false => geometry.invert_labels(&whole(labels))?,
+                }
             }
             (Some(d), _) => whole(LabelMap::new(result.labels, d.dims, geometry.scan_affine)?),
         };

@@ -116,6 +116,9 @@ impl<T: Clone> PerStage<T> {
     }
 }
 
+/// Channels of the logits, at most: beyond every atlas, and small enough that sizes multiply freely.
+pub(super) const MOST_CLASSES: usize = 4096;
+
 /// Checks that a count is neither zero nor beyond what any network has.
 pub(super) fn check_range(field: &str, value: usize, most: usize) -> Result<(), ConfigError> {
     match value {

@@ -31,10 +31,23 @@ pub enum Move {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resized {
     pub dims: [usize; 3],
-    /// Axes along which the way back takes the nearest voxel.
-    pub nearest: [bool; 3],
-    /// The way back takes the mean of the voxels that a voxel covers: PyTorch's `area`.
-    pub area: bool,
+    /// What the way back takes along each axis.
+    pub back: [Taken; 3],
+    /// What labels take.
+    pub labels: Taken,
+}
+
+/// What is taken for a place between voxels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Both neighbours by their distance.
+    Linear,
+    /// The nearest voxel.
+    Nearest,
+    /// The voxel at or before the place, counted from the corner: PyTorch's `nearest`.
+    Before,
+    /// The mean of the voxels that a voxel covers: PyTorch's `area`.
+    Mean,
 }
 
 impl Resized {
@@ -168,7 +181,7 @@ impl Geometry {
                 Move::Turn(turn) => turn.apply(&data, placed.dims),
                 Move::Crop(to) => to.cut(&data, placed.dims),
                 Move::Resample(grid) => sample_nearest(&data, placed.dims, &grid),
-                Move::Resize(resized) => pick(&data, placed.dims, resized.dims),
+                Move::Resize(resized) => pick(&data, placed.dims, resized.dims, resized.labels),
             };
         }
         LabelMap::new(data, self.dims, self.affine)
@@ -187,7 +200,7 @@ impl Geometry {
                 Move::Turn(turn) => turn.inverse().apply(&data, dims),
                 Move::Crop(from) => from.paste(&data, placed.dims),
                 Move::Resample(grid) => sample_nearest(&data, dims, &placed.before(&grid, &after)),
-                Move::Resize(_) => pick(&data, dims, placed.dims),
+                Move::Resize(resized) => pick(&data, dims, placed.dims, resized.labels),
             };
             dims = placed.dims;
         }
@@ -315,8 +328,7 @@ enum Link {
     Scale {
         ratio: [f64; 3],
         last: [f64; 3],
-        nearest: [bool; 3],
-        area: bool,
+        back: [Taken; 3],
     },
 }
 
@@ -353,11 +365,10 @@ impl Way {
                     let last = (!grid.zeros).then(|| end(grid.dims));
                     Link::World { points: Points::new(grid.dims, placed.dims, &map), last }
                 }
-                Move::Resize(Resized { dims, nearest, area }) => Link::Scale {
+                Move::Resize(Resized { dims, back, .. }) => Link::Scale {
                     ratio: std::array::from_fn(|a| dims[a] as f64 / placed.dims[a] as f64),
                     last: end(dims),
-                    nearest,
-                    area,
+                    back,
                 },
             });
         }
@@ -380,15 +391,19 @@ impl Way {
                 let place = points.at(p);
                 last.map_or(place, |last| std::array::from_fn(|a| clamped(place[a], last[a])))
             }
-            Link::Scale { ratio, last, area: true, .. } => std::array::from_fn(|a| {
-                // Between two voxels their mean; a place is within rounding of where it is counted.
-                let (i, ratio) = ((p[a] + 0.5).floor(), ratio[a]);
-                let (first, end) = ((i * ratio + 1e-9).floor(), ((i + 1.0) * ratio - 1e-9).ceil());
-                clamped((first + end - 1.0) / 2.0, last[a])
-            }),
-            Link::Scale { ratio, last, nearest, .. } => std::array::from_fn(|a| {
-                let c = clamped((p[a] + 0.5) * ratio[a] - 0.5, last[a]);
-                if nearest[a] { (c + 0.5).floor() } else { c }
+            Link::Scale { ratio, last, back } => std::array::from_fn(|a| {
+                let (ratio, centre) = (ratio[a], (p[a] + 0.5) * ratio[a] - 0.5);
+                match back[a] {
+                    Taken::Linear => clamped(centre, last[a]),
+                    Taken::Nearest => (clamped(centre, last[a]) + 0.5).floor(),
+                    Taken::Before => clamped(before(p[a], ratio), last[a]),
+                    Taken::Mean => {
+                        // Between two voxels their mean; a place is within rounding of where it is counted.
+                        let i = (p[a] + 0.5).floor();
+                        let (first, end) = ((i * ratio + 1e-9).floor(), ((i + 1.0) * ratio - 1e-9).ceil());
+                        clamped((first + end - 1.0) / 2.0, last[a])
+                    }
+                }
             }),
         })
     }
@@ -399,11 +414,20 @@ fn clamped(c: f64, last: f64) -> f64 {
     if c.is_nan() { c } else { c.clamp(0.0, last) }
 }
 
-/// Labels on another number of voxels over the same extent: those nearest.
-fn pick(labels: &[u16], dims: [usize; 3], to: [usize; 3]) -> Vec<u16> {
+/// The voxel at or before voxel `i` of a grid that has `ratio` times as many; in single precision, as PyTorch counts.
+pub(crate) fn before(i: f64, ratio: f64) -> f64 {
+    f64::from((i as f32 * ratio as f32).floor())
+}
+
+/// Labels on another number of voxels over the same extent.
+fn pick(labels: &[u16], dims: [usize; 3], to: [usize; 3], taken: Taken) -> Vec<u16> {
     let axis = |a: usize| -> Vec<usize> {
         let ratio = dims[a] as f64 / to[a] as f64;
-        (0..to[a]).map(|i| (((i as f64 + 0.5) * ratio) as usize).min(dims[a] - 1)).collect()
+        let place = |i: usize| match taken {
+            Taken::Before => before(i as f64, ratio),
+            _ => (i as f64 + 0.5) * ratio,
+        };
+        (0..to[a]).map(|i| (place(i) as usize).min(dims[a] - 1)).collect()
     };
     let [xs, ys, zs] = [axis(0), axis(1), axis(2)];
     let mut out = Vec::with_capacity(to.iter().product());

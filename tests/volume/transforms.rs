@@ -3,7 +3,9 @@
 use crate::support::golden;
 use serde_json::Value;
 use unetr_wgpu::volume::resample::{Grid, sample_linear, sample_nearest, solve, spacing_grid};
-use unetr_wgpu::volume::steps::{CropForeground, NormalizeIntensity, Orient, ScaleIntensityRange, Spacing};
+use unetr_wgpu::volume::steps::{
+    CropForeground, NormalizeIntensity, Orient, PaddingMode, ScaleIntensityRange, Spacing,
+};
 use unetr_wgpu::volume::{Affine, LabelMap, Orientation, Preprocess, Preprocessed, Volume, VolumeError, nifti};
 
 fn scan(name: &str) -> Volume {
@@ -356,4 +358,46 @@ fn sheared_scans_are_resampled_without_shear() {
     let back = ready.geometry.invert_channel(&ready.volume.data).unwrap();
     let index = (6 * 16 + 8) * 8 + 4;
     assert!((back[index] - scan.data[index]).abs() < 1e-3);
+}
+
+/// The plane x = 0 of this scan falls on the plane beside the box, but for 8.9e-16 voxels that are PyTorch's rounding: MONAI
+/// 1.6.1's `Invertd` gives it the labels of the box's edge.
+#[test]
+fn rounding_decides_beside_the_box_as_in_monai() {
+    let affine = Affine::from_rows([
+        [3.0, 0.0, 0.0, -177.956_329_345_703_12],
+        [0.0, 3.0, 0.0, 11.319_000_244_140_625],
+        [0.0, 0.0, 3.0, 94.301_757_812_5],
+    ]);
+    let dims = [122, 101, 2];
+    let plane = dims[1] * dims[2];
+    let mut data = vec![1.0; dims.iter().product()];
+    data[..plane].fill(-1.0);
+    let scan = Volume::new(data, 1, dims, affine).unwrap();
+    let ready =
+        Preprocess::new([Spacing::to([2.8, 2.8, 3.0]).into(), CropForeground::default().into()]).apply(&scan).unwrap();
+    assert_eq!(ready.volume.dims, [130, 108, 2], "the box begins behind the first plane");
+    let [x, ..] = ready.geometry.axis_tables().expect("axis by axis");
+    assert!(x.places[0].0 == -1 && x.places[0].1 > 0.0, "{:?}", x.places[0]);
+    let ones = vec![1.0; ready.volume.data.len()];
+    let back = ready.geometry.invert_channel(&ones).unwrap();
+    assert!(back[..plane].iter().all(|v| *v > 0.0 && *v < 1e-12), "{:?}", &back[..2]);
+    let labels = ready.geometry.invert_probabilities(&ones.repeat(2), 2, |p| u16::from(p[1] > 0.0)).unwrap();
+    assert_eq!(labels.data[0], 1);
+}
+
+#[test]
+fn beyond_the_scan_are_zeros_where_a_step_says_so() {
+    let affine = Affine::from_rows([[2.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
+    let scan = Volume::new(vec![1.0; 4 * 9], 1, [4, 3, 3], affine).unwrap();
+    let ready = |padding_mode| {
+        let step = Spacing { padding_mode, ..Spacing::to([4.0, 1.0, -1.0]) };
+        Preprocess::new([step.into()]).apply(&scan).unwrap()
+    };
+    // Two planes over four: the last of the scan lies half a plane beyond.
+    let (border, zeros) = (ready(PaddingMode::Border), ready(PaddingMode::Zeros));
+    assert_eq!((border.volume.dims, zeros.volume.dims), ([2, 3, 3], [2, 3, 3]));
+    let back = |ready: &Preprocessed| ready.geometry.invert_channel(&ready.volume.data).unwrap()[27..].to_vec();
+    assert_eq!(back(&border), vec![1.0; 9]);
+    assert!(back(&zeros).iter().all(|v| (*v - 0.5).abs() < 1e-6), "{:?}", back(&zeros));
 }

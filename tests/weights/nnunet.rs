@@ -92,7 +92,7 @@ fn regions_readers_and_mirroring_are_read() {
     let made = imported(&model);
     let m = made.package.metadata();
     assert_eq!(m.output.activation, Activation::Sigmoid);
-    let painted: Vec<(usize, u8)> = m.output.regions.iter().map(|r| (r.channel, r.value)).collect();
+    let painted: Vec<(usize, u16)> = m.output.regions.iter().map(|r| (r.channel, r.value)).collect();
     assert_eq!(painted, [(0, 1), (1, 2), (2, 3)]);
     assert_eq!(m.output.label_name(2), "core");
     assert!(m.inference.mirror_axes.is_empty());

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::fields::Section;
-use crate::nets::config::{ConfigError, PerAxis, check_dims, check_dropout, check_kernel, check_range};
+use crate::nets::config::{ConfigError, MOST_CLASSES, PerAxis, check_dims, check_dropout, check_kernel, check_range};
 use crate::nets::network::{Architecture, MAX_TENSOR_BYTES};
 
 /// `network.type`.
@@ -77,7 +77,7 @@ impl AttentionUnetConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_dims(self.spatial_dims)?;
         check_range("in_channels", self.in_channels, 256)?;
-        check_range("out_channels", self.out_channels, 256)?;
+        check_range("out_channels", self.out_channels, MOST_CLASSES)?;
         let levels = self.channels.len();
         let list = |count: usize| format!("a list of {count}");
         if !(2..=8).contains(&levels) {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::fields::Section;
-use crate::nets::config::{ConfigError, check_dims, check_dropout, check_range};
+use crate::nets::config::{ConfigError, MOST_CLASSES, check_dims, check_dropout, check_range};
 use crate::nets::layers::act::ActName;
 use crate::nets::layers::norm::NormName;
 use crate::nets::network::{Architecture, MAX_TENSOR_BYTES};
@@ -73,7 +73,7 @@ impl BasicUNetConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_dims(self.spatial_dims)?;
         check_range("in_channels", self.in_channels, 256)?;
-        check_range("out_channels", self.out_channels, 256)?;
+        check_range("out_channels", self.out_channels, MOST_CLASSES)?;
         for (i, &channels) in self.features.iter().enumerate() {
             check_range(&format!("features[{i}]"), channels, 2048)?;
         }

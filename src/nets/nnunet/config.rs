@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::fields::Section;
-use crate::nets::config::{ConfigError, PerAxis, PerStage, check_kernel, check_range};
+use crate::nets::config::{ConfigError, MOST_CLASSES, PerAxis, PerStage, check_kernel, check_range};
 use crate::nets::layers::act::ActName;
 use crate::nets::layers::norm::NormName;
 use crate::nets::network::{Architecture, MAX_TENSOR_BYTES};
@@ -268,7 +268,7 @@ impl NnUNetConfig {
     /// The first that breaks a rule.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_range("input_channels", self.input_channels, 256)?;
-        check_range("num_classes", self.num_classes, 256)?;
+        check_range("num_classes", self.num_classes, MOST_CLASSES)?;
         let each = |field: &str, values: &[usize], most: usize| {
             let one = |(i, value): (usize, &usize)| check_range(&format!("{field}[{i}]"), *value, most);
             values.iter().enumerate().try_for_each(one)

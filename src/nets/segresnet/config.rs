@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::fields::Section;
-use crate::nets::config::{ConfigError, check_range};
+use crate::nets::config::{ConfigError, MOST_CLASSES, check_range};
 use crate::nets::layers::act::ActName;
 use crate::nets::layers::norm::NormName;
 use crate::nets::network::{Architecture, MAX_TENSOR_BYTES};
@@ -120,7 +120,7 @@ impl SegResNetConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_dims(self.spatial_dims)?;
         check_range("in_channels", self.in_channels, 256)?;
-        check_range("out_channels", self.out_channels, 256)?;
+        check_range("out_channels", self.out_channels, MOST_CLASSES)?;
         check_levels(self.init_filters, &self.blocks_down)?;
         check_blocks("blocks_up", &self.blocks_up, self.blocks_down.len() - 1)?;
         if self.dropout_prob.is_some_and(|rate| !(0.0..1.0).contains(&rate)) {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fields::Section;
-use crate::nets::config::{ConfigError, check_range};
+use crate::nets::config::{ConfigError, MOST_CLASSES, check_range};
 use crate::nets::layers::vit::{ProjType, Vit};
 use crate::nets::network::{Architecture, MAX_SIDE, MAX_TENSOR_BYTES};
 
@@ -99,7 +99,7 @@ impl SetrConfig {
         let [x, y, z] = self.img_size;
         let ranges = [
             ("in_channels", self.in_channels, 256),
-            ("out_channels", self.out_channels, 256),
+            ("out_channels", self.out_channels, MOST_CLASSES),
             ("img_size[0]", x, MAX_SIDE),
             ("img_size[1]", y, MAX_SIDE),
             ("img_size[2]", z, MAX_SIDE),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fields::Section;
 use crate::kernels::patch_merging::Corners;
-use crate::nets::config::{ConfigError, PerAxis, check_dims, check_range};
+use crate::nets::config::{ConfigError, MOST_CLASSES, PerAxis, check_dims, check_range};
 use crate::nets::layers::norm::NormName;
 use crate::nets::network::{Architecture, MAX_SIDE, MAX_TENSOR_BYTES};
 
@@ -189,7 +189,7 @@ impl SwinUnetrConfig {
             return Err(ConfigError::value("patch_size", self.patch_size, rule, format!("use {PATCH_SIZE}")));
         }
         check_range("in_channels", self.in_channels, 256)?;
-        check_range("out_channels", self.out_channels, 256)?;
+        check_range("out_channels", self.out_channels, MOST_CLASSES)?;
         check_range("feature_size", self.feature_size, 240)?;
         if !self.feature_size.is_multiple_of(12) {
             let near = self.feature_size.next_multiple_of(12);

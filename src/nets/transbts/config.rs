@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::fields::Section;
-use crate::nets::config::{ConfigError, check_range};
+use crate::nets::config::{ConfigError, MOST_CLASSES, check_range};
 use crate::nets::network::{Architecture, MAX_SIDE, MAX_TENSOR_BYTES};
 
 /// `network.type`.
@@ -92,7 +92,7 @@ impl TransBtsConfig {
         let ranges = [
             ("img_dim", self.img_dim, MAX_SIDE),
             ("num_channels", self.num_channels, 256),
-            ("num_classes", self.num_classes, 256),
+            ("num_classes", self.num_classes, MOST_CLASSES),
             ("embedding_dim", self.embedding_dim, 8192),
             ("num_heads", self.num_heads, 8192),
             ("num_layers", self.num_layers, 96),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::fields::Section;
-use crate::nets::config::{ConfigError, PerAxis, check_dims, check_dropout, check_kernel, check_range};
+use crate::nets::config::{ConfigError, MOST_CLASSES, PerAxis, check_dims, check_dropout, check_kernel, check_range};
 use crate::nets::layers::act::ActName;
 use crate::nets::layers::norm::NormName;
 use crate::nets::network::{Architecture, MAX_TENSOR_BYTES};
@@ -97,7 +97,7 @@ impl UNetConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_dims(self.spatial_dims)?;
         check_range("in_channels", self.in_channels, 256)?;
-        check_range("out_channels", self.out_channels, 256)?;
+        check_range("out_channels", self.out_channels, MOST_CLASSES)?;
         let levels = self.channels.len();
         if !(2..=8).contains(&levels) {
             let value = format!("a list of {levels}");

@@ -14,7 +14,7 @@
 
 use serde::Serialize;
 
-use super::super::config::{ConfigError, check_range};
+use super::super::config::{ConfigError, MOST_CLASSES, check_range};
 use super::super::layers::norm::NormName;
 use super::super::layers::vit::{ProjType, Vit};
 use super::super::network::{Architecture, MAX_SIDE, MAX_TENSOR_BYTES};
@@ -183,7 +183,7 @@ impl UnetrConfig {
         let [x, y, z] = self.img_size;
         let ranges = [
             ("in_channels", self.in_channels, 256),
-            ("out_channels", self.out_channels, 256),
+            ("out_channels", self.out_channels, MOST_CLASSES),
             ("img_size[0]", x, MAX_SIDE),
             ("img_size[1]", y, MAX_SIDE),
             ("img_size[2]", z, MAX_SIDE),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spline::{Line, clip, ranges, resample_axes};
 use super::{Frame, Transform};
-use crate::volume::geometry::{Move, Resized};
+use crate::volume::geometry::{Move, Resized, Taken};
 use crate::volume::{VolumeError, checked_len};
 
 /// How values between voxels are found.
@@ -122,7 +122,8 @@ impl Transform for Resampling {
         checked_len(frame.volume.channels, dims)?;
         let separate = self.data.separate(current, self.spacing);
         let back = self.probabilities.lines(self.probabilities.separate(self.spacing, current));
-        let resized = Resized { dims, nearest: back.map(|line| line == Line::Nearest), area: false };
+        let back = back.map(|line| if line == Line::Nearest { Taken::Nearest } else { Taken::Linear });
+        let resized = Resized { dims, back, labels: Taken::Nearest };
         frame.place(Move::Resize(resized), (dims, resized.affine(&affine, from)), |channel, from| {
             self.channel(channel, from, dims, separate)
         });

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::spline::{Line, resample_axes};
 use super::{Frame, Transform};
 use crate::volume::VolumeError;
-use crate::volume::geometry::{Move, Resized};
+use crate::volume::geometry::{Move, Resized, Taken};
 
 /// How values between voxels are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +49,12 @@ impl Transform for Resize {
         if from == self.spatial_size {
             return Ok(());
         }
-        let (nearest, area) = (self.mode == ResizeMode::Nearest, self.mode == ResizeMode::Area);
-        let resized = Resized { dims: self.spatial_size, nearest: [nearest; 3], area };
+        let back = match self.mode {
+            ResizeMode::Trilinear => Taken::Linear,
+            ResizeMode::Nearest => Taken::Before,
+            ResizeMode::Area => Taken::Mean,
+        };
+        let resized = Resized { dims: self.spatial_size, back: [back; 3], labels: Taken::Before };
         frame.place(Move::Resize(resized), (resized.dims, resized.affine(&affine, from)), |channel, dims| {
             match self.mode {
                 ResizeMode::Trilinear => resample_axes(channel, dims, resized.dims, [Line::Linear; 3]),

@@ -4,6 +4,8 @@
 //! 12 times, the line is filtered (pole `sqrt(3) - 2`, half-sample symmetric ends) and cubic B-splines are added up. The
 //! arithmetic along a line is f64; what lies between the axes is kept in f32.
 
+use crate::volume::geometry::before;
+
 /// How values between the voxels of a line are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
@@ -106,7 +108,7 @@ impl Taps {
         let inside = c.clamp(0.0, (n - 1) as f64);
         let one = |first: usize| Self { first: first.min(n - 1), count: 1, weights: [1.0, 0.0, 0.0, 0.0] };
         match line {
-            Line::Before => one((i as f64 * (n as f64 / to as f64)) as usize),
+            Line::Before => one(before(i as f64, n as f64 / to as f64) as usize),
             Line::Nearest => one((inside + 0.5).floor() as usize),
             Line::Linear => {
                 let (low, t) = (inside.floor(), inside - inside.floor());

@@ -119,7 +119,7 @@ fn is_half(threshold: &f64) -> bool {
 }
 
 /// Keys that `unetr/1` does not have.
-pub(super) const SINCE_2: [&str; 3] = ["resample", "keep_largest_component", "threshold"];
+pub(super) const SINCE_2: [&str; 4] = ["resample", "keep_largest_component", "components_on_scan", "threshold"];
 
 /// Activation and labels.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -140,6 +140,9 @@ pub struct OutputSection {
     /// Label values of which the largest connected component is kept, each for itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keep_largest_component: Vec<u16>,
+    /// Components are told apart on the scan's grid, even where labels are decided on the model's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub components_on_scan: bool,
 }
 
 impl OutputSection {
@@ -155,12 +158,21 @@ impl OutputSection {
     /// An output with these labels, brought back as probabilities.
     pub fn new(activation: Activation, regions: Vec<Region>, labels: Vec<Label>) -> Self {
         let resample = Resample::Probabilities;
-        Self { activation, regions, labels, threshold: HALF, resample, keep_largest_component: Vec::new() }
+        Self {
+            activation,
+            regions,
+            labels,
+            threshold: HALF,
+            resample,
+            keep_largest_component: Vec::new(),
+            components_on_scan: false,
+        }
     }
 
     /// Whether this format can say it.
     pub(super) fn fits(&self, format: Format) -> bool {
-        let plain = self.resample.is_probabilities() && self.keep_largest_component.is_empty();
+        let plain =
+            self.resample.is_probabilities() && self.keep_largest_component.is_empty() && !self.components_on_scan;
         (plain && is_half(&self.threshold)) || format == Format::Steps
     }
 
@@ -172,6 +184,7 @@ impl OutputSection {
         if format == Format::Steps {
             section.resample = fields.or("resample", Resample::Probabilities)?;
             section.keep_largest_component = fields.list("keep_largest_component")?;
+            section.components_on_scan = fields.or("components_on_scan", false)?;
             section.threshold = fields.or("threshold", HALF)?;
         }
         fields.finish()?;

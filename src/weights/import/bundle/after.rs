@@ -59,7 +59,7 @@ struct Chain {
     activation: Option<(usize, &'static str)>,
     inverted: Option<(usize, bool)>,
     decided: Option<(usize, Decided)>,
-    largest: Option<Vec<u64>>,
+    largest: Option<(usize, Vec<u64>)>,
     /// Channels and values in the order in which they are painted.
     painted: Option<Vec<(usize, u64)>>,
 }
@@ -134,11 +134,15 @@ pub(super) fn read(
             made.insert("labels".into(), classes.into());
         }
     }
-    if let Some(labels) = chain.largest {
+    if let Some((at, labels)) = chain.largest {
         let values = made.get("labels").and_then(Value::as_array);
         let all = || values.into_iter().flatten().filter_map(|label| label.get("value")?.as_u64()).collect();
         let labels: Vec<u64> = if labels.is_empty() { all() } else { labels };
         made.insert("keep_largest_component".into(), json!(labels));
+        // Brought back as labels, components are those of the grid on which they are looked at.
+        if resample == "labels" && chain.inverted.is_some_and(|(inverted, _)| inverted < at) {
+            made.insert("components_on_scan".into(), json!(true));
+        }
     }
     Ok(made)
 }
@@ -247,7 +251,7 @@ fn chain(node: Node<'_>, warnings: &mut Vec<String>) -> Result<Chain, WeightsErr
             "Activations" => activations(&c, at, &mut chain)?,
             "Invert" => invert(&c, at, &mut chain)?,
             "AsDiscrete" => as_discrete(&c, at, &mut chain)?,
-            "KeepLargestConnectedComponent" => largest(&c, &mut chain)?,
+            "KeepLargestConnectedComponent" => largest(&c, at, &mut chain)?,
             _ => lambda(&c, &mut chain)?,
         }
         c.finish()?;
@@ -304,7 +308,7 @@ fn as_discrete(c: &Component<'_>, at: usize, chain: &mut Chain) -> Result<(), We
     Ok(())
 }
 
-fn largest(c: &Component<'_>, chain: &mut Chain) -> Result<(), WeightsError> {
+fn largest(c: &Component<'_>, at: usize, chain: &mut Chain) -> Result<(), WeightsError> {
     let labels = match c.value("applied_labels")? {
         None => Vec::new(),
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_u64).filter(|label| *label > 0).collect(),
@@ -319,7 +323,7 @@ fn largest(c: &Component<'_>, chain: &mut Chain) -> Result<(), WeightsError> {
     if chain.decided.is_none() {
         return Err(c.node().refused("components of what is not decided yet are not kept here"));
     }
-    chain.largest = Some(labels);
+    chain.largest = Some((at, labels));
     Ok(())
 }
 
