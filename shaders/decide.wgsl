@@ -1,15 +1,21 @@
 // From class probabilities on the model's grid to labels on the scan's, one part of the classes at a time: the
 // probabilities are interpolated (trilinear, border clamp) at each voxel of the scan and the label is decided there, so
 // that classes x scan is never stored.
-//   table    (entries) of (neighbour below, weight of the one above), for the indices along the scan's axis, axis after axis
+//   table    (entries) of (neighbour below, lesser weight, negative if the one below's), for the indices along the scan's axis,
+//            axis after axis
 //   p        (classes, RX, VY, VZ), a ring along X over the padded grid; outside the grid all are zero
 //   channel  (classes) of (label, rank)
 //   best     (box of the scan) of (probability or rank, label); FIRST starts it
-// Softmax: the first class of the greatest value. REGIONS: the one of the highest rank above `least`.
+// Softmax: the first class of the greatest value; of LOGITS, of those whose probability is the same in single precision. REGIONS: the one of the highest rank above `least`.
 // A value that is not finite gives NOT_FINITE, found by its bits: comparisons with NaN are not reliable in WGSL.
 #import index
 
 const NOT_FINITE: f32 = 65535.0;
+#if LOGITS
+const TIE: f32 = 2.9802322387695312e-8;
+#else
+const TIE: f32 = 0.0;
+#end
 #if LOGITS
 #if REGIONS
 const START: f32 = 0.0;
@@ -62,12 +68,14 @@ fn forward(
     let entry_x = table[voxel[params.axis_x]];
     let entry_y = table[params.table_y + voxel[params.axis_y]];
     let entry_z = table[params.table_z + voxel[params.axis_z]];
-    let t = vec3<f32>(entry_x.y, entry_y.y, entry_z.y);
+    let lesser = vec3<f32>(entry_x.y, entry_y.y, entry_z.y);
+    let below = select(1.0 - lesser, -lesser, lesser < vec3<f32>());
+    let above = select(lesser, 1.0 + lesser, lesser < vec3<f32>());
     let g = vec3<i32>(vec3<f32>(entry_x.x, entry_y.x, entry_z.x));
 #unroll i in 0..8
     // Neighbours of no weight are not looked at: they may lie outside the ring's planes.
     let offset_$i = vec3<i32>($i / 4, $i / 2 % 2, $i % 2);
-    let part_$i = select(1.0 - t, t, offset_$i == vec3<i32>(1));
+    let part_$i = select(below, above, offset_$i == vec3<i32>(1));
     var weight_$i = part_$i.x * part_$i.y * part_$i.z;
     var at_$i = -1;
     if (weight_$i > 0.0) {
@@ -98,7 +106,7 @@ fn forward(
                 winner = vec2<f32>(channel[k].y, channel[k].x);
             }
 #else
-            if (value > winner.x) {
+            if (value > winner.x + TIE) {
                 winner = vec2<f32>(value, channel[k].x);
             }
 #end

@@ -1,7 +1,7 @@
 //! From finished planes of the model's grid to labels on the scan: which scan voxels can be decided when, and how.
 
-use crate::kernels::decide::Decide;
-use crate::volume::Geometry;
+use crate::kernels::decide::{Decide, TIE};
+use crate::volume::{Geometry, Place};
 use crate::weights::package::{Activation, OutputSection};
 
 /// A class's label and, for regions, its rank: the region painted last wins.
@@ -36,19 +36,21 @@ impl Rules {
     /// The label of one voxel's values: what the kernel does, for scans that it cannot map.
     pub fn label(self, table: &[[f32; 2]], values: &[f32]) -> u16 {
         let mut winner = if self.logits && !self.regions { (f32::MIN, 0.0) } else { (0.0, 0.0) };
+        let more = if self.logits { TIE } else { 0.0 };
         for (&value, &[label, rank]) in values.iter().zip(table) {
             if self.regions && value > self.least && rank > winner.0 {
                 winner = (rank, label);
-            } else if !self.regions && value > winner.0 {
+            } else if !self.regions && value > winner.0 + more {
                 winner = (value, label);
             }
         }
         winner.1 as u16
     }
 
-    /// Logits of one voxel as probabilities. All of them 0 stand for a voxel that was cropped away: background.
-    pub fn activate(self, values: &mut [f32]) {
-        if values.iter().all(|v| *v == 0.0) {
+    /// Logits of one voxel as probabilities; outside of what was cropped is background.
+    pub fn activate(self, values: &mut [f32], inside: bool) {
+        if !inside {
+            values.fill(0.0);
             if let Some(background) = values.first_mut().filter(|_| !self.regions) {
                 *background = 1.0;
             }
@@ -65,12 +67,17 @@ impl Rules {
     }
 }
 
+/// A place as the kernel reads it: the neighbour below, and the lesser weight, negative where it is the one below's.
+fn entry(place: &Place) -> [f32; 2] {
+    [place.low as f32, if place.below < place.above { -place.below } else { place.above }]
+}
+
 /// The way from the model's grid to the labels' grid, and the axis along which labels become ready.
 #[derive(Clone, Debug)]
 pub(super) struct Decision {
     /// The kernel, with box and part still open.
     pub op: Decide,
-    /// Where the voxels of the labels' grid lie: neighbour below and weight of the one above, axis after axis.
+    /// Where the voxels of the labels' grid lie, as [`Decide`] reads it, axis after axis.
     pub tables: Vec<f32>,
     /// Size of the labels' grid.
     pub dims: [usize; 3],
@@ -94,7 +101,7 @@ impl Decision {
     pub fn on_scan(geometry: &Geometry, shift: [usize; 3], rules: Rules) -> Option<Self> {
         let tables = geometry.axis_tables()?;
         let axes = tables.each_ref().map(|table| table.scan_axis);
-        let values = tables.iter().flat_map(|t| &t.places).flat_map(|(low, weight)| [*low as f32, *weight]).collect();
+        let values = tables.iter().flat_map(|t| &t.places).flat_map(entry).collect();
         Some(Self::new((geometry.scan_dims, geometry.model_dims()), shift, rules, axes, values))
     }
 
@@ -162,7 +169,7 @@ impl Decision {
         let place = self.tables.get(2 * slice..2 * slice + 2);
         let [low, weight] = place.and_then(|p| p.try_into().ok()).unwrap_or([-2.0, 0.0]);
         // Saturates at 0 for places that were cropped away.
-        let inside = (low + 1.0 + f32::from(weight > 0.0)) as usize;
+        let inside = (low + 1.0 + f32::from(weight != 0.0)) as usize;
         self.op.shift[0] + inside.min(self.op.size[0])
     }
 }

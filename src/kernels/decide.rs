@@ -11,6 +11,9 @@ use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Target};
 use crate::graph::{groups, params};
 use crate::tensor::{HostTensor, Shape};
 
+/// Logits nearer than this have the same probability in single precision, of which the first class wins.
+pub const TIE: f32 = 1.0 / (1 << 25) as f32;
+
 /// The label that stands for a value that is not finite.
 pub const NOT_FINITE: u16 = u16::MAX;
 
@@ -41,8 +44,8 @@ params!(Params {
 params!(PackParams { voxels: u32 });
 
 /// Decides one part of the classes in a box of the scan; arguments `p, channel, table, best`. The tables, one
-/// for each axis of the model's grid, lie one after the other: the neighbour below and the weight of the one above, for each
-/// index along an axis of the scan.
+/// for each axis of the model's grid, lie one after the other: the neighbour below and the lesser weight, negative where
+/// it is that of the one below, for each index along an axis of the scan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decide {
     /// Whether this is the first part.
@@ -141,6 +144,7 @@ impl Kernel for Decide {
         let (p, channel, mut best) = (inputs[0], inputs[1], inputs[3].clone());
         let least = f64::from(self.least);
         let start = if self.logits && !self.regions { f64::from(-3.4e38_f32) } else { 0.0 };
+        let more = if self.logits { f64::from(TIE) } else { 0.0 };
         let d = p.shape.dims().to_vec();
         let e = self.extent;
         for index in 0..e.iter().product() {
@@ -152,7 +156,7 @@ impl Kernel for Decide {
                 let (label, rank) = (channel.data[2 * k], channel.data[2 * k + 1]);
                 if self.regions && value > least && rank > winner.0 {
                     winner = (rank, label);
-                } else if !self.regions && value > winner.0 {
+                } else if !self.regions && value > winner.0 + more {
                     winner = (value, label);
                 }
             }
@@ -174,24 +178,25 @@ impl Decide {
         [0, x, x + y, x + y + z]
     }
 
-    /// Coordinate of a scan voxel along axis `a` of the model's grid.
-    fn coordinate(&self, voxel: [usize; 3], table: &HostTensor, a: usize) -> f64 {
+    /// The neighbour below a scan voxel along axis `a` of the model's grid, and the weights of this and the next.
+    fn place(&self, voxel: [usize; 3], table: &HostTensor, a: usize) -> (i64, [f64; 2]) {
         let entry = 2 * (self.offsets()[a] + voxel[self.axes[a]]);
-        table.data[entry] + table.data[entry + 1]
+        let (low, weight) = (table.data[entry], table.data[entry + 1]);
+        (low as i64, if weight < 0.0 { [-weight, 1.0 + weight] } else { [1.0 - weight, weight] })
     }
 
     /// Ring positions and weights of the neighbours that count for a scan voxel.
     fn corners(&self, voxel: [usize; 3], table: &HostTensor, ring: &[usize]) -> Vec<(usize, f64)> {
-        let c = [0, 1, 2].map(|a| self.coordinate(voxel, table, a));
+        let places = [0, 1, 2].map(|a| self.place(voxel, table, a));
         (0..8)
             .filter_map(|i| {
                 let offset = [i / 4, i / 2 % 2, i % 2];
                 let mut weight = 1.0;
                 let mut s = [0; 3];
                 for a in 0..3 {
-                    let t = c[a] - c[a].floor();
-                    weight *= if offset[a] == 1 { t } else { 1.0 - t };
-                    let q = usize::try_from(c[a].floor() as i64 + offset[a] as i64).ok();
+                    let (low, weights) = places[a];
+                    weight *= weights[offset[a]];
+                    let q = usize::try_from(low + offset[a] as i64).ok();
                     s[a] = q.filter(|&q| q < self.size[a])? + self.shift[a];
                 }
                 (weight > 0.0).then_some(((s[0] % ring[1] * ring[2] + s[1]) * ring[3] + s[2], weight))
@@ -260,7 +265,8 @@ pub fn cases() -> Vec<Case> {
     let quarters: Vec<f64> = (0..27)
         .flat_map(|i| match i * 7 % 13 {
             12 => [-2.0, 0.0],
-            place => [(place as f64 / 2.0).floor() - 1.0, f64::from(i % 4) / 4.0],
+            // Three quarters above are one quarter below.
+            place => [(place as f64 / 2.0).floor() - 1.0, [0.0, 0.25, 0.5, -0.25][i as usize % 4]],
         })
         .collect();
     let whole: Vec<f64> = size.iter().flat_map(|n| (0..*n).flat_map(|i| [i as f64, 0.0])).collect();

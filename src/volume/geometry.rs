@@ -94,9 +94,20 @@ pub struct Geometry {
 pub struct AxisTable {
     /// The scan's axis that runs along it.
     pub scan_axis: usize,
-    /// For each index along that axis, the neighbour below and the weight of the one above; neighbours beyond the grid
-    /// hold 0 for every class, and where both do the voxel is background.
-    pub places: Vec<(i32, f32)>,
+    /// For each index along that axis, where it is; neighbours beyond the grid hold 0 for every class, and where both do the
+    /// voxel is background.
+    pub places: Vec<Place>,
+}
+
+/// A place between two voxels. Each has its weight, as one that is nearly 0 may be of the only neighbour that has values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// The neighbour below; the other is the next.
+    pub low: i32,
+    /// The weight of the one below.
+    pub below: f32,
+    /// The weight of the one above.
+    pub above: f32,
 }
 
 /// Of a scan voxel that no crop kept: it has no neighbours.
@@ -161,7 +172,7 @@ impl Geometry {
             let place = |i: usize| {
                 let mut index = [0.0; 3];
                 index[scan_axis] = i as f64;
-                split(way.follow(index)[t])
+                Place::of(way.follow(index)[t])
             };
             AxisTable { scan_axis, places: (0..self.scan_dims[scan_axis]).map(place).collect() }
         }))
@@ -264,7 +275,7 @@ impl Geometry {
                 for k in 0..self.scan_dims[2] {
                     let index = [i, j, k].map(|v| v as f64);
                     let places = way.follow(index).map(|c| {
-                        let (low, _) = split(c);
+                        let low = Place::of(c).low;
                         (i64::from(low), if low == NOWHERE { 0.0 } else { c - c.floor() })
                     });
                     neighbours.clear();
@@ -287,18 +298,19 @@ impl Geometry {
     }
 }
 
-/// The least weight that a table gives a neighbour, or leaves the other: what is not 0 in f64 must not be in f32, where it may
-/// be the only neighbour that has values.
-const LEAST_WEIGHT: f32 = f32::EPSILON / 2.0;
+/// The least weight of a neighbour that counts: the product of three must not vanish in single precision.
+const LEAST_WEIGHT: f64 = 1e-12;
 
-/// A continuous index as the neighbour below and the weight of the one above.
-fn split(c: f64) -> (i32, f32) {
-    if c.is_nan() {
-        return (NOWHERE, 0.0);
+impl Place {
+    /// A continuous index; NaN was cropped away and has no neighbours.
+    fn of(c: f64) -> Self {
+        if c.is_nan() {
+            return Self { low: NOWHERE, below: 1.0, above: 0.0 };
+        }
+        let above = c - c.floor();
+        let weight = |w: f64| if w > 0.0 { w.max(LEAST_WEIGHT) as f32 } else { 0.0 };
+        Self { low: c.floor() as i32, below: weight(1.0 - above), above: weight(above) }
     }
-    let weight = c - c.floor();
-    let single = if weight > 0.0 { (weight as f32).clamp(LEAST_WEIGHT, 1.0 - LEAST_WEIGHT) } else { 0.0 };
-    (c.floor() as i32, single)
 }
 
 /// The moves as maps of continuous indices, first to last.

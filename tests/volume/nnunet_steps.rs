@@ -82,8 +82,8 @@ fn equals_nnunet_in_every_scheme_and_rule() {
                 let mut weight = 1.0;
                 let q: [i32; 3] = std::array::from_fn(|a| {
                     let upper = corner >> a & 1;
-                    weight *= f64::from(if upper == 1 { places[a].1 } else { 1.0 - places[a].1 });
-                    places[a].0 + upper
+                    weight *= f64::from(if upper == 1 { places[a].above } else { places[a].below });
+                    places[a].low + upper
                 });
                 if (0..3).all(|a| (0..made.volume.dims[a] as i32).contains(&q[a])) {
                     let [x, y, z] = q.map(|i| i as usize);

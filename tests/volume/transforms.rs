@@ -378,7 +378,7 @@ fn rounding_decides_beside_the_box_as_in_monai() {
         Preprocess::new([Spacing::to([2.8, 2.8, 3.0]).into(), CropForeground::default().into()]).apply(&scan).unwrap();
     assert_eq!(ready.volume.dims, [130, 108, 2], "the box begins behind the first plane");
     let [x, ..] = ready.geometry.axis_tables().expect("axis by axis");
-    assert!(x.places[0].0 == -1 && x.places[0].1 > 0.0, "{:?}", x.places[0]);
+    assert!(x.places[0].low == -1 && x.places[0].above > 0.0, "{:?}", x.places[0]);
     let ones = vec![1.0; ready.volume.data.len()];
     let back = ready.geometry.invert_channel(&ones).unwrap();
     assert!(back[..plane].iter().all(|v| *v > 0.0 && *v < 1e-12), "{:?}", &back[..2]);
