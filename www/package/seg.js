@@ -57,7 +57,7 @@ export function dicomSeg({ cache, metaData }, volume, result, table, { adapters,
     return { segmentsOnLabelmap, pixelData, rows, columns };
   });
   if (present.size === 0) throw new UnetrError('bad-input', 'the result has no labelled voxel, and a DICOM SEG needs one');
-  const model = /** @type {{ model?: { name?: string, version?: string } }} */ (result.provenance).model ?? {};
+  const { model = {}, tool } = /** @type {{ model?: { name?: string, version?: string }, tool?: { version?: string } }} */ (result.provenance);
   const algorithm = [model.name, model.version].filter(Boolean).join(' ') || 'UNETR';
   /** @type {any[]} */
   const metadata = [];
@@ -78,11 +78,11 @@ export function dicomSeg({ cache, metaData }, volume, result, table, { adapters,
     SeriesDescription: (seriesDescription ?? `${algorithm} (research use only)`).slice(0, 64),
     SeriesNumber: seriesNumber,
     ContentLabel: 'SEGMENTATION',
-    ContentDescription: 'Made by an algorithm; research use only'.slice(0, 64),
+    ContentDescription: 'Made by an algorithm; research use only',
     ContentCreatorName: 'unetr-wgpu',
     Manufacturer: 'unetr-wgpu',
     ManufacturerModelName: 'unetr-wgpu',
-    SoftwareVersions: '0',
+    SoftwareVersions: tool?.version ?? '',
   });
   return dcmjs.data.datasetToDict(dataset).write();
 }

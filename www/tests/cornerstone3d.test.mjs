@@ -144,6 +144,8 @@ test('a DICOM series in Cornerstone3D, its labels as a segmentation, and DICOM S
   assert.equal(object.SegmentationType, 'LABELMAP');
   assert.deepEqual([object.StudyInstanceUID, object.FrameOfReferenceUID, object.Modality], ['1.2.3', '1.2.3.9', 'SEG']);
   assert.deepEqual([object.Rows, object.Columns], [ny, nx]);
+  const { version } = JSON.parse(readFileSync(`${root}www/package/package.json`, 'utf8'));
+  assert.deepEqual([object.Manufacturer, object.SoftwareVersions, object.ContentCreatorName?.[0]?.Alphabetic ?? object.ContentCreatorName], ['unetr-wgpu', version, 'unetr-wgpu']);
   const segments = [object.SegmentSequence].flat();
   assert.deepEqual(segments.map((s) => [Number(s.SegmentNumber), s.SegmentLabel, s.SegmentAlgorithmType]), LABELS.map(({ value, name }) => [value, name, 'AUTOMATIC']));
   for (const segment of segments) {

@@ -65,6 +65,9 @@ test('a series in OHIF is segmented from the panel, and stored as DICOM SEG', { 
   await panel.getByRole('button', { name: 'Cancel' }).click();
   await panel.getByText('Cancelled').waitFor();
   assert.equal(await page.evaluate(() => globalThis.cornerstoneTools.segmentation.state.getSegmentations().length), 0);
+  // By command, with a model that is not there.
+  await page.evaluate(() => globalThis.commandsManager.runCommand('segmentUnetr', { model: '/nowhere.safetensors' }));
+  await panel.getByRole('status').getByText(/nowhere\.safetensors/).waitFor();
   await panel.getByRole('button', { name: 'Segment' }).click();
   await panel.getByText('Done: HippoCrop').waitFor();
   await page.waitForTimeout(2000);
@@ -90,6 +93,10 @@ test('a series in OHIF is segmented from the panel, and stored as DICOM SEG', { 
   const differ = (z, pixels) => pixels.reduce((n, v, i) => n + Number(v !== known[nx - 1 - (i % nx) + nx * (ny - 1 - Math.floor(i / nx) + ny * z)]), 0);
   assert.equal(got.slices.length, nz);
   assert.equal(got.slices.reduce((n, { position, pixels }) => n + differ(position[2], pixels), 0), 0);
+
+  await page.evaluate(readFileSync(`${root}www/node_modules/axe-core/axe.min.js`, 'utf8'));
+  const { violations } = await page.evaluate(() => globalThis.axe.run('[data-cy=unetr-panel]'));
+  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((n) => n.html)]), []);
 
   const [download] = await Promise.all([page.waitForEvent('download'), panel.getByRole('button', { name: 'Download SEG' }).click()]);
   const file = readFileSync(await download.path());
