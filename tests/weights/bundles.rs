@@ -442,7 +442,6 @@ fn what_is_not_done_is_refused_by_its_place() {
         ("levels", spaced(json!("@#####spacing")), "counts more levels than there are"),
         ("macro", spaced(json!("%other.json::a")), "the bundle has no file other.json"),
         ("words", spaced(json!("wide")), "Spacingd, pixdim: lengths in mm are needed; give input.steps"),
-        ("axis kept", spaced(json!([1.0, 1.0, -1])), "each axis needs a length above 0"),
         (
             "transform",
             at(3, json!({"_target_": "HistogramNormalized", "keys": "image"})),

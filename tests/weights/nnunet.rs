@@ -162,7 +162,7 @@ fn half_right_folders_are_told_what_is_wrong() {
             &["MyNormalization", "CTNormalization"],
         ),
         ("schemes", plans("/normalization_schemes", json!(["NoNormalization"])), &["1 schemes", "2 channels"]),
-        ("resampling", plans("/resampling_fn_data", json!("resample_torch_fornnunet")), &["resample_torch_fornnunet"]),
+        ("resampling", plans("/resampling_fn_data", json!("resample_by_hand")), &["resample_by_hand"]),
         ("shapes", plans("/architecture/arch_kwargs/features_per_stage", wide), &["another plan", "nnUNetTrainer"]),
         ("decoder", plans("/architecture/arch_kwargs/features_per_stage", zeros), &["another plan"]),
         ("classes", changed(|_, d| d["labels"]["more"] = json!(3)), &["another plan", "dataset.json"]),
@@ -202,8 +202,8 @@ fn half_right_folders_are_told_what_is_wrong() {
 fn an_exported_folder_is_the_same_model() {
     let regions = {
         let mut model = Model::default();
-        model.dataset["labels"] = json!({"background": 0, "whole": [1, 2], "core": [2]});
-        model.dataset["regions_class_order"] = json!([1, 2]);
+        model.dataset["labels"] = json!({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "inner": [3]});
+        model.dataset["regions_class_order"] = json!([1, 2, 3]);
         model.folds = vec![("all", 3)];
         model
     };
@@ -215,7 +215,9 @@ fn an_exported_folder_is_the_same_model() {
         let (mut old, mut new) = (first.metadata().to_object(), again.package.metadata().to_object());
         for object in [&mut old, &mut new] {
             // The files are others, and nnU-Net has no fields for these.
-            ["source", "licence", "citation", "version"].map(|key| object.remove(key));
+            for key in ["source", "licence", "citation", "version"] {
+                object.remove(key);
+            }
         }
         assert_eq!(new, old);
         let names: Vec<&str> = first.tensors().iter().map(|tensor| tensor.name).collect();
