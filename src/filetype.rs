@@ -53,6 +53,8 @@ pub const DICOMDIR: FileType = kind("a DICOMDIR, the list of a disc's DICOM file
 pub const SAFETENSORS: FileType = kind("a safetensors file", Content::Weights);
 /// A PyTorch checkpoint, zip or legacy.
 pub const PYTORCH: FileType = kind("a PyTorch checkpoint", Content::Weights);
+/// A zip of anything.
+pub const ZIP: FileType = kind("a zip archive", Content::Archive);
 /// A compiled PyTorch program.
 pub const TORCHSCRIPT: FileType = kind("a TorchScript program, which is code with its weights", Content::Weights);
 /// What Git leaves of a large file that was not fetched.
@@ -209,7 +211,7 @@ fn zip(head: &[u8]) -> FileType {
     if first == b"[Content_Types].xml" {
         return kind("an office document", Content::Other);
     }
-    kind("a zip archive", Content::Archive)
+    ZIP
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

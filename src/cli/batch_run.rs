@@ -47,7 +47,7 @@ struct Row {
 }
 
 pub(super) fn run(segment: &Segment, list: &Path) -> Result<(), CliError> {
-    let folder = &segment.output;
+    let folder = segment.output();
     let all = cases(list)?;
     if folder.exists() && !folder.is_dir() {
         return Err(CliError::usage(format!("--output {}: with --batch a folder is needed", folder.display())));
@@ -82,7 +82,7 @@ pub(super) fn run(segment: &Segment, list: &Path) -> Result<(), CliError> {
 
 /// Segments a case unless that was done; a failure is the row's.
 fn one(segment: &Segment, session: &mut Session<'_>, case: &BatchCase, (package, before): (&Package, &Value)) -> Row {
-    let output = segment.output.join(format!("{}.nii.gz", case.name));
+    let output = segment.output().join(format!("{}.nii.gz", case.name));
     let mut row = Row {
         case: case.name.clone(),
         status: Status::Failed,
@@ -111,11 +111,11 @@ fn one(segment: &Segment, session: &mut Session<'_>, case: &BatchCase, (package,
         inputs.push(&segment.model);
         // A record without labels is of a run that was cut short.
         let mut outputs = Outputs::new(segment.force, &inputs);
-        let paths = Paths::new(&output, [&None, &None, &None, &None])?;
+        let paths = Paths::new(&output, [&None; 5])?;
         let sidecar = paths.plan(&mut outputs)?;
         session.plan_split(&paths, &mut outputs)?;
         let scans = segment.read(&case.scans, package.metadata())?;
-        let done = segment.one(session, &scans, (&paths, sidecar, outputs), Moment::now())?;
+        let done = segment.one(session, (&scans, None, None), (&paths, sidecar, outputs), Moment::now())?;
         row.status = Status::Done;
         row.labels = Value::Object(done.statistics.to_object());
         Ok(())

@@ -1,4 +1,5 @@
-//! `unetr describe`: what a model's training scans were like, what it is not for, and its card, written into its package.
+//! `unetr describe`: what a model's training scans were like, what it is not for, its card and its labels' codes, written into
+//! its package.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,12 +15,15 @@ use super::files;
 use super::output::Outputs;
 use super::scans;
 use crate::dataset::Dataset;
+use crate::fields::nearest;
 use crate::report::fit::{SeenScan, modality_of, trained_on};
 use crate::volume::StudyOptions;
+use crate::volume::codes::LabelCodes;
 use crate::weights::Metadata;
 use crate::weights::package::TrainedOn;
 
-/// Write into a package what its training scans were like, what the model is not for, and its card. Weights stay, bit for bit.
+/// Write into a package what its training scans were like, what the model is not for, its card, and its labels' codes. Weights
+/// stay, bit for bit.
 ///
 /// `unetr segment` and the browser compare scans and results with that and warn. `unetr train` writes the first part by itself.
 #[derive(Debug, Args)]
@@ -41,6 +45,11 @@ pub(super) struct Describe {
     /// The model's card, Markdown.
     #[arg(long, value_name = "CARD.md")]
     card: Option<PathBuf>,
+    /// What its labels are in the words of a terminology: for labels by name or value {"category": CODE, "type": CODE,
+    /// "modifier": CODE, "region": CODE}, the last two optional, a CODE being {"scheme": "SCT", "value": "10200004", "meaning":
+    /// "Liver"}.
+    #[arg(long, value_name = "CODES.json")]
+    codes: Option<PathBuf>,
     /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
@@ -51,11 +60,11 @@ pub(super) struct Describe {
 
 impl Describe {
     pub fn run(&self) -> Result<(), CliError> {
-        if self.dataset.is_none() && self.not_for.is_empty() && self.card.is_none() {
-            return Err(CliError::usage("nothing to write: give --dataset, --not-for or --card"));
+        if self.dataset.is_none() && self.not_for.is_empty() && self.card.is_none() && self.codes.is_none() {
+            return Err(CliError::usage("nothing to write: give --dataset, --not-for, --card or --codes"));
         }
         let mut inputs: Vec<&Path> = vec![&self.model];
-        inputs.extend(self.dataset.as_deref().into_iter().chain(self.card.as_deref()));
+        inputs.extend([&self.dataset, &self.card, &self.codes].into_iter().filter_map(|p| p.as_deref()));
         let mut outputs = Outputs::new(self.force, &inputs);
         outputs.plan("--output", &self.output)?;
         let package = files::model(&self.model)?;
@@ -70,6 +79,9 @@ impl Describe {
             let text = String::from_utf8(files::read(path)?).at(path)?;
             metadata.card = Some(text.trim().to_owned());
         }
+        if let Some(path) = &self.codes {
+            give_codes(path, &mut metadata)?;
+        }
         let made = package.with_metadata(&metadata).at(&self.model)?;
         outputs.stage_bytes(&self.output, made.file_bytes())?;
         outputs.commit()?;
@@ -77,7 +89,8 @@ impl Describe {
         if self.json {
             let (trained_on, not_for, card) = (&metadata.trained_on, &metadata.not_for, &metadata.card);
             return print_json(&json!({
-                "output": output.to_string(), "sha256": made.sha256(), "trained_on": trained_on, "not_for": not_for, "card": card
+                "output": output.to_string(), "sha256": made.sha256(), "trained_on": trained_on, "not_for": not_for,
+                "card": card, "labels": metadata.output.labels,
             }));
         }
         print(&format!("{output}: {} {}, SHA-256 {}\n", metadata.name, metadata.version, made.sha256()))
@@ -90,7 +103,7 @@ impl Describe {
         let relabel = if renamed.is_empty() { relabel } else { renamed };
         let mut seen = Vec::with_capacity(dataset.training.len());
         for case in &dataset.training {
-            let mut labels = scans::labels(&case.label, &StudyOptions::default())?;
+            let mut labels = scans::labels(&case.label, &StudyOptions::default())?.labels;
             replace(&mut labels, &relabel);
             seen.push(SeenScan::of(&labels.narrow().at(&case.label)?));
         }
@@ -103,6 +116,24 @@ impl Describe {
         let made = trained_on(&seen, modality, &metadata.output);
         made.ok_or_else(|| CliError::failed(format!("{}: its list of training cases is empty", path.display())))
     }
+}
+
+/// Puts the codes of a file into the labels that it names.
+fn give_codes(path: &Path, metadata: &mut Metadata) -> Result<(), CliError> {
+    let all: BTreeMap<String, Box<LabelCodes>> = serde_json::from_slice(&files::read(path)?).at(path)?;
+    for (key, codes) in all {
+        let labels = &mut metadata.output.labels;
+        let known: Vec<String> = labels.iter().map(|l| format!("{} ({})", l.name, l.value)).collect();
+        let Some(label) = labels.iter_mut().find(|l| l.name == key || key.parse() == Ok(l.value)) else {
+            let near = nearest(&key, labels.iter().map(|l| l.name.as_str())).unwrap_or_default();
+            let (path, known) = (path.display(), known.join(", "));
+            return Err(CliError::failed(format!(
+                "{path}: {key}: no such label; the nearest is {near} (known: {known})"
+            )));
+        };
+        label.codes = Some(codes);
+    }
+    Ok(())
 }
 
 /// DICOM's codes are two to sixteen capitals and digits.

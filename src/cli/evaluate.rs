@@ -225,8 +225,8 @@ impl Evaluate {
     ) -> Result<(), CliError> {
         let options = StudyOptions { nifti: self.form.read_options(), ..StudyOptions::default() };
         let (p, mut t) = (scans::labels(prediction, &options)?, scans::labels(truth, &options)?);
-        replace(&mut t, &scores.relabel);
-        let t = scans::on_grid(t, truth, &p.grid(), prediction)?;
+        replace(&mut t.labels, &scores.relabel);
+        let [p, t] = scans::on_one_grid([(p, prediction), (t, truth)])?;
         let mut classes: Vec<u32> = p.counts().into_keys().chain(t.counts().into_keys()).collect();
         classes.extend(names.iter().map(|n| u32::from(n.value)));
         score(scores, name.to_owned(), &p, &t, classes, names)
@@ -333,7 +333,7 @@ impl Evaluate {
             None => scans::arrange(&mut study, segmenter.metadata())?,
         }
         let mut truth = scans::labels(&case.label, &options)?;
-        replace(&mut truth, &scores.relabel);
+        replace(&mut truth.labels, &scores.relabel);
         let image = case.images.first().map_or(Path::new(""), PathBuf::as_path);
         let truth = scans::on_grid(truth, &case.label, &study.grid(), image)?;
         let prepared = segmenter.prepare(&study.volume)?;

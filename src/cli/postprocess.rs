@@ -125,15 +125,20 @@ impl Postprocess {
         let name = file_name(output);
         let ending = LabelFormat::of_name(&name).map_or(0, |(_, ending)| ending);
         let (stem, ending) = name.split_at(name.len() - ending);
+        let file = |(part, n): (String, &LabelName)| (output.with_file_name(format!("{stem}.{part}{ending}")), n.value);
+        self.file_parts().into_iter().map(file).collect()
+    }
+
+    /// The labels, with their names as parts of file names, each another.
+    pub fn file_parts(&self) -> Vec<(String, &LabelName)> {
         let plain = |text: &str| -> String {
             text.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).collect()
         };
-        let file = |n: &LabelName| {
+        let part = |n: &LabelName| {
             let twin = self.names.iter().any(|other| other.value != n.value && plain(&other.name) == plain(&n.name));
-            let part = if twin { format!("{}_{}", plain(&n.name), n.value) } else { plain(&n.name) };
-            (output.with_file_name(format!("{stem}.{part}{ending}")), n.value)
+            if twin { format!("{}_{}", plain(&n.name), n.value) } else { plain(&n.name) }
         };
-        self.names.iter().map(file).collect()
+        self.names.iter().map(|n| (part(n), n)).collect()
     }
 }
 
@@ -159,7 +164,7 @@ mod tests {
     use crate::volume::Affine;
 
     fn names() -> Vec<LabelName> {
-        let name = |value, name: &str| LabelName { value, name: name.into(), color: [0; 3] };
+        let name = |value, name: &str| LabelName { value, name: name.into(), color: [0; 3], codes: None };
         vec![name(1, "left kidney"), name(2, "liver"), name(7, "left/kidney")]
     }
 

@@ -8,7 +8,7 @@ use crate::infer::InferError;
 #[cfg(feature = "dicom")]
 use crate::volume::dicom::DicomError;
 use crate::volume::orientation::Turn;
-use crate::volume::study::LabelFiles;
+use crate::volume::study::{LabelFiles, LabelImage};
 use crate::volume::{Alignment, LabelMap, Study, StudyOptions, VolumeError, VoxelGrid};
 use crate::weights::Metadata;
 
@@ -69,10 +69,25 @@ pub(super) fn arrange(study: &mut Study, model: &Metadata) -> Result<(), CliErro
 }
 
 /// Reads a label map and shows what is doubtful about it.
-pub(super) fn labels(path: &Path, options: &StudyOptions) -> Result<LabelMap<u32>, CliError> {
+pub(super) fn labels(path: &Path, options: &StudyOptions) -> Result<LabelImage, CliError> {
     let read = LabelFiles::open(path).and_then(|files| files.read(options)).at(path)?;
     warn_all(&path.display().to_string(), &read.warnings);
-    Ok(read.labels)
+    Ok(read)
+}
+
+/// Two label maps on one grid, the first one's where it is whole.
+///
+/// # Errors
+/// The two lie on different grids; both are named.
+pub(super) fn on_one_grid(
+    [(a, a_path), (b, b_path)]: [(LabelImage, &Path); 2],
+) -> Result<[LabelMap<u32>; 2], CliError> {
+    let grid = match (a.partial, b.partial) {
+        (true, false) => b.labels.grid(),
+        (true, true) => a.joint_grid(&b, [&a_path.display().to_string(), &b_path.display().to_string()])?,
+        _ => a.labels.grid(),
+    };
+    Ok([on_grid(a, a_path, &grid, b_path)?, on_grid(b, b_path, &grid, a_path)?])
 }
 
 /// Labels on the grid of what they are compared with; says so if they had to be moved.
@@ -80,14 +95,15 @@ pub(super) fn labels(path: &Path, options: &StudyOptions) -> Result<LabelMap<u32
 /// # Errors
 /// The two lie on different grids; both are named.
 pub(super) fn on_grid(
-    labels: LabelMap<u32>,
+    labels: LabelImage,
     path: &Path,
     grid: &VoxelGrid,
     first: &Path,
 ) -> Result<LabelMap<u32>, CliError> {
     let names = [first.display().to_string(), path.display().to_string()];
-    let apart = grid.affine.max_displacement(&labels.affine, grid.dims);
-    let rounded = !grid.equals(&labels.grid()) && grid.align(&labels.grid()) == Alignment::Same(Turn::NONE);
+    let own = labels.labels.grid();
+    let apart = grid.affine.max_displacement(&own.affine, grid.dims);
+    let rounded = !labels.partial && !grid.equals(&own) && grid.align(&own) == Alignment::Same(Turn::NONE);
     let (labels, told) = labels.on_grid(grid, [&names[0], &names[1]])?;
     if rounded {
         fact("grid", format!("{} lies {apart:.4} mm beside {}: one grid", names[1], names[0]));

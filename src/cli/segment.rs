@@ -8,9 +8,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::batch_run;
+use super::bids::Bids;
 use super::console::{detail, duration, note, print, print_json, warn_all};
+use super::dicom_seg::{SegArgs, Target};
 use super::error::CliError;
 use super::files;
+use super::meshes::{Meshes, SpaceArg};
 use super::options::{DeviceArgs, FolderArgs, FormArg, InferenceArgs, Precision};
 use super::output::Outputs;
 use super::postprocess::{Postprocess, PostprocessArgs};
@@ -38,20 +41,27 @@ pub(super) struct Segment {
     scans: Vec<PathBuf>,
     /// Many scans with the model loaded once: a folder of scans, or a list of them in .csv or .json. OUT is a folder then; what is
     /// in it already is kept, a scan that fails does not stop the others, and report.csv and report.json tell of all.
-    #[arg(long, value_name = "LIST", conflicts_with_all = ["scans", "statistics", "preview", "save_probabilities", "save_logits", "series"])]
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["scans", "statistics", "preview", "save_probabilities", "save_logits", "save_uncertainty", "meshes", "color_table", "series"])]
     batch: Option<PathBuf>,
     /// Model package, MONAI bundle or nnU-Net result folder, the latter two as folder or zip.
     #[arg(short, long)]
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) folder: FolderArgs,
-    /// Labels to write: .nii.gz, .nii, .seg.nrrd (3D Slicer), .nrrd or .mha; the record goes beside it as .json. With --batch, a folder.
-    #[arg(short, long, value_name = "OUT.nii.gz|FOLDER")]
-    pub(super) output: PathBuf,
+    /// Labels to write: .nii.gz, .nii, .seg.nrrd (3D Slicer), .nrrd, .mha or .dcm (DICOM Segmentation); the record goes beside it
+    /// as .json. With --batch, a folder.
+    #[arg(short, long, value_name = "OUT.nii.gz|FOLDER", required_unless_present = "bids")]
+    output: Option<PathBuf>,
+    /// In place of --output, the folder of a BIDS dataset: labels, table of labels and record go to its derivatives/unetr, by the
+    /// entities of the scan's name.
+    #[arg(long, value_name = "ROOT", conflicts_with_all = ["output", "batch"])]
+    bids: Option<PathBuf>,
     #[command(flatten)]
     pub(super) inference: InferenceArgs,
     #[command(flatten)]
     labels: PostprocessArgs,
+    #[command(flatten)]
+    seg: SegArgs,
     /// Volume, place and intensity of each label.
     #[arg(long, value_name = "OUT.json|OUT.csv")]
     statistics: Option<PathBuf>,
@@ -64,6 +74,20 @@ pub(super) struct Segment {
     /// Logits [K, X, Y, Z] before the activation, and the affine of the model's grid.
     #[arg(long, value_name = "L.safetensors")]
     save_logits: Option<PathBuf>,
+    /// How undecided the model is about each voxel, on the scan's grid, from 0 to 1: the entropy of the class probabilities over
+    /// the entropy of classes that are all as likely; of regions, the mean of each one's. The statistics get its mean over each label.
+    #[arg(long, value_name = "U.nii.gz")]
+    save_uncertainty: Option<PathBuf>,
+    /// Names and colours of the labels for other programs, by the name's ending: .json (NiiVue), .label or .txt (ITK-SNAP), LUT.txt
+    /// (FreeSurfer). Once for each.
+    #[arg(long, value_name = "FILE")]
+    color_table: Vec<PathBuf>,
+    /// A folder for the surface of each label, LABEL.stl and LABEL.glb: closed, smoothed within half a voxel, in mm.
+    #[arg(long, value_name = "FOLDER")]
+    meshes: Option<PathBuf>,
+    /// Axes of the surfaces' coordinates: to the right, front and head (RAS), or to the left, back and head (LPS).
+    #[arg(long, value_name = "ras|lps", default_value = "ras", requires = "meshes")]
+    mesh_space: SpaceArg,
     /// The DICOM series to take where a folder holds several, by its Series Instance UID; once for each channel.
     #[arg(long, value_name = "UID")]
     series: Vec<String>,
@@ -92,6 +116,8 @@ pub(super) struct Made<'a> {
     pub segmentation: &'a Segmentation,
     pub statistics: &'a Statistics,
     pub provenance: &'a Provenance,
+    /// Of an output that is DICOM: its series.
+    pub target: Option<&'a Target>,
 }
 
 /// A model on a device, and what is done with its labels.
@@ -139,31 +165,49 @@ impl Segment {
         if let Some(list) = &self.batch {
             return batch_run::run(self, list);
         }
-        let paths =
-            Paths::new(&self.output, [&self.statistics, &self.preview, &self.save_probabilities, &self.save_logits])?;
+        let others =
+            [&self.statistics, &self.preview, &self.save_probabilities, &self.save_logits, &self.save_uncertainty];
+        let scan = self.scans.first().map_or(Path::new(""), PathBuf::as_path);
+        let bids = self.bids.as_deref().map(|root| Bids::new(root, scan)).transpose()?;
+        let output = bids.as_ref().map_or_else(|| self.output().to_owned(), Bids::output);
+        let paths = Paths::new(&output, others)?.with_tables(&self.color_table, bids.as_ref())?;
         let mut inputs: Vec<&Path> = self.scans.iter().map(PathBuf::as_path).collect();
         inputs.push(&self.model);
+        inputs.extend(self.seg.input());
+        self.seg.check(&output)?;
+        bids.as_ref().map_or(Ok(()), Bids::make_folders)?;
         let mut outputs = Outputs::new(self.force, &inputs);
         let sidecar = paths.plan(&mut outputs)?;
 
         let package = files::model_of(&self.model, &self.folder)?;
         let postprocess = self.postprocess(&package)?;
         paths.plan_split(&postprocess, &mut outputs)?;
+        let meshes =
+            self.meshes.as_deref().map(|folder| Meshes::plan(folder, self.mesh_space, &postprocess, &mut outputs));
+        let meshes = meshes.transpose()?;
         let started = Moment::now();
         let scans = self.read(&self.scans, package.metadata())?;
+        let target = self.seg.target(&output, &scans, &self.study_options())?;
+        target.iter().for_each(|target| target.tell(&postprocess.names));
         let gpu = self.device.open()?;
         let mut session = self.session(&gpu, &package, postprocess)?;
-        let done = self.one(&mut session, &scans, (&paths, sidecar, outputs), started)?;
-        note(format!("done       {} in {}", self.output.display(), duration(done.seconds)));
+        let done =
+            self.one(&mut session, (&scans, target.as_ref(), meshes.as_ref()), (&paths, sidecar, outputs), started)?;
+        note(format!("done       {} in {}", output.display(), duration(done.seconds)));
         note(NOTICE);
         if self.json {
-            let output = self.output.display().to_string();
+            let output = output.display().to_string();
             let sidecar = done.sidecar.display().to_string();
             return print_json(&json!({
                 "output": output, "sidecar": sidecar, "labels": done.statistics.to_object(), "provenance": done.record
             }));
         }
         print(&label_table(&done.statistics))
+    }
+
+    /// The file or folder that is written; empty only where --bids stands for it.
+    pub(super) fn output(&self) -> &Path {
+        self.output.as_deref().unwrap_or(Path::new(""))
     }
 
     /// The options about labels, for this model.
@@ -174,15 +218,18 @@ impl Segment {
 
     /// Reads one scan as the model wants it.
     pub(super) fn read(&self, files: &[PathBuf], metadata: &Metadata) -> Result<Study, CliError> {
-        let options = StudyOptions {
-            nifti: self.form.read_options(),
-            series: self.series.clone(),
-            acquisition: self.acquisition.clone(),
-        };
-        let mut study = scans::read(files, &options)?;
+        let mut study = scans::read(files, &self.study_options())?;
         scans::check_channels(&study, metadata)?;
         scans::arrange(&mut study, metadata)?;
         Ok(study)
+    }
+
+    fn study_options(&self) -> StudyOptions {
+        StudyOptions {
+            nifti: self.form.read_options(),
+            series: self.series.clone(),
+            acquisition: self.acquisition.clone(),
+        }
     }
 
     /// Puts the model on the device.
@@ -195,6 +242,7 @@ impl Segment {
         let mut options = self.inference.segment_options();
         options.keep_probabilities = self.save_probabilities.is_some();
         options.keep_logits = self.save_logits.is_some();
+        options.keep_uncertainty = self.save_uncertainty.is_some();
         let segmenter = pollster::block_on(Segmenter::new(gpu, package, options))?;
         Ok(Session { package, segmenter, hash: package.sha256(), postprocess })
     }
@@ -203,7 +251,7 @@ impl Segment {
     pub(super) fn one(
         &self,
         session: &mut Session<'_>,
-        scans: &Study,
+        (scans, target, meshes): (&Study, Option<&Target>, Option<&Meshes>),
         (paths, sidecar, mut outputs): (&Paths<'_>, PathBuf, Outputs),
         started: Moment,
     ) -> Result<Segmented, CliError> {
@@ -228,16 +276,29 @@ impl Segment {
 
         record.postprocessing = postprocess.apply(&mut segmentation.labels);
         let names = &postprocess.names;
-        let numbers = statistics(&segmentation.labels, &scans.volume, names, &metadata.input.channels)?;
+        let mut numbers = statistics(&segmentation.labels, &scans.volume, names, &metadata.input.channels)?;
+        if let Some(uncertainty) = &segmentation.uncertainty {
+            numbers.add_uncertainty(&segmentation.labels, uncertainty)?;
+        }
         if let Some(doubts) = label_doubts(metadata, &numbers) {
             warn_all("labels", &doubts);
             record.doubts.get_or_insert_default().extend(doubts);
         }
         record.time = Some(started.record());
-        let made =
-            Made { scans, metadata, names, segmentation: &segmentation, statistics: &numbers, provenance: &record };
+        let made = Made {
+            scans,
+            metadata,
+            names,
+            segmentation: &segmentation,
+            statistics: &numbers,
+            provenance: &record,
+            target,
+        };
         let record = segment_files::write(&mut outputs, paths, &sidecar, &made)?;
         segment_files::write_split(&mut outputs, &postprocess.files(paths.output()), &made)?;
+        if let Some(meshes) = meshes {
+            meshes.write(&mut outputs, &made)?;
+        }
         outputs.commit()?;
         let seconds = started.seconds();
         detail("written", duration(seconds));

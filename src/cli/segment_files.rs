@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::bids::Bids;
+use super::dicom_seg::Target;
 use super::error::CliError;
 use super::files::file_name;
 use super::output::{Outputs, ends_in};
 use super::postprocess::Postprocess;
 use super::segment::Made;
-use crate::report::Provenance;
+use crate::report::color_table::ColorTable;
 use crate::report::preview::{PreviewOptions, Window, preview};
 use crate::report::provenance::FileRecord;
 use crate::report::sha256;
+use crate::report::{NOTICE, Provenance};
+use crate::volume::dicom::seg::SegOptions;
 use crate::volume::label_file::{LabelFormat, LabelOptions};
 use crate::volume::nifti::{self, LabelName, WriteOptions};
 use crate::volume::{LabelMap, Volume};
@@ -25,6 +29,9 @@ pub(super) struct Paths<'a> {
     preview: Option<&'a Path>,
     probabilities: Option<&'a Path>,
     logits: Option<&'a Path>,
+    uncertainty: Option<&'a Path>,
+    tables: &'a [PathBuf],
+    bids: Option<&'a Bids>,
 }
 
 const NIFTI: &[&str] = &[".nii", ".nii.gz"];
@@ -32,15 +39,26 @@ const NIFTI: &[&str] = &[".nii", ".nii.gz"];
 impl<'a> Paths<'a> {
     /// # Errors
     /// A name whose ending is of no format that is written there.
-    pub fn new(output: &'a Path, others: [&'a Option<PathBuf>; 4]) -> Result<Self, CliError> {
-        let [statistics, preview, probabilities, logits] = others.map(|p| p.as_deref());
+    pub fn new(output: &'a Path, others: [&'a Option<PathBuf>; 5]) -> Result<Self, CliError> {
+        let [statistics, preview, probabilities, logits, uncertainty] = others.map(|p| p.as_deref());
         let endings: Vec<&str> = LabelFormat::ENDINGS.iter().map(|(ending, _)| *ending).collect();
         ends_in("--output", Some(output), &endings)?;
         ends_in("--statistics", statistics, &[".json", ".csv"])?;
         ends_in("--preview", preview, &[".png"])?;
         ends_in("--save-probabilities", probabilities, NIFTI)?;
         ends_in("--save-logits", logits, &[".safetensors"])?;
-        Ok(Self { output, statistics, preview, probabilities, logits })
+        ends_in("--save-uncertainty", uncertainty, NIFTI)?;
+        Ok(Self { output, statistics, preview, probabilities, logits, uncertainty, tables: &[], bids: None })
+    }
+
+    /// With tables of the labels for other programs, and those of BIDS.
+    ///
+    /// # Errors
+    /// A name whose ending is of no table.
+    pub fn with_tables(self, tables: &'a [PathBuf], bids: Option<&'a Bids>) -> Result<Self, CliError> {
+        let endings: Vec<&str> = ColorTable::ENDINGS.iter().map(|(ending, _)| *ending).collect();
+        tables.iter().try_for_each(|path| ends_in("--color-table", Some(path), &endings))?;
+        Ok(Self { tables, bids, ..self })
     }
 
     /// The labels' own file.
@@ -62,9 +80,12 @@ impl<'a> Paths<'a> {
             ("--preview", self.preview),
             ("--save-probabilities", self.probabilities),
             ("--save-logits", self.logits),
+            ("--save-uncertainty", self.uncertainty),
         ] {
             path.map_or(Ok(()), |path| outputs.plan(option, path))?;
         }
+        self.tables.iter().try_for_each(|path| outputs.plan("--color-table", path))?;
+        self.bids.map_or(Ok(()), |bids| bids.plan(outputs))?;
         let name = file_name(self.output);
         let stem = &name[..name.len() - LabelFormat::of_name(&name).map_or(0, |(_, ending)| ending)];
         let mut sidecar = self.output.with_file_name(format!("{stem}.json"));
@@ -86,13 +107,24 @@ pub(super) fn write(
     let comment = made.provenance.for_embedding().to_json();
     let mut bytes = Vec::new();
     let like = made.scans.header.as_ref();
-    let options = LabelOptions { like, label_names: made.names, comment: Some(&comment) };
+    let options = LabelOptions { like, label_names: made.names, comment: Some(&comment), dicom: made.dicom() };
     format(paths.output).write(&mut bytes, &made.segmentation.labels, &options)?;
     outputs.stage_bytes(paths.output, &bytes)?;
 
     let mut record = made.provenance.clone();
-    record.output = Some(FileRecord { file: file_name(paths.output), sha256: sha256(&bytes) });
-    outputs.stage_bytes(sidecar, record.to_json().as_bytes())?;
+    record.output = Some(FileRecord::new(file_name(paths.output), sha256(&bytes)));
+    let text = record.to_json();
+    match paths.bids {
+        Some(bids) => {
+            outputs.stage_bytes(sidecar, bids.sidecar(&text)?.as_bytes())?;
+            bids.write(outputs, made.names)?;
+        }
+        None => outputs.stage_bytes(sidecar, text.as_bytes())?,
+    }
+    for path in paths.tables {
+        let table = ColorTable::of_name(&file_name(path)).unwrap_or(ColorTable::ItkSnap);
+        outputs.stage_bytes(path, table.text(made.names).as_bytes())?;
+    }
     if let Some(path) = paths.statistics {
         let csv = file_name(path).to_ascii_lowercase().ends_with(".csv");
         let text = match csv {
@@ -104,10 +136,13 @@ pub(super) fn write(
     if let Some(path) = paths.preview {
         outputs.stage_bytes(path, &picture(made)?)?;
     }
-    if let (Some(path), Some(probabilities)) = (paths.probabilities, &made.segmentation.probabilities) {
+    for (path, volume) in
+        [(paths.probabilities, &made.segmentation.probabilities), (paths.uncertainty, &made.segmentation.uncertainty)]
+    {
+        let (Some(path), Some(volume)) = (path, volume) else { continue };
         let gzip = nifti::is_gzip_name(&file_name(path));
         let options = WriteOptions { gzip, like, label_names: &[], comment: Some(&comment) };
-        outputs.stage(path, |out| nifti::write_volume(out, probabilities, &options))?;
+        outputs.stage(path, |out| nifti::write_volume(out, volume, &options))?;
     }
     if let (Some(path), Some(logits)) = (paths.logits, &made.segmentation.logits) {
         outputs.stage(path, |out| write_logits(out, logits))?;
@@ -124,10 +159,26 @@ pub(super) fn write_split(outputs: &mut Outputs, files: &[(PathBuf, u16)], made:
         let one = LabelMap::new(data, all.dims, all.affine)?;
         let names: Vec<LabelName> =
             made.names.iter().filter(|n| n.value == *value).map(|n| LabelName { value: 1, ..n.clone() }).collect();
-        let options = LabelOptions { like: made.scans.header.as_ref(), label_names: &names, comment: Some(&comment) };
+        let like = made.scans.header.as_ref();
+        let options = LabelOptions { like, label_names: &names, comment: Some(&comment), dicom: made.dicom() };
         outputs.stage(path, |out| format(path).write(out, &one, &options))?;
     }
     Ok(())
+}
+
+impl Made<'_> {
+    fn dicom(&self) -> Option<SegOptions<'_>> {
+        let Target { source, kind, all_frames } = self.target?;
+        Some(SegOptions {
+            kind: *kind,
+            source,
+            all_frames: *all_frames,
+            algorithm: &self.metadata.name,
+            version: &self.metadata.version,
+            notice: NOTICE,
+            moment: self.provenance.time.as_ref().map_or("", |time| &time.started),
+        })
+    }
 }
 
 /// The format of a name that was checked before.

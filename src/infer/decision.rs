@@ -65,6 +65,28 @@ impl Rules {
         let sum: f32 = values.iter().sum();
         values.iter_mut().for_each(|v| *v /= sum);
     }
+
+    /// How undecided the model is about one voxel, from 0 to 1: the entropy of its class probabilities over that of classes
+    /// which are all as likely, `-Σ p ln p / ln K`; of regions, the mean of each one's over `ln 2`. `values` are those that are
+    /// brought back to the scan, and are changed.
+    pub fn uncertainty(self, values: &mut [f32]) -> f32 {
+        if self.logits {
+            self.activate(values);
+        }
+        let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+        let count = values.len() as f64;
+        let values = values.iter().map(|v| f64::from(*v).max(0.0));
+        if self.regions {
+            let each = values.map(|p| p.min(1.0)).map(|p| term(p) + term(1.0 - p));
+            return (each.sum::<f64>() / count / 2.0_f64.ln()) as f32;
+        }
+        // At the border of a crop they do not come to 1; outside of it they are 0: there is no doubt.
+        let sum: f64 = values.clone().sum();
+        if sum <= 0.0 {
+            return 0.0;
+        }
+        (values.map(|p| term(p / sum)).sum::<f64>() / count.ln()).clamp(0.0, 1.0) as f32
+    }
 }
 
 /// A place as the kernel reads it: the neighbour below, and the lesser weight, negative where it is the one below's.
@@ -205,6 +227,29 @@ mod tests {
             }
             assert_eq!(seen, vec![1; slices], "scale {scale}");
         }
+    }
+
+    #[test]
+    fn uncertainty_is_entropy_of_what_could_be() {
+        let near = |rules: Rules, values: &[f32], want: f64| {
+            let got = rules.uncertainty(&mut values.to_vec());
+            assert!((f64::from(got) - want).abs() < 1e-6, "{values:?}: {got} for {want}");
+        };
+        let (classes, regions) = (Rules::default(), Rules { regions: true, ..Rules::default() });
+        near(classes, &[0.25; 4], 1.0);
+        near(classes, &[0.0, 1.0, 0.0], 0.0);
+        // -(0.7 ln 0.7 + 0.2 ln 0.2 + 0.1 ln 0.1) / ln 3
+        near(classes, &[0.7, 0.2, 0.1], 0.729_846_2);
+        // Half of the way out of a crop, and outside.
+        near(classes, &[0.35, 0.1, 0.05], 0.729_846_2);
+        near(classes, &[0.0; 3], 0.0);
+        // ln of the same; all alike means cropped away.
+        near(Rules { logits: true, ..classes }, &[0.7_f32.ln(), 0.2_f32.ln(), 0.1_f32.ln()], 0.729_846_2);
+        near(Rules { logits: true, ..classes }, &[0.0; 3], 0.0);
+        near(regions, &[0.5, 1.0], 0.5);
+        // -(0.9 ln 0.9 + 0.1 ln 0.1) / ln 2
+        near(regions, &[0.9, 0.1], 0.468_995_6);
+        near(Rules { logits: true, ..regions }, &[9.0_f32.ln(), -(9.0_f32.ln())], 0.468_995_6);
     }
 
     #[test]

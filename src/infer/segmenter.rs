@@ -39,6 +39,8 @@ pub struct SegmentOptions {
     pub keep_probabilities: bool,
     /// Give logits on the model's grid too.
     pub keep_logits: bool,
+    /// Tell how undecided the model is about each voxel.
+    pub keep_uncertainty: bool,
 }
 
 /// How far a run is.
@@ -59,6 +61,9 @@ pub struct Segmentation {
     pub probabilities: Option<Volume>,
     /// Mean logits on the model's grid, if asked for.
     pub logits: Option<Volume>,
+    /// How undecided the model is, on the scan's grid, if asked for: the entropy of the class probabilities, from 0 to 1, where
+    /// all classes are as likely; of regions, the mean of each one's.
+    pub uncertainty: Option<Volume>,
 }
 
 /// A scan made ready: preprocessed, with its windows and its memory planned.
@@ -316,7 +321,8 @@ impl Segmenter {
         let importance = importance(prepared.job.grid.roi, self.blend(), &self.metadata.inference);
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let on_host = prepared.decision.is_none();
-        let keep = Keep { logits: self.options.keep_logits, probabilities: self.options.keep_probabilities || on_host };
+        let SegmentOptions { keep_logits, keep_probabilities, keep_uncertainty, .. } = self.options;
+        let keep = Keep { logits: keep_logits, probabilities: keep_probabilities || keep_uncertainty || on_host };
         Run::new(&self.gpu, prepared, &self.weights, &table, importance, keep).await
     }
 
@@ -357,7 +363,20 @@ impl Segmenter {
             .keep_logits
             .then(|| Volume::new(result.logits, table.len(), geometry.model_dims(), geometry.model_affine()))
             .transpose()?;
-        Ok(Segmentation { labels, probabilities, logits })
+        let uncertainty = self
+            .options
+            .keep_uncertainty
+            .then(|| {
+                let mut values = vec![0.0; table.len()];
+                let one = |p: &[f32]| {
+                    values.copy_from_slice(p);
+                    rules.uncertainty(&mut values)
+                };
+                let data = geometry.invert_mixed(&result.probabilities, table.len(), 0.0, one)?;
+                Volume::new(data, 1, geometry.scan_dims, geometry.scan_affine)
+            })
+            .transpose()?;
+        Ok(Segmentation { labels, probabilities, logits, uncertainty })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! | module | makes |
 //! | --- | --- |
+//! | [`color_table`] | names and colours of labels for other programs |
 //! | [`fit`] | whether scan and labels are like what the model was trained on |
 //! | [`mod@statistics`] | volume, place and intensity of each label; JSON and CSV |
 //! | [`preview`] | a PNG of three planes with the labels over the scan (features `cli` and `train`) |
@@ -9,6 +10,7 @@
 //!
 //! Everything is made in memory; nothing here prints or writes files.
 
+pub mod color_table;
 pub mod fit;
 #[cfg(any(feature = "cli", feature = "train"))]
 pub mod preview;
@@ -65,6 +67,7 @@ pub fn label_names(output: &OutputSection, out_channels: usize) -> Vec<LabelName
                 value,
                 name: output.label_name(value),
                 color: named.map_or_else(|| distinct_color(value), |l| l.color.0),
+                codes: named.and_then(|l| l.codes.clone()),
             }
         })
         .collect()

@@ -1,7 +1,7 @@
 //! Where a segmentation comes from: enough to run it again and to see whether a file was changed since.
 //!
-//! The full record, with times and the hash of the output, is written beside the output. The copy inside the output
-//! ([`Provenance::for_embedding`]) has neither, so that equal runs give equal files. Only file names are kept, no folders.
+//! The full record, with times, the hash of the output and the identifiers of a DICOM scan, is written beside the output. The copy
+//! inside the output ([`Provenance::for_embedding`]) has none of them, so that equal runs give equal files. Only file names are kept, no folders.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -258,9 +258,11 @@ impl Provenance {
         }
     }
 
-    /// The record without what differs between equal runs.
+    /// The record without what differs between equal runs, and without the identifiers of a DICOM study: a file may go where
+    /// these must not.
     pub fn for_embedding(&self) -> Self {
-        Self { time: None, output: None, ..self.clone() }
+        let plain = |input: &FileRecord| FileRecord::new(input.file.clone(), input.sha256.clone());
+        Self { inputs: self.inputs.iter().map(plain).collect(), time: None, output: None, ..self.clone() }
     }
 
     /// Indented JSON text.

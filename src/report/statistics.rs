@@ -8,7 +8,7 @@
 //! and counted. A label that does not occur keeps its entry, with 0 voxels and no place.
 //!
 //! # Units
-//! Millilitres; mm in RAS+; voxel indices from 0, the box including its ends; the scan's own intensity unit.
+//! Uncertainty is `-Σ p ln p / ln K` of the class probabilities. Millilitres; mm in RAS+; voxel indices from 0, the box including its ends; the scan's own intensity unit.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -36,6 +36,9 @@ pub struct LabelStatistics {
     pub touches_border: bool,
     /// One entry per channel of the scan.
     pub intensity: Vec<Intensity>,
+    /// Mean of the model's uncertainty over its voxels, from 0 to 1, if that was asked for and there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<f64>,
 }
 
 /// A box of voxels, both ends included.
@@ -122,6 +125,7 @@ pub fn statistics(
             bounding_box: shape.bounding_box,
             touches_border: shape.touches_border(labels.dims),
             intensity,
+            uncertainty: None,
         })
         .collect();
     Ok(Statistics { labels })
@@ -205,6 +209,27 @@ fn median(values: &mut [f32]) -> Option<f64> {
 }
 
 impl Statistics {
+    /// Adds the mean of the model's uncertainty over each label's voxels.
+    ///
+    /// # Errors
+    /// [`ReportError::Grid`] if the grids differ in size.
+    pub fn add_uncertainty(&mut self, labels: &LabelMap, uncertainty: &Volume) -> Result<(), ReportError> {
+        if labels.dims != uncertainty.dims {
+            return Err(ReportError::Grid { labels: labels.dims, scan: uncertainty.dims });
+        }
+        let mut sums = vec![(0.0_f64, 0_usize); 1 << 16];
+        for (label, value) in labels.data.iter().zip(uncertainty.channel(0)) {
+            let (sum, count) = &mut sums[usize::from(*label)];
+            *sum += f64::from(*value);
+            *count += 1;
+        }
+        for label in &mut self.labels {
+            let (sum, count) = sums[usize::from(label.value)];
+            label.uncertainty = (count > 0).then(|| sum / count as f64);
+        }
+        Ok(())
+    }
+
     /// An object keyed by label name; of equal names the later ones get their value appended.
     pub fn to_object(&self) -> Map<String, Value> {
         let mut object = Map::new();
@@ -245,6 +270,9 @@ impl Statistics {
                 row("", &format!("max_{axis}"), "voxel", ends.map_or_else(String::new, |e| e.1.to_string()));
             }
             row("", "touches_border", "", label.touches_border.to_string());
+            if let Some(mean) = label.uncertainty {
+                row("", "uncertainty", "1", mean.to_string());
+            }
             for i in &label.intensity {
                 let measures = [("mean", i.mean), ("std", i.std), ("min", i.min), ("max", i.max), ("median", i.median)];
                 for (measure, value) in measures {
@@ -277,7 +305,7 @@ mod tests {
     use crate::volume::Affine;
 
     fn name(value: u16, name: &str) -> LabelName {
-        LabelName { value, name: name.into(), color: [0; 3] }
+        LabelName { value, name: name.into(), color: [0; 3], codes: None }
     }
 
     /// 4 x 3 x 2 voxels of 2 x 3 x 4 mm, origin (10, 20, 30), x running to the left.

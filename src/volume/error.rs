@@ -75,6 +75,10 @@ pub enum VolumeError {
     )]
     Channel { file: String, named: String, place: usize, channels: Vec<String> },
 
+    /// A zip that is not opened.
+    #[error("{file}: {problem}")]
+    Archive { file: String, problem: String },
+
     /// Files of formats that cannot be read together.
     #[error("{file} is {format} and others are {others}: give one kind alone")]
     MixedFormats { file: String, format: &'static str, others: &'static str },
@@ -126,7 +130,9 @@ impl VolumeError {
     #[must_use]
     pub fn of(self, file: &str) -> Self {
         match self {
-            Self::Io { .. } | Self::File { .. } | Self::Grids { .. } | Self::Channel { .. } => self,
+            Self::Io { .. } | Self::File { .. } | Self::Archive { .. } | Self::Grids { .. } | Self::Channel { .. } => {
+                self
+            }
             source => Self::File { file: file.to_owned(), source: Box::new(source) },
         }
     }

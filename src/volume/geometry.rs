@@ -232,24 +232,38 @@ impl Geometry {
         &self,
         probabilities: &[f32],
         channels: usize,
-        mut decide: impl FnMut(&[f32]) -> u16,
+        decide: impl FnMut(&[f32]) -> u16,
     ) -> Result<LabelMap, VolumeError> {
+        LabelMap::new(self.invert_mixed(probabilities, channels, 0, decide)?, self.scan_dims, self.scan_affine)
+    }
+
+    /// What `make` makes of the values of all channels at each voxel of the scan; `outside` where the crops have left them.
+    ///
+    /// # Errors
+    /// As [`Geometry::invert_probabilities`].
+    pub fn invert_mixed<T: Copy>(
+        &self,
+        probabilities: &[f32],
+        channels: usize,
+        outside: T,
+        mut make: impl FnMut(&[f32]) -> T,
+    ) -> Result<Vec<T>, VolumeError> {
         let n = checked_len(channels, self.dims)? / channels;
         expect_len("probabilities on the model's grid", n * channels, probabilities.len())?;
         let mut mixed = vec![0.0_f32; channels];
-        let mut labels = Vec::with_capacity(checked_len(1, self.scan_dims)?);
+        let mut made = Vec::with_capacity(checked_len(1, self.scan_dims)?);
         self.each_scan_voxel(|neighbours| {
             if neighbours.is_empty() {
-                labels.push(0);
+                made.push(outside);
                 return;
             }
             for (class, value) in probabilities.chunks_exact(n).zip(&mut mixed) {
                 let sum: f64 = neighbours.iter().map(|&(at, w)| w * f64::from(class[at])).sum();
                 *value = sum as f32;
             }
-            labels.push(decide(&mixed));
+            made.push(make(&mixed));
         });
-        LabelMap::new(labels, self.scan_dims, self.scan_affine)
+        Ok(made)
     }
 
     /// One channel brought back; 0 outside of the crops.

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+#[cfg(feature = "dicom-seg")]
+use super::dicom::seg::{self, SegOptions};
 use super::nifti::{self, Header, LabelName};
 use super::stored::lps_to_ras;
 use super::{Affine, LabelMap, VolumeError, metaimage, nrrd};
@@ -20,6 +22,9 @@ pub enum LabelFormat {
     Nrrd,
     /// `.mha`.
     MetaImage,
+    /// `.dcm`: DICOM Segmentation, an object of a series.
+    #[cfg(feature = "dicom-seg")]
+    DicomSeg,
 }
 
 /// What to write beside the voxels, as far as the format has a place for it.
@@ -31,6 +36,9 @@ pub struct LabelOptions<'a> {
     pub label_names: &'a [LabelName],
     /// Text, such as the record in JSON.
     pub comment: Option<&'a str>,
+    /// Of DICOM: the series, and what made the labels; needed there.
+    #[cfg(feature = "dicom-seg")]
+    pub dicom: Option<SegOptions<'a>>,
 }
 
 impl LabelFormat {
@@ -41,6 +49,8 @@ impl LabelFormat {
         (".seg.nrrd", Self::SegNrrd),
         (".nrrd", Self::Nrrd),
         (".mha", Self::MetaImage),
+        #[cfg(feature = "dicom-seg")]
+        (".dcm", Self::DicomSeg),
     ];
 
     /// The format of a file's name, and how long its ending is.
@@ -58,12 +68,21 @@ impl LabelFormat {
     pub fn write(self, out: impl Write, labels: &LabelMap, options: &LabelOptions<'_>) -> Result<(), VolumeError> {
         match self {
             Self::Nifti { gzip } => {
-                let LabelOptions { like, label_names, comment } = *options;
+                let LabelOptions { like, label_names, comment, .. } = *options;
                 nifti::write_labels(out, labels, &nifti::WriteOptions { gzip, like, label_names, comment })
             }
             Self::SegNrrd => nrrd::write_labels(out, labels, options, true),
             Self::Nrrd => nrrd::write_labels(out, labels, options, false),
             Self::MetaImage => metaimage::write_labels(out, labels),
+            #[cfg(feature = "dicom-seg")]
+            Self::DicomSeg => match &options.dicom {
+                Some(dicom) => seg::write_labels(out, labels, options.label_names, dicom).map(drop),
+                None => Err(VolumeError::Setting {
+                    setting: "the series of a DICOM segmentation",
+                    value: "none".into(),
+                    problem: "the DICOM series is needed that the labels are of",
+                }),
+            },
         }
     }
 }

@@ -50,7 +50,7 @@ impl Format for Mgh {
 fn load(files: &mut [InputFile]) -> Result<(FileRecord, &[u8]), VolumeError> {
     let sha256 = sha256(files)?;
     let first = files.first().ok_or_else(|| VolumeError::shape("files", 1, 0))?;
-    Ok((FileRecord { file: first.file_name(), sha256 }, first.loaded().unwrap_or_default()))
+    Ok((FileRecord::new(first.file_name(), sha256), first.loaded().unwrap_or_default()))
 }
 
 /// What the header says of the voxels, which lie behind it.

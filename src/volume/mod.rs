@@ -9,6 +9,9 @@
 //! | [`nifti`] | reads and writes NIfTI-1 and NIfTI-2 |
 //! | [`nrrd`], [`metaimage`], [`mgh`] | read NRRD with 3D Slicer's segmentations, MetaImage, FreeSurfer's MGH and MGZ |
 //! | `dicom` | reads series of DICOM images (feature `dicom`) |
+//! | `mesh` | surfaces of labels (feature `cli`) |
+//! | [`source`] | the DICOM series that an image was read from |
+//! | [`codes`] | what labels are, in the words of a terminology |
 //! | [`label_file`] | label maps in the format that a file's name says |
 //! | [`channels`] | which file is which channel, by name |
 //! | `components` | connected components of labels |
@@ -23,6 +26,7 @@
 
 pub mod affine;
 pub mod channels;
+pub mod codes;
 pub mod components;
 mod container;
 pub mod crop;
@@ -33,13 +37,17 @@ mod error;
 pub mod geometry;
 pub mod grid;
 pub mod label_file;
+#[cfg(feature = "cli")]
+pub mod mesh;
 pub mod metaimage;
 pub mod mgh;
 pub mod nifti;
 pub mod nrrd;
 pub mod orientation;
+mod partial;
 pub mod preprocess;
 pub mod resample;
+pub mod source;
 pub mod steps;
 mod stored;
 pub mod study;
@@ -50,6 +58,7 @@ pub use geometry::{AxisTable, Geometry, Place};
 pub use grid::{Alignment, VoxelGrid};
 pub use orientation::Orientation;
 pub use preprocess::{Preprocess, Preprocessed};
+pub use source::SourceSeries;
 pub use study::{InputFile, Study, StudyFiles, StudyOptions};
 
 /// Voxels of one or more channels on one grid.

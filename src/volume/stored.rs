@@ -142,7 +142,7 @@ impl Stored {
             return Err(VolumeError::shape("channels of a label map", 1, self.channels));
         }
         let labels = LabelMap::new(self.label_values(voxels)?, self.dims, self.affine)?;
-        Ok(LabelImage { labels, warnings: self.warnings, file })
+        Ok(LabelImage { labels, warnings: self.warnings, file, partial: false })
     }
 
     /// One channel's bytes after the other's.

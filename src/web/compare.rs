@@ -53,8 +53,9 @@ pub(super) fn compare(
     }
     let files = input_files(truth, &names);
     let read = LabelFiles::dropped(files)?.read(&StudyOptions::default())?;
-    let (truth, told) = read.labels.narrow().map_err(|e| e.of(name))?.on_grid(&labels.grid(), ["the scan", name])?;
-    let mut warnings = read.warnings;
+    let mut warnings = read.warnings.clone();
+    let (truth, told) = read.on_grid(&labels.grid(), ["the scan", name])?;
+    let truth = truth.narrow().map_err(|e| e.of(name))?;
     warnings.extend(told);
     let mut classes: Vec<u16> = known.iter().map(|n| n.value).collect();
     for value in truth.counts().into_keys().filter(|&v| v != 0 && !known.iter().any(|n| n.value == v)) {

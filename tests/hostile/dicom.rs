@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::allocator::{ALONE, HELD, PEAK};
 use crate::support::dicom_file::{Dicom, Encoding, Value, enhanced, slice};
-use unetr_wgpu::volume::VolumeError;
 use unetr_wgpu::volume::dicom::{InMemory, ReadOptions, Series, read};
+use unetr_wgpu::volume::study::LabelFiles;
+use unetr_wgpu::volume::{InputFile, StudyOptions, VolumeError};
 
 /// Bytes allocated per byte of a file: its own, words, values and the volume. A packed byte may stand for 4096 pixels.
 const NATIVE: usize = 32;
@@ -87,6 +88,46 @@ fn flipped_bytes_give_a_volume_or_a_reason() {
                 bytes[at] = if random(3) == 0 { [0, 0xff, 0x80, 0x7f][random(4)] } else { random(256) as u8 };
             }
             let _either = attempt(&name, per_byte, &[bytes]);
+        }
+    }
+}
+
+/// What slices without frames of such small files can come to.
+const GAPS: usize = 64 << 20;
+
+#[test]
+fn damaged_segmentations_give_labels_or_a_reason() {
+    let _alone = ALONE.lock();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % below
+    };
+    for name in ["seg_binary.dcm", "seg_fractional.dcm", "seg_rle.dcm", "seg_overlapping.dcm"] {
+        let file = data(name);
+        let cut = (140..file.len()).step_by(41).map(|at| file[..at].to_vec());
+        let flipped: Vec<Vec<u8>> = (0..400)
+            .map(|_| {
+                let mut bytes = file.clone();
+                for _ in 0..=random(6) {
+                    let at = 132 + random(bytes.len() - 132);
+                    bytes[at] = if random(3) == 0 { [0, 0xff, 0x80, 0x39][random(4)] } else { random(256) as u8 };
+                }
+                bytes
+            })
+            .collect();
+        for bytes in cut.chain(flipped) {
+            let before = HELD.load(Relaxed);
+            PEAK.store(before, Relaxed);
+            let files = LabelFiles::dropped(vec![InputFile::in_memory(name, bytes)]);
+            let read = files.and_then(|files| files.read(&StudyOptions::default()));
+            let grown = PEAK.load(Relaxed).saturating_sub(before);
+            assert!(grown < FIXED + GAPS, "{name}: {grown} bytes allocated");
+            if let Ok(read) = read {
+                assert_eq!(read.labels.data.len(), read.labels.dims.iter().product::<usize>(), "{name}");
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ mod known_answers;
 #[cfg(unix)]
 mod limits;
 mod nnunet;
+mod outputs;
 mod pipes;
 mod segment_many;
 #[cfg(feature = "serve")]

@@ -13,8 +13,12 @@ mod dicom_edges;
 mod dicom_folders;
 #[cfg(feature = "dicom")]
 mod dicom_mosaics;
+#[cfg(feature = "dicom-seg")]
+mod dicom_seg;
 mod image_formats;
 mod intensity;
+#[cfg(feature = "cli")]
+mod meshes;
 mod metrics;
 mod nnunet_steps;
 mod orientations;
@@ -23,3 +27,4 @@ mod transforms;
 mod units;
 mod volume_writing;
 mod volumes;
+mod zips;

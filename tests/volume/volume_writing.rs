@@ -82,8 +82,8 @@ fn the_scans_header_is_taken_over() {
 #[test]
 fn names_and_provenance_travel_with_the_labels() {
     let names = [
-        LabelName { value: 1, name: "left kidney".into(), color: [200, 86, 60] },
-        LabelName { value: 2, name: "odd ]]> <name> & é\u{7}".into(), color: [0, 255, 0] },
+        LabelName { value: 1, name: "left kidney".into(), color: [200, 86, 60], codes: None },
+        LabelName { value: 2, name: "odd ]]> <name> & é\u{7}".into(), color: [0, 255, 0], codes: None },
     ];
     let provenance = r#"{"model": "test", "sha256": "00"}"#;
     let map = labels([4, 4, 4], Affine::IDENTITY, 2);

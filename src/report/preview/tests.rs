@@ -81,7 +81,7 @@ fn decoded(png: &[u8]) -> (i32, i32, Vec<u8>) {
 #[test]
 fn truth_and_prediction_are_cut_at_the_same_point() {
     let (truth, scan) = scan([0, 1, 2], [true, false, false], 0.0);
-    let names = [LabelName { value: 1, name: "corner".into(), color: [200, 80, 60] }];
+    let names = [LabelName { value: 1, name: "corner".into(), color: [200, 80, 60], codes: None }];
     let options = PreviewOptions { title: "a case", names: &names, ..PreviewOptions::default() };
     let empty = LabelMap::new(vec![0; truth.data.len()], truth.dims, truth.affine).expect("labels");
     // 40 mm are 240 pixels, so 24 are 144 and 32 are 192, the width of a column.
@@ -115,7 +115,7 @@ fn truth_and_prediction_are_cut_at_the_same_point() {
 #[test]
 fn the_picture_has_the_scans_proportions() {
     let (labels, scan) = scan([0, 1, 2], [true, false, false], 0.0);
-    let names = [LabelName { value: 1, name: "corner".into(), color: [200, 80, 60] }];
+    let names = [LabelName { value: 1, name: "corner".into(), color: [200, 80, 60], codes: None }];
     let options = PreviewOptions { title: "a scan", channel_name: "CT", names: &names, ..PreviewOptions::default() };
     let bytes = preview(&labels, &scan, &options).expect("a picture");
     let (width, height, pixels) = decoded(&bytes);
@@ -175,7 +175,7 @@ fn thin_scans_needles_and_stacks_are_drawn_whole() {
         let count = dims.iter().product::<usize>();
         let scan = Volume::new((0..count).map(|v| v as f32).collect(), 1, dims, affine).expect("scan");
         let labels = LabelMap::new(vec![1; count], dims, affine).expect("labels");
-        let names = [LabelName { value: 1, name: "all".into(), color: [40, 90, 250] }];
+        let names = [LabelName { value: 1, name: "all".into(), color: [40, 90, 250], codes: None }];
         let options = PreviewOptions { title: "thin", names: &names, ..PreviewOptions::default() };
         for (what, bytes) in [
             ("preview", preview(&labels, &scan, &options)),
@@ -206,7 +206,7 @@ fn thin_scans_needles_and_stacks_are_drawn_whole() {
 fn labels_in_any_script_are_drawn() {
     let (labels, scan) = scan([0, 1, 2], [true, false, false], 0.0);
     let picture = |name: &str| {
-        let names = [LabelName { value: 1, name: name.into(), color: [200, 80, 60] }];
+        let names = [LabelName { value: 1, name: name.into(), color: [200, 80, 60], codes: None }];
         let options = PreviewOptions { title: name, names: &names, ..PreviewOptions::default() };
         preview(&labels, &scan, &options).expect("a picture")
     };

@@ -174,9 +174,9 @@ impl Source {
         let read = files.label.read(&options).map_err(|e| DataError::volume(&case.label, e))?;
         let name = case.label.display().to_string();
         warnings.extend(read.warnings.iter().map(|text| format!("{name}: {text}")));
-        let labels = read.labels.narrow().map_err(|e| DataError::volume(&case.label, e))?;
-        let placed = labels.on_grid(&study.grid(), [&study.name, &name]);
-        let (mut labels, told) = placed.map_err(|e| DataError::volume(&case.label, e))?;
+        let placed = read.on_grid(&study.grid(), [&study.name, &name]);
+        let (labels, told) = placed.map_err(|e| DataError::volume(&case.label, e))?;
+        let mut labels = labels.narrow().map_err(|e| DataError::volume(&case.label, e))?;
         warnings.extend(told);
         self.relabel(&case.label, &mut labels)?;
         Ok(RawCase { volume: study.volume, labels, warnings })

@@ -4,12 +4,14 @@ use sha2::{Digest, Sha256};
 
 use super::acquisitions::{Acquisition, twins};
 use super::error::DicomError;
+use super::patient::patient;
 use super::pixels;
 use super::read::{ReadOptions, Series, Source, with_image};
 use super::stack::{Slice, Stack, stack};
 use super::survey::Survey;
 use super::tags;
-use crate::volume::{Volume, VolumeError, checked_len};
+use crate::volume::source::{Patient, SourceSlice};
+use crate::volume::{SourceSeries, Volume, VolumeError, VoxelGrid, checked_len};
 
 /// # Errors
 /// Slices that make no grid, or pixels that cannot be decoded.
@@ -40,6 +42,16 @@ pub(super) fn assemble(
     places.sort_unstable();
     let (mut files, mut digests) = (Vec::new(), Vec::new());
     let (mut inverted, mut unscaled, mut mended) = (false, false, 0.0_f64);
+    let dims = [nx, ny, nz];
+    let mut origin = SourceSeries {
+        study_instance_uid: String::new(),
+        series_instance_uid: survey.uid.clone(),
+        frame_of_reference_uid: String::new(),
+        slices: Vec::new(),
+        grid: VoxelGrid { dims, affine },
+        patient: Patient::default(),
+    };
+    let mut slices: Vec<(usize, SourceSlice)> = Vec::with_capacity(nz);
     for of_file in places.chunk_by(|a, b| a.0 == b.0) {
         let Some(&(file, ..)) = of_file.first() else { continue };
         let expected = survey.headers.iter().find(|(f, _)| *f == file).map(|(_, h)| (h.size(), h.frames.len()));
@@ -52,6 +64,21 @@ pub(super) fn assemble(
             unscaled |= header.ct && header.frames.iter().any(|f| !f.scaled);
             mended = header.frames.iter().map(|f| f.plane.mended).fold(mended, f64::max);
             digests.push(hex(&Sha256::digest(bytes)));
+            if slices.is_empty() {
+                origin.study_instance_uid.clone_from(&header.study);
+                origin.frame_of_reference_uid.clone_from(&header.frame_of_reference);
+                origin.patient = patient(bytes)?;
+            }
+            let several = header.stored().len() > 1;
+            slices.extend(of_file.iter().filter_map(|&(_, frame, z)| {
+                let slice = SourceSlice {
+                    sop_class_uid: header.class.clone(),
+                    sop_instance_uid: header.instance.clone(),
+                    frame: several.then_some(frame as u32 + 1),
+                    position: header.frames.get(frame)?.plane.origin,
+                };
+                Some((z, slice))
+            }));
             pixels::decode(image, |frame, values| {
                 let Ok(at) = of_file.binary_search_by_key(&frame, |p| p.1) else { return };
                 let z = of_file[at].2;
@@ -86,12 +113,15 @@ pub(super) fn assemble(
     }
     files.sort_unstable();
     digests.sort_unstable();
+    slices.sort_unstable_by_key(|(z, _)| *z);
+    origin.slices = slices.into_iter().map(|(_, slice)| slice).collect();
     let list: String = digests.iter().flat_map(|d| [d, "\n"]).collect();
     Ok(Series {
-        volume: Volume::new(data, 1, [nx, ny, nz], affine)?,
+        volume: Volume::new(data, 1, dims, affine)?,
         files: files.into_iter().map(|(_, file)| file).collect(),
         sha256: hex(&Sha256::digest(list)),
         modality: survey.modality.clone(),
+        source: origin,
         warnings,
     })
 }

@@ -12,14 +12,16 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
+use super::error::DicomError;
 #[cfg(not(target_arch = "wasm32"))]
 use super::file::is_directory;
 use super::file::{LIST_READ, is_dicom};
 #[cfg(not(target_arch = "wasm32"))]
 use super::folder;
 use super::read::{ReadOptions, Source, read};
+use super::seg;
 use crate::volume::VolumeError;
-use crate::volume::study::{FileRecord, Format, Image, InputFile, StudyOptions, hex};
+use crate::volume::study::{FileRecord, Format, Image, InputFile, LabelImage, StudyOptions, hex, labels_of_one};
 
 /// Series of DICOM images: loose files, folders, or files in memory.
 pub struct Dicom;
@@ -211,7 +213,7 @@ impl Format for Dicom {
                 affine_source: "dicom",
                 modality: Some(series.modality).filter(|m| !m.is_empty()),
                 warnings: series.warnings,
-                file: FileRecord { file, sha256: series.sha256 },
+                file: FileRecord { file, sha256: series.sha256, dicom: Some(Box::new(series.source)) },
             }
         };
         let listed = matches!(&*files, [list] if is_list(list));
@@ -223,6 +225,41 @@ impl Format for Dicom {
         };
         let all = read(&source, &read_options).map_err(|error| source.no_scan(files, error))?;
         Ok(all.into_iter().map(image).map(told).collect())
+    }
+
+    /// A segmentation, if there is one among the files; else a series of images.
+    fn read_labels(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<LabelImage, VolumeError> {
+        if let [file] = files
+            && !file.is_folder()
+            && !is_list(file)
+        {
+            file.bytes()?;
+        }
+        let source = Files::new(files)?;
+        let mut found = Vec::new();
+        for at in 0..source.len() {
+            if is_dicom(&source.head(at)?) && seg::is_segmentation(&source.bytes(at)?) {
+                found.push(at);
+            }
+        }
+        match found[..] {
+            [] => {
+                drop(source);
+                labels_of_one(self.read(files, options)?)
+            }
+            [at] => {
+                let bytes = source.bytes(at)?;
+                let name = source.name(at);
+                let read = seg::read(&bytes, options.nifti.max_bytes).map_err(|e| e.of(&name))?;
+                let file = FileRecord::new(name, hex(&Sha256::digest(&bytes)));
+                Ok(LabelImage { labels: read.labels, partial: true, warnings: read.warnings, file })
+            }
+            _ => {
+                let names: Vec<String> = found.iter().map(|at| source.name(*at)).collect();
+                let problem = format!("{} segmentations where one is needed; give one file", names.len());
+                Err(DicomError::Series { problem, list: names.join(", ") }.into())
+            }
+        }
     }
 
     fn digest(&self, files: &mut [InputFile]) -> Result<String, VolumeError> {

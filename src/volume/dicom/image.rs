@@ -21,8 +21,12 @@ pub(super) struct SeriesKey {
 /// What is known of an image of a scan without its pixels.
 #[derive(Debug, Clone)]
 pub(super) struct Header {
+    pub class: String,
     /// SOP Instance UID.
     pub instance: String,
+    /// Study Instance UID.
+    pub study: String,
+    pub frame_of_reference: String,
     pub format: Format,
     /// Tiles of a mosaic are frames.
     pub frames: Vec<Frame>,
@@ -155,7 +159,10 @@ fn header(class: &str, modality: &str, data: &DataSet<'_>) -> Result<Header, Dic
         mosaic = Some(tiles);
     }
     Ok(Header {
+        class: class.to_owned(),
         instance: data.text(&tags::SOP_INSTANCE).unwrap_or_default(),
+        study: data.text(&tags::STUDY_INSTANCE).unwrap_or_default(),
+        frame_of_reference: data.text(&tags::FRAME_OF_REFERENCE).unwrap_or_default(),
         format,
         frames,
         mosaic,

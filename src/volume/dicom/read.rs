@@ -8,7 +8,7 @@ use super::file::is_dicom;
 use super::image::{Content, Image, parse};
 use super::series::{Group, choose, group};
 use super::survey::{Survey, left_out};
-use crate::volume::{Volume, VolumeError};
+use crate::volume::{SourceSeries, Volume, VolumeError};
 
 /// Files, each read when it is needed and forgotten again.
 pub trait Source {
@@ -97,6 +97,8 @@ pub struct Series {
     pub sha256: String,
     /// What made it, in DICOM's code (`CT`, `MR`, ...); empty if the files do not say.
     pub modality: String,
+    /// Its identifiers and slices.
+    pub source: SourceSeries,
     /// What is doubtful, in words for the user.
     pub warnings: Vec<String>,
 }

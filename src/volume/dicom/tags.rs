@@ -70,11 +70,13 @@ attributes! {
     PET_FRAME_TYPE = 0x0018_9751, "PET Frame Type Sequence", "SQ";
     SIEMENS_MOSAIC_IMAGES = 0x0019_100a, "Siemens: images in a mosaic", "US";
     SIEMENS_B_VALUE = 0x0019_100c, "Siemens: b-value", "IS";
+    STUDY_INSTANCE = 0x0020_000d, "Study Instance UID", "UI";
     SERIES_INSTANCE = 0x0020_000e, "Series Instance UID", "UI";
     ACQUISITION_NUMBER = 0x0020_0012, "Acquisition Number", "IS";
     INSTANCE_NUMBER = 0x0020_0013, "Instance Number", "IS";
     POSITION = 0x0020_0032, "Image Position (Patient)", "DS";
     ORIENTATION = 0x0020_0037, "Image Orientation (Patient)", "DS";
+    FRAME_OF_REFERENCE = 0x0020_0052, "Frame of Reference UID", "UI";
     TEMPORAL_POSITION = 0x0020_0100, "Temporal Position Identifier", "IS";
     STACK_ID = 0x0020_9056, "Stack ID", "SH";
     FRAME_CONTENT = 0x0020_9111, "Frame Content Sequence", "SQ";
@@ -98,6 +100,7 @@ attributes! {
     BITS_STORED = 0x0028_0101, "Bits Stored", "US";
     HIGH_BIT = 0x0028_0102, "High Bit", "US";
     PIXEL_REPRESENTATION = 0x0028_0103, "Pixel Representation", "US";
+    PIXEL_PADDING = 0x0028_0120, "Pixel Padding Value", "US";
     RESCALE_INTERCEPT = 0x0028_1052, "Rescale Intercept", "DS";
     RESCALE_SLOPE = 0x0028_1053, "Rescale Slope", "DS";
     MODALITY_LUT = 0x0028_3000, "Modality LUT Sequence", "SQ";
@@ -110,6 +113,13 @@ attributes! {
     DETECTOR_INFORMATION = 0x0054_0022, "Detector Information Sequence", "SQ";
     FRAME_REFERENCE_TIME = 0x0054_1300, "Frame Reference Time", "DS";
     UIH_GRID = 0x0065_1051, "United Imaging: MR VFrame Sequence", "SQ";
+    SEGMENTATION_TYPE = 0x0062_0001, "Segmentation Type", "CS";
+    SEGMENT_SEQUENCE = 0x0062_0002, "Segment Sequence", "SQ";
+    SEGMENT_NUMBER = 0x0062_0004, "Segment Number", "US";
+    SEGMENT_LABEL = 0x0062_0005, "Segment Label", "LO";
+    SEGMENT_IDENTIFICATION = 0x0062_000a, "Segment Identification Sequence", "SQ";
+    REFERENCED_SEGMENT = 0x0062_000b, "Referenced Segment Number", "US";
+    MAXIMUM_FRACTION = 0x0062_000e, "Maximum Fractional Value", "US";
     PHILIPS_B_VALUE = 0x2001_1003, "Philips: b-value", "FL";
     SHARED_GROUPS = 0x5200_9229, "Shared Functional Groups Sequence", "SQ";
     FRAME_GROUPS = 0x5200_9230, "Per-Frame Functional Groups Sequence", "SQ";

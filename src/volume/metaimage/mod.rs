@@ -82,7 +82,7 @@ fn load(files: &mut [InputFile]) -> Result<(FileRecord, Header, Stored), VolumeE
     let first = files.first().ok_or_else(|| VolumeError::shape("files", 1, 0))?;
     let header = Header::parse(first.loaded().unwrap_or_default())?;
     let stored = header.describe()?;
-    Ok((FileRecord { file: first.file_name(), sha256 }, header, stored))
+    Ok((FileRecord::new(first.file_name(), sha256), header, stored))
 }
 
 /// The voxels of a header's file, or of the files that it names.

@@ -22,7 +22,7 @@ impl<'a> Loaded<'a> {
         let sha256 = sha256(files)?;
         let file = files.first().map(InputFile::file_name).unwrap_or_default();
         let bytes = files.first().and_then(InputFile::loaded).unwrap_or_default();
-        Ok(Self { file: FileRecord { file, sha256 }, bytes, voxels: files.get(1).and_then(InputFile::loaded) })
+        Ok(Self { file: FileRecord::new(file, sha256), bytes, voxels: files.get(1).and_then(InputFile::loaded) })
     }
 }
 
@@ -59,6 +59,6 @@ impl Format for Nifti {
     fn read_labels(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<LabelImage, VolumeError> {
         let Loaded { file, bytes, voxels } = Loaded::new(files)?;
         let scan = read_labels_wide(bytes, voxels, &options.nifti)?;
-        Ok(LabelImage { labels: scan.labels, warnings: scan.warnings, file })
+        Ok(LabelImage { labels: scan.labels, warnings: scan.warnings, file, partial: false })
     }
 }

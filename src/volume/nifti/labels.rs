@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::extension::{CARET, Extension};
+use crate::volume::codes::LabelCodes;
 
 /// Name and colour of one label value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct LabelName {
     pub name: String,
     /// Red, green, blue.
     pub color: [u8; 3],
+    /// What it is, in the words of a terminology.
+    pub codes: Option<Box<LabelCodes>>,
 }
 
 pub(super) fn label_table(names: &[LabelName]) -> Extension {

@@ -90,7 +90,7 @@ fn load(files: &mut [InputFile]) -> Result<(FileRecord, Header, Described), Volu
     let first = files.first().ok_or_else(|| VolumeError::shape("files", 1, 0))?;
     let header = Header::parse(first.loaded().unwrap_or_default())?;
     let described = header.describe()?;
-    Ok((FileRecord { file: first.file_name(), sha256 }, header, described))
+    Ok((FileRecord::new(first.file_name(), sha256), header, described))
 }
 
 /// The voxels of a header's file, or of the files that it names.

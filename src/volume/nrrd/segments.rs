@@ -55,7 +55,7 @@ pub(super) fn flatten(
         stored.warnings.push(format!("{overlapping} voxels are of several segments; the last of them is taken"));
     }
     let labels = LabelMap::new(data, stored.dims, stored.affine)?;
-    Ok(LabelImage { labels, warnings: stored.warnings, file })
+    Ok(LabelImage { labels, warnings: stored.warnings, file, partial: false })
 }
 
 fn segments(pairs: &BTreeMap<String, String>, layers: usize) -> Result<Vec<Segment>, VolumeError> {

@@ -69,7 +69,7 @@ impl InputFile {
             return Ok(named(Some(path), path, Content::Open { head, rest: file }));
         }
         // Some have no end: what is no scan is not read further.
-        if super::recognise(&head).is_some() {
+        if super::recognise(&head).is_some() || super::archive::is_zip(&head) {
             file.read_to_end(&mut head).map_err(failed)?;
         }
         Ok(named(None, path, Content::Memory(head)))

@@ -56,17 +56,7 @@ pub trait Format: Sync {
     /// # Errors
     /// As [`Format::read`]; several images or channels, values that are no labels.
     fn read_labels(&self, files: &mut [InputFile], options: &StudyOptions) -> Result<LabelImage, VolumeError> {
-        let mut images = self.read(files, options)?.into_iter();
-        let (Some(image), None) = (images.next(), images.next()) else {
-            return Err(VolumeError::shape("label map", "one image", "several"));
-        };
-        let values: Vec<f64> = image.volume.channel(0).iter().map(|v| f64::from(*v)).collect();
-        if image.volume.channels != 1 {
-            return Err(VolumeError::shape("channels of a label map", 1, image.volume.channels));
-        }
-        let data = crate::volume::labels_of(&values, image.volume.dims)?;
-        let labels = LabelMap { data, dims: image.volume.dims, affine: image.volume.affine };
-        Ok(LabelImage { labels, warnings: image.warnings, file: image.file })
+        labels_of_one(self.read(files, options)?)
     }
 
     /// 64 hexadecimal digits that change with the content of the files.
@@ -76,6 +66,24 @@ pub trait Format: Sync {
     fn digest(&self, files: &mut [InputFile]) -> Result<String, VolumeError> {
         super::file::sha256(files)
     }
+}
+
+/// The only one of some images as a label map.
+///
+/// # Errors
+/// Several images or channels, values that are no labels.
+pub(crate) fn labels_of_one(images: Vec<Image>) -> Result<LabelImage, VolumeError> {
+    let mut images = images.into_iter();
+    let (Some(image), None) = (images.next(), images.next()) else {
+        return Err(VolumeError::shape("label map", "one image", "several"));
+    };
+    let values: Vec<f64> = image.volume.channel(0).iter().map(|v| f64::from(*v)).collect();
+    if image.volume.channels != 1 {
+        return Err(VolumeError::shape("channels of a label map", 1, image.volume.channels));
+    }
+    let data = crate::volume::labels_of(&values, image.volume.dims)?;
+    let labels = LabelMap { data, dims: image.volume.dims, affine: image.volume.affine };
+    Ok(LabelImage { labels, warnings: image.warnings, file: image.file, partial: false })
 }
 
 /// The format of some first bytes.

@@ -4,26 +4,32 @@
 //! paths, dropped files -> StudyFiles (sniffed, set by set) -> Study (read, hashed, on one grid, channels in order)
 //!                                                         -> LabelImage
 //! ```
-//! A set is the files of one image: a file, a header with its voxels, a folder or the loose files of a series. Every file
+//! A set is the files of one image: a file, a header with its voxels, a folder or the loose files of a series. A zip stands for
+//! the sets of what is in it. Every file
 //! is opened once; what is not a series is read once, and hashed from the bytes that were parsed.
 //!
 //! A new format is a type with [`Format`] and a line in [`FORMATS`].
 
+mod archive;
 mod file;
 mod format;
 
 pub(crate) use file::hex;
 pub use file::{InputFile, sha256};
+#[cfg(feature = "dicom")]
+pub(crate) use format::labels_of_one;
 pub use format::{FORMATS, Format, recognise, stem};
 
 use std::fmt;
+use std::path::Path;
 #[cfg(not(target_arch = "wasm32"))]
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::channels;
 use super::grid::VoxelGrid;
+use super::source::SourceSeries;
 use super::{LabelMap, Volume, VolumeError, nifti};
 
 /// How scans are read.
@@ -38,13 +44,24 @@ pub struct StudyOptions {
 }
 
 /// A file by its name and content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FileRecord {
     /// Name without folders.
     pub file: String,
     /// SHA-256 of its bytes; of a pair, of header and image one after the other; of a DICOM series, of the sorted list of
     /// its files' SHA-256, a line each.
     pub sha256: String,
+    /// Identifiers of the DICOM series that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dicom: Option<Box<SourceSeries>>,
+}
+
+impl FileRecord {
+    /// A file that is no DICOM series.
+    #[must_use]
+    pub fn new(file: String, sha256: String) -> Self {
+        Self { file, sha256, dicom: None }
+    }
 }
 
 /// One image as its format's reader gives it.
@@ -66,6 +83,8 @@ pub struct Image {
 #[derive(Clone, Debug)]
 pub struct LabelImage {
     pub labels: LabelMap<u32>,
+    /// It is a part of a scan, outside of which all is background: [`LabelImage::on_grid`] gives the whole.
+    pub partial: bool,
     pub warnings: Vec<String>,
     pub file: FileRecord,
 }
@@ -88,17 +107,40 @@ impl fmt::Display for Warning {
 struct FileSet {
     format: &'static dyn Format,
     files: Vec<InputFile>,
+    /// The zip in which they lie, if it has nothing else.
+    archive: Option<String>,
 }
 
 impl FileSet {
     /// As messages name it.
     fn name(&self) -> String {
-        self.files.first().map_or_else(String::new, |file| file.name().to_owned())
+        let first = || self.files.first().map_or_else(String::new, |file| file.name().to_owned());
+        self.archive.clone().unwrap_or_else(first)
+    }
+
+    fn new(format: &'static dyn Format, files: Vec<InputFile>) -> Self {
+        Self { format, files, archive: None }
+    }
+
+    /// Itself, or what is in the zip that it is.
+    fn unpacked(mut self) -> Result<Vec<Self>, VolumeError> {
+        let [file] = &mut self.files[..] else { return Ok(vec![self]) };
+        if !archive::is_zip(file.head()) {
+            return Ok(vec![self]);
+        }
+        let name = file.name().to_owned();
+        let files = archive::unpack(file, nifti::ReadOptions::default().max_bytes)?;
+        let mut sets = StudyFiles::dropped(files)?.sets;
+        if let [only] = &mut sets[..] {
+            only.archive = Some(name);
+        }
+        Ok(sets)
     }
 
     /// An error told of these files; a series of loose files in memory has no name of its own.
     fn about(&self, error: VolumeError) -> VolumeError {
-        match self.files.len() > 1 && self.format.is_series() && self.files.iter().all(|f| f.path().is_none()) {
+        let loose = self.archive.is_none() && self.files.iter().all(|f| f.path().is_none());
+        match self.files.len() > 1 && self.format.is_series() && loose {
             true => error,
             false => error.of(&self.name()),
         }
@@ -123,12 +165,14 @@ impl StudyFiles {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(paths: &[PathBuf]) -> Result<Self, VolumeError> {
         let mut sets: Vec<FileSet> = Vec::new();
-        for path in paths {
-            let mut set = open(path)?;
+        let opened = paths.iter().map(|path| open(path)?.unpacked()).collect::<Result<Vec<_>, _>>()?;
+        for mut set in opened.into_iter().flatten() {
             if set.format.is_series() {
                 set.files.iter_mut().for_each(InputFile::close);
             }
-            let loose = |set: &FileSet| set.format.is_series() && !set.files.iter().any(InputFile::is_folder);
+            let loose = |set: &FileSet| {
+                set.format.is_series() && set.archive.is_none() && !set.files.iter().any(InputFile::is_folder)
+            };
             match sets.last_mut() {
                 Some(last) if loose(last) && loose(&set) => last.files.extend(set.files),
                 _ => sets.push(set),
@@ -147,7 +191,7 @@ impl StudyFiles {
         if let Some(series) = formats.iter().flatten().find(|format| format.is_series()) {
             let other = formats.iter().zip(&files).find_map(|(f, file)| Some((f.filter(|f| !f.is_series())?, file)));
             return match other {
-                None => Ok(Self { sets: vec![FileSet { format: *series, files }] }),
+                None => Ok(Self { sets: vec![FileSet::new(*series, files)] }),
                 Some((format, file)) => Err(VolumeError::MixedFormats {
                     file: file.name().to_owned(),
                     format: format.name(),
@@ -162,10 +206,11 @@ impl StudyFiles {
                 Some(last) if format.is_none() && last.files.len() == 1 && last.format.is_second(&name) => {
                     last.files.push(file);
                 }
-                _ => sets.push(FileSet { format: format.unwrap_or(FORMATS[0]), files: vec![file] }),
+                _ => sets.push(FileSet::new(format.unwrap_or(FORMATS[0]), vec![file])),
             }
         }
-        Ok(Self { sets })
+        let sets = sets.into_iter().map(FileSet::unpacked).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { sets: sets.into_iter().flatten().collect() })
     }
 
     /// 64 hexadecimal digits for each image that change with the content of its files.
@@ -201,7 +246,10 @@ impl StudyFiles {
                 options.acquisition = options.acquisition.get(at..=at).unwrap_or_default().to_vec();
             }
             let images = set.format.read(&mut set.files, &options);
-            for image in images.map_err(|e| set.about(e))? {
+            for mut image in images.map_err(|e| set.about(e))? {
+                if set.archive.is_some() {
+                    image.file.file = file_name(&name);
+                }
                 match &mut study {
                     None => study = Some(Study::new(image, name.clone(), chosen)),
                     Some(study) => study.add(image, &name)?,
@@ -349,7 +397,7 @@ impl LabelFiles {
     /// It cannot be opened.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &Path) -> Result<Self, VolumeError> {
-        open(path).map(Self)
+        only(open(path)?.unpacked()?)
     }
 
     /// Takes files given together: one, or a header and its voxels.
@@ -357,11 +405,7 @@ impl LabelFiles {
     /// # Errors
     /// No file, or several images.
     pub fn dropped(files: Vec<InputFile>) -> Result<Self, VolumeError> {
-        let mut sets = StudyFiles::dropped(files)?.sets;
-        match (sets.pop(), sets.len()) {
-            (Some(set), 0) => Ok(Self(set)),
-            (_, more) => Err(VolumeError::shape("label maps", 1, more)),
-        }
+        only(StudyFiles::dropped(files)?.sets)
     }
 
     /// 64 hexadecimal digits that change with the content of the files.
@@ -383,6 +427,20 @@ impl LabelFiles {
     }
 }
 
+fn only(mut sets: Vec<FileSet>) -> Result<LabelFiles, VolumeError> {
+    match (sets.pop(), sets.len()) {
+        (Some(set), 0) => Ok(LabelFiles(set)),
+        (None, _) => Err(VolumeError::shape("label maps", 1, 0)),
+        (_, more) => Err(VolumeError::shape("label maps", 1, more + 1)),
+    }
+}
+
+/// The last part of a name.
+fn file_name(name: &str) -> String {
+    let path = Path::new(name);
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// Opens what a path stands for.
 #[cfg(not(target_arch = "wasm32"))]
 fn open(path: &Path) -> Result<FileSet, VolumeError> {
@@ -399,7 +457,7 @@ fn open(path: &Path) -> Result<FileSet, VolumeError> {
         for path in paths {
             files.push(InputFile::open(&path)?);
         }
-        Ok(FileSet { format, files })
+        Ok(FileSet::new(format, files))
     };
     // The voxels of a pair are told by their name alone.
     let second = |format: &&&'static dyn Format| format.files_of(path).first().is_some_and(|first| first != path);
@@ -413,11 +471,11 @@ fn open(path: &Path) -> Result<FileSet, VolumeError> {
         }
     };
     if file.is_folder() {
-        return Ok(FileSet { format: format::of_folders().unwrap_or(FORMATS[0]), files: vec![file] });
+        return Ok(FileSet::new(format::of_folders().unwrap_or(FORMATS[0]), vec![file]));
     }
     match (recognise(file.head()), FORMATS.iter().find(second)) {
         (Some(format), _) => pair(format, Some(file)),
         (None, Some(format)) => pair(*format, None),
-        (None, None) => Ok(FileSet { format: FORMATS[0], files: vec![file] }),
+        (None, None) => Ok(FileSet::new(FORMATS[0], vec![file])),
     }
 }

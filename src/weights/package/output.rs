@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::super::error::{WeightsError, quoted};
 use super::metadata::Format;
 use crate::fields::Section;
+use crate::volume::codes::LabelCodes;
 
 /// How logits become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,9 @@ pub struct Label {
     pub name: String,
     /// Its colour in previews.
     pub color: Color,
+    /// What it is, in the words of a terminology.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<Box<LabelCodes>>,
 }
 
 /// A sigmoid channel and the label value it paints.
@@ -207,6 +211,9 @@ impl OutputSection {
         for (index, label) in self.labels.iter().enumerate() {
             if label.name.is_empty() {
                 return Err(WeightsError::field(format!("output.labels[{index}].name"), "it is empty"));
+            }
+            if let Some((key, problem)) = label.codes.as_ref().and_then(|codes| codes.problem()) {
+                return Err(WeightsError::field(format!("output.labels[{index}].codes.{key}"), problem));
             }
             if self.labels.iter().take(index).any(|other| other.value == label.value) {
                 let problem = format!("value {} is given to two labels", label.value);
