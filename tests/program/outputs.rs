@@ -41,8 +41,8 @@ fn json(path: PathBuf) -> Value {
 fn a_series_gives_a_segmentation_that_is_judged_like_any_labels() {
     let folder = Folder::new();
     let scan = series(&folder);
-    segment(&folder, &scan, &["-o", "a.nii.gz"]).expect(0);
-    let want = labels(&folder.path("a.nii.gz"));
+    segment(&folder, &scan, &["-o", "n.nii.gz"]).expect(0);
+    let want = labels(&folder.path("n.nii.gz"));
     let values: Vec<u32> = want.data.iter().map(|v| u32::from(*v)).collect();
     segment(&folder, &scan, &["-o", "a.dcm", "--split-labels"]).expect(0);
     segment(&folder, &scan, &["-o", "b.dcm", "--seg", "labelmap", "--all-frames"]).expect(0);
@@ -55,7 +55,7 @@ fn a_series_gives_a_segmentation_that_is_judged_like_any_labels() {
     assert!(split.iter().zip(&values).all(|(one, all)| (*one == 1) == (*all == 2)));
     let record = json(folder.path("a.json"));
     assert_eq!(record["inputs"][0]["dicom"]["series_instance_uid"], "1.2.840.99999.11");
-    for pair in [["a.dcm", "a.nii.gz"], ["a.nii.gz", "b.dcm"], ["a.dcm", "c.dcm"]] {
+    for pair in [["a.dcm", "n.nii.gz"], ["n.nii.gz", "b.dcm"], ["a.dcm", "c.dcm"]] {
         let ran = unetr(&folder, &["evaluate", pair[0], pair[1], "--json"]).expect(0);
         let dice: Vec<f64> =
             ran.json()["cases"].as_array().expect("cases").iter().filter_map(|c| c["dice"].as_f64()).collect();

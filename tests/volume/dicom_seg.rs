@@ -34,7 +34,7 @@ fn map(dims: [usize; 3], label: impl Fn(usize, usize, usize) -> u32) -> Vec<u32>
 /// What `tests/tools/dicom_segs.py` draws.
 fn drawn(x: usize, y: usize, z: usize) -> u32 {
     match (x, y, z) {
-        (0..6, _, 1..=3) => 1,
+        (..=5, _, 1..=3) => 1,
         (7.., 4.., 1 | 4) => 2,
         _ => 0,
     }
@@ -64,7 +64,7 @@ fn overlapping_segments_are_told_by_name() {
     );
     let (placed, _) = read.on_grid(&grid(), ["the scan", "it"]).expect("one grid");
     let want = |x, _, z| match (x, z) {
-        (0..6, 2) => 1,
+        (..=5, 2) => 1,
         (6.., 2) => 2,
         _ => 0,
     };
@@ -163,7 +163,7 @@ fn what_is_written_reads_back_in_place() {
     let source = source(&files);
     // On the scan's own grid, which runs the other way along two axes.
     let data: Vec<u16> = map(volume.dims, |x, y, z| match (x, y, z) {
-        (0..4, 1.., 1 | 2) => 1,
+        (..=3, 1.., 1 | 2) => 1,
         (5, 0, 4) => 4,
         (6.., ..3, 2) => 4,
         _ => 0,

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 
 use super::file::InputFile;
-use super::format::{FORMATS, recognise};
+use super::format::{FORMATS, Format, recognise};
 use crate::filetype::{FileType, ZIP};
 use crate::volume::VolumeError;
 
@@ -59,8 +59,11 @@ pub(super) fn unpack(file: &mut InputFile, max_bytes: u64) -> Result<Vec<InputFi
     }
     files.sort();
     let names: Vec<String> = files.iter().map(|(path, _)| path.clone()).collect();
+    let kinds: Vec<_> = files.iter().filter_map(|(_, content)| recognise(content)).map(Format::name).collect();
     let belongs = |(path, content): &(String, Vec<u8>)| {
-        let second = |format: &&dyn super::Format| format.is_second(&path.to_ascii_lowercase());
+        // The voxels of a header are told by their name alone.
+        let second =
+            |format: &&dyn Format| kinds.contains(&format.name()) && format.is_second(&path.to_ascii_lowercase());
         recognise(content).is_some() || FORMATS.iter().any(second)
     };
     files.retain(belongs);

@@ -1,7 +1,7 @@
 //! All of a segmentation but its pixels.
 
 use super::object::Object;
-use super::segments::{background, code, dcm, segment};
+use super::segments::{code, dcm, segment};
 use super::texts::Texts;
 use super::write::{Frame, Frames, SegKind, SegOptions, uid};
 use crate::volume::label_file::axes_to_lps;
@@ -57,12 +57,8 @@ pub(super) fn header(
     data = texts.add(data, &[SERIES_NUMBER, BODY_PART]);
     data = of_series(data, &texts, options)?.text(0x0008_0016, b"UI", class).text(0x0008_0018, b"UI", &instance);
     data = of_pixels(data, frames, options.kind, labels);
-    let mut segments: Vec<Object> = Vec::new();
-    if options.kind == SegKind::LabelMap {
-        segments.push(background(options, &texts));
-    }
-    let number = |at: usize, label: &LabelName| options.kind.number(at, label);
-    segments.extend(labels.iter().enumerate().map(|(at, label)| segment(number(at, label), label, options, &texts)));
+    let numbered = labels.iter().enumerate().map(|(at, label)| (options.kind.number(at, label), label));
+    let segments = numbered.map(|(number, label)| segment(number, label, options, &texts)).collect();
     let kind = if options.kind == SegKind::Binary { "BINARY" } else { "LABELMAP" };
     data = data
         .text(0x0062_0001, b"CS", kind)
@@ -70,7 +66,7 @@ pub(super) fn header(
         .text(0x0062_0013, b"CS", "NO")
         .text(0x0070_0080, b"CS", "SEGMENTATION")
         .text(0x0070_0081, b"LO", &texts.line(options.notice, 64))
-        .text(0x0070_0084, b"PN", env!("CARGO_PKG_NAME"));
+        .text(0x0070_0084, b"PN", concat!(env!("CARGO_PKG_NAME"), "^program"));
     data = dimensions(data, options.kind)?;
     let one = |frame: &Frame| of_frame(frame, frames, labels, options, &texts);
     let groups = frames.list.iter().map(one).collect();

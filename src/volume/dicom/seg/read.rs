@@ -322,10 +322,10 @@ fn distance(gaps: &[f64], stated: Option<f64>) -> Option<f64> {
     for gap in gaps {
         // Euclid's rule, to the precision of positions.
         let (mut a, mut b) = (common.max(*gap), common.min(*gap));
-        while b > allowed(a).max(SAME_PLACE) {
+        while b > SAME_PLACE {
             let rest = a - (a / b).floor() * b;
-            let rest = if b - rest <= allowed(b) { 0.0 } else { rest };
-            (a, b) = (b, rest);
+            let near = rest <= allowed(b) || b - rest <= allowed(b);
+            (a, b) = (b, if near { 0.0 } else { rest });
         }
         common = a;
     }

@@ -51,16 +51,3 @@ pub(super) fn segment(number: u16, label: &LabelName, options: &SegOptions<'_>, 
     }
     item
 }
-
-/// The segment that a map of labels has for what is none.
-pub(super) fn background(options: &SegOptions<'_>, texts: &Texts) -> Object {
-    let background = || code(&dcm("125040", "Background"), texts);
-    Object::default()
-        .item(0x0062_0003, background())
-        .shorts(0x0062_0004, &[0])
-        .text(0x0062_0005, b"LO", "Background")
-        .text(0x0062_0008, b"CS", "AUTOMATIC")
-        .text(0x0062_0009, b"LO", &texts.line(options.algorithm, 64))
-        .shorts(0x0062_000d, &cielab([0; 3]))
-        .item(0x0062_000f, background())
-}
