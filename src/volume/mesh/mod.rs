@@ -1,8 +1,8 @@
 //! Surfaces of labels: closed, every edge between two triangles, normals outward, smooth within half a voxel.
 //!
 //! Dual of marching cubes (Nielson 2004): a vertex for each sheet of the surface in each cube of eight voxels, a quadrilateral
-//! for each pair of neighbouring voxels of which one has the label. Vertices are smoothed without shrinking (Taubin 1995) and
-//! kept within their cube, as in Gibson's constrained surface nets (1998): the centre of every voxel of the label stays inside,
+//! for each pair of neighbouring voxels of which one has the label. Vertices are smoothed (Taubin 1995), moved outward until the
+//! surface holds the voxels' volume, and kept within their cube, as in Gibson's constrained surface nets (1998): the centre of every voxel of the label stays inside,
 //! that of every other voxel outside.
 
 mod cell;
@@ -66,7 +66,7 @@ impl Mesh {
 pub fn surface(labels: &LabelMap, value: u16, space: Space) -> Option<Mesh> {
     let grid = Cropped::new(labels, value)?;
     let net = Net::new(&grid);
-    let points = smooth::smooth(&net.points, &net.cells, &net.quads);
+    let points = smooth::smooth(&net.points, &net.cells, &net.quads, grid.voxels() as f64);
     let mut affine = Affine::from_parts(labels.affine.linear(), labels.affine.apply(grid.first));
     if space == Space::Lps {
         affine.0[..2].iter_mut().for_each(|row| row.iter_mut().for_each(|v| *v = -*v));
@@ -112,6 +112,10 @@ impl Cropped {
             inside[((x - low[0] + 1) * dims[1] + y - low[1] + 1) * dims[2] + z - low[2] + 1] = true;
         }
         Some(Self { dims, inside, first: low.map(|v| v as f64 - 1.0) })
+    }
+
+    fn voxels(&self) -> usize {
+        self.inside.iter().filter(|inside| **inside).count()
     }
 
     fn at(&self, [x, y, z]: [usize; 3]) -> bool {
