@@ -35,7 +35,7 @@ use crate::weights::{Metadata, Package};
 #[derive(Debug, Args)]
 pub(super) struct Segment {
     /// NIfTI (.nii, .nii.gz, .hdr/.img), NRRD, MetaImage or MGH files: one per channel, or one 4-D file. Or DICOM: the folder of a series or its
-    /// files; several folders for several channels. Files whose names each hold one channel's name (T1w, FLAIR, ...) are
+    /// files; several folders for several channels. A zip stands for what is in it. Files whose names each hold one channel's name (T1w, FLAIR, ...) are
     /// put into the model's order; others are taken in the order given.
     #[arg(required_unless_present = "batch", value_name = "SCAN")]
     scans: Vec<PathBuf>,
