@@ -101,7 +101,7 @@ fn truth_and_prediction_are_cut_at_the_same_point() {
     // Only labels that are there are named, and a hundred of them do not make the picture endless.
     let count = truth.data.len();
     let many = LabelMap::new((0..count).map(|i| (i % 200) as u16).collect(), truth.dims, truth.affine).expect("labels");
-    let name = |value: u16| LabelName { value, name: format!("structure {value}"), color: [9; 3] };
+    let name = |value: u16| LabelName { value, name: format!("structure {value}"), color: [9; 3], codes: None };
     let names: Vec<LabelName> = (1..400).map(name).collect();
     let options = PreviewOptions { names: &names, ..options };
     let heights = [&empty, &truth, &many].map(|l| decoded(&comparison(l, l, &scan, &options).expect("a picture")).1);
