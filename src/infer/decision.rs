@@ -68,10 +68,10 @@ impl Rules {
 
     /// How undecided the model is about one voxel, from 0 to 1: the entropy of its class probabilities over that of classes
     /// which are all as likely, `-Σ p ln p / ln K`; of regions, the mean of each one's over `ln 2`. `values` are those that are
-    /// brought back to the scan, and are changed.
+    /// brought back to a voxel within what was cropped, and are changed.
     pub fn uncertainty(self, values: &mut [f32]) -> f32 {
         if self.logits {
-            self.activate(values);
+            self.activate(values, true);
         }
         let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
         let count = values.len() as f64;
@@ -239,13 +239,13 @@ mod tests {
         near(classes, &[0.25; 4], 1.0);
         near(classes, &[0.0, 1.0, 0.0], 0.0);
         // -(0.7 ln 0.7 + 0.2 ln 0.2 + 0.1 ln 0.1) / ln 3
-        near(classes, &[0.7, 0.2, 0.1], 0.729_846_2);
+        near(classes, &[0.7, 0.2, 0.1], 0.729_846_7);
         // Half of the way out of a crop, and outside.
-        near(classes, &[0.35, 0.1, 0.05], 0.729_846_2);
+        near(classes, &[0.35, 0.1, 0.05], 0.729_846_7);
         near(classes, &[0.0; 3], 0.0);
-        // ln of the same; all alike means cropped away.
-        near(Rules { logits: true, ..classes }, &[0.7_f32.ln(), 0.2_f32.ln(), 0.1_f32.ln()], 0.729_846_2);
-        near(Rules { logits: true, ..classes }, &[0.0; 3], 0.0);
+        // ln of the same.
+        near(Rules { logits: true, ..classes }, &[0.7_f32.ln(), 0.2_f32.ln(), 0.1_f32.ln()], 0.729_846_7);
+        near(Rules { logits: true, ..classes }, &[0.0; 3], 1.0);
         near(regions, &[0.5, 1.0], 0.5);
         // -(0.9 ln 0.9 + 0.1 ln 0.1) / ln 2
         near(regions, &[0.9, 0.1], 0.468_995_6);
