@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use crate::gpu::{AdapterClass, Limits};
-use crate::graph::{Layouted, NodeReport, Target};
+use crate::graph::{MemoryPlan, NodeReport, Target};
 use crate::nets::{Architecture, Build, Kind, Parameter};
 
 /// A module's or node's share of a window.
@@ -30,7 +30,7 @@ pub(super) struct Complexity {
 
 /// One window of a network, placed in memory.
 pub(super) struct OneWindow {
-    pub layouted: Layouted,
+    pub layouted: MemoryPlan,
     /// Multiply-adds of the output convolution, which is one node with the end of the block before it.
     pub head_products: f64,
 }
@@ -41,7 +41,7 @@ pub(super) fn lay_out(network: &Architecture, roi: [usize; 3], half_weights: boo
     let logits = built.logits()?;
     built.graph.output(logits);
     let limits = Limits { max_storage_buffer_binding_size: u64::MAX, max_buffer_size: u64::MAX, ..Limits::default() };
-    let layouted = Layouted::new(&built.graph, &Target::new(AdapterClass::Discrete), &limits, false)?;
+    let layouted = MemoryPlan::new(&built.graph, &Target::new(AdapterClass::Discrete), &limits, false)?;
     Ok(OneWindow { layouted, head_products: built.head_products() })
 }
 

@@ -12,7 +12,7 @@ use super::files;
 use super::options::{Precision, network_type, three_sizes};
 use super::table::Table;
 use crate::gpu::{AdapterClass, Limits};
-use crate::graph::{Layouted, MemoryReport};
+use crate::graph::{MemoryPlan, MemoryReport};
 use crate::infer::{InferError, Memory, plan_memory};
 use crate::nets::{Architecture, NETWORKS, Network, NetworkType, UnetrConfig};
 #[cfg(feature = "train")]
@@ -218,7 +218,7 @@ fn is_the_papers(network: &Architecture) -> bool {
     network.kind() == UnetrConfig::default().kind() && arguments == published
 }
 
-fn memory_text(info: &Info, window: &Layouted, volume: &Result<Memory, InferError>) -> String {
+fn memory_text(info: &Info, window: &MemoryPlan, volume: &Result<Memory, InferError>) -> String {
     let m = window.memory();
     let mut table = Table::new(&["device memory", "one window"]);
     for (name, count) in [

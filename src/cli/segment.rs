@@ -23,7 +23,7 @@ use super::segment_files::{self, Paths};
 use super::segment_plan::{self, label_table};
 use super::signals;
 use crate::gpu::Gpu;
-use crate::infer::{Prepared, Segmentation, Segmenter};
+use crate::infer::{PreparedScan, Segmentation, Segmenter};
 use crate::report::fit::{label_doubts, scan_doubts};
 use crate::report::provenance::{self, Origin, TimeRecord};
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
@@ -328,7 +328,7 @@ impl Moment {
 }
 
 /// All windows of a scan, with their progress on stderr.
-pub(super) fn run_windows(segmenter: &mut Segmenter, prepared: &Prepared) -> Result<Segmentation, CliError> {
+pub(super) fn run_windows(segmenter: &mut Segmenter, prepared: &PreparedScan) -> Result<Segmentation, CliError> {
     let mut progress = WindowProgress::new(prepared.windows());
     let result = pollster::block_on(segmenter.run(prepared, &mut |p| {
         progress.update(p);

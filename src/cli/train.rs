@@ -15,7 +15,7 @@ use super::train_progress::TrainProgress;
 use crate::dataset::Dataset;
 use crate::report::NOTICE;
 use crate::train::Recipe;
-use crate::train::run::{Finished, Setup, train};
+use crate::train::run::{Setup, TrainingSummary, train};
 
 /// Train a model: forward and backward pass, loss and AdamW as shaders on the GPU.
 ///
@@ -122,7 +122,7 @@ impl Train {
         real.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    fn tell(&self, finished: &Finished) -> Result<(), CliError> {
+    fn tell(&self, finished: &TrainingSummary) -> Result<(), CliError> {
         let model = self.output.join("model.safetensors");
         note(format!("done       {} steps in {}", finished.step, duration(finished.seconds)));
         if !finished.complete {

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::console::{bytes, duration, is_quiet, note};
 use crate::train::log::{StepRecord, ValidationRecord};
-use crate::train::run::Told;
+use crate::train::run::TrainingEvent;
 
 /// Lines come no faster than this.
 const QUIET: Duration = Duration::from_secs(20);
@@ -29,26 +29,26 @@ impl TrainProgress {
         Self { bar, told: None, total: 0 }
     }
 
-    pub fn tell(&mut self, told: &Told<'_>) {
+    pub fn tell(&mut self, told: &TrainingEvent<'_>) {
         match told {
-            Told::Recipe(recipe) => {
+            TrainingEvent::Recipe(recipe) => {
                 self.total = recipe.run.steps;
                 let m = &recipe.metadata;
                 let [x, y, z] = m.inference.roi_size;
                 self.line(&format!("recipe     {}: window {x} x {y} x {z}, {} steps", m.name, recipe.run.steps));
             }
-            Told::Preparing(done, of) => self.count("cases", *done, *of),
-            Told::Cases(training, validation, windows) => self.line(&format!(
+            TrainingEvent::Preparing(done, of) => self.count("cases", *done, *of),
+            TrainingEvent::Cases(training, validation, windows) => self.line(&format!(
                 "cases      {training} to train on, {validation} to judge by; {windows} windows an epoch"
             )),
-            Told::Memory(m) => self.line(&format!(
+            TrainingEvent::Memory(m) => self.line(&format!(
                 "memory     {} on the GPU: weights {}, moments and averages {}, activations {}",
                 bytes(m.total()),
                 bytes(m.weights),
                 bytes(m.states),
                 bytes(m.activations)
             )),
-            Told::Started(started) => {
+            TrainingEvent::Started(started) => {
                 if started.taken > 0 {
                     self.line(&format!("start      {} tensors taken from the model", started.taken));
                     for (name, why) in &started.anew {
@@ -56,12 +56,12 @@ impl TrainProgress {
                     }
                 }
             }
-            Told::Resumed(step) => self.line(&format!("resume     after step {step}")),
-            Told::Warning(text) => self.line(&format!("warning: {text}")),
-            Told::Step(record, left) => self.step(record, *left),
-            Told::Validating(done, of) => self.count("validate", *done, *of),
-            Told::Validated(record, best) => self.line(&validated(record, *best)),
-            Told::Saved(_) => {}
+            TrainingEvent::Resumed(step) => self.line(&format!("resume     after step {step}")),
+            TrainingEvent::Warning(text) => self.line(&format!("warning: {text}")),
+            TrainingEvent::Step(record, left) => self.step(record, *left),
+            TrainingEvent::Validating(done, of) => self.count("validate", *done, *of),
+            TrainingEvent::Validated(record, best) => self.line(&validated(record, *best)),
+            TrainingEvent::Saved(_) => {}
         }
     }
 

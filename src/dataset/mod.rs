@@ -34,7 +34,6 @@ pub struct Case {
     pub name: String,
     /// One file per channel, or one with all.
     pub images: Vec<PathBuf>,
-    /// The label map.
     pub label: PathBuf,
     /// Whom the scan shows, where the dataset says so.
     pub subject: Option<String>,
@@ -65,16 +64,10 @@ pub struct Dataset {
 pub enum DatasetError {
     /// The file cannot be read.
     #[error("{}", .path.display())]
-    Io {
-        /// The dataset.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// It is no JSON object, or has a key that is misspelt.
     #[error("{}: {problem}", .path.display())]
     Field {
-        /// The dataset.
         path: PathBuf,
         /// Which key, and why.
         problem: FieldError,
@@ -82,7 +75,6 @@ pub enum DatasetError {
     /// An entry of a list cannot be used.
     #[error("{}: {entry} {problem}", .path.display())]
     Entry {
-        /// The dataset.
         path: PathBuf,
         /// The entry (`training[3]`).
         entry: String,
@@ -92,7 +84,6 @@ pub enum DatasetError {
     /// A fold that cannot be chosen.
     #[error("fold {fold} of the dataset: {problem}")]
     Fold {
-        /// The fold.
         fold: u32,
         /// Why, and what to do.
         problem: String,
@@ -100,7 +91,6 @@ pub enum DatasetError {
     /// There is nothing to work on.
     #[error("{}: no list \"{list}\" of cases with labels", .path.display())]
     NoCases {
-        /// The dataset.
         path: PathBuf,
         /// The list that is missing or empty.
         list: String,

@@ -112,9 +112,7 @@ pub struct AdapterReport {
     pub backend: String,
     /// Driver name and version.
     pub driver: String,
-    /// See [`AdapterClass`].
     pub class: AdapterClass,
-    /// See [`Vendor`].
     pub vendor: Vendor,
     /// What a browser calls its architecture; empty elsewhere.
     pub architecture: String,

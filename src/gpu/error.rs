@@ -13,13 +13,11 @@ pub enum GpuError {
     AdapterNotFound {
         /// What was asked for.
         wanted: String,
-        /// What there is.
         available: String,
     },
     /// The adapter gave no device.
     #[error("adapter '{adapter}' gave no device: {reason}")]
     NoDevice {
-        /// The adapter's name.
         adapter: String,
         /// The driver's words.
         reason: String,

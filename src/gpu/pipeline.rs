@@ -29,7 +29,6 @@ pub enum Access {
 pub struct PipelineKey {
     /// Shader file without `.wgsl`.
     pub shader: &'static str,
-    /// Entry point.
     pub entry: &'static str,
     /// Constants, in declaration order.
     pub constants: Vec<(&'static str, u32)>,
@@ -54,7 +53,6 @@ pub struct PipelineSource {
     pub label: String,
     /// WGSL, with its constants.
     pub code: String,
-    /// Entry point.
     pub entry: &'static str,
     /// Storage buffers, in binding order after the parameters (a uniform buffer) at binding 0.
     pub bindings: Vec<Access>,

@@ -10,7 +10,6 @@ params!(Params { count: u32 });
 /// The op; arguments are its terms, at most four.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Add {
-    /// How many.
     pub terms: usize,
     /// Order of the elements of all of them.
     pub layout: Layout,

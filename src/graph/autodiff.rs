@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use super::add::Add;
-use super::recompute::Again;
-use super::{Applied, DType, Graph, GraphError, Role, TensorId, TensorInfo, Work};
+use super::recompute::Recomputation;
+use super::{Applied, DType, Graph, GraphError, NodeKernel, Role, TensorId, TensorInfo};
 
 /// Most terms that one `add` node takes.
 const TERMS: usize = 4;
@@ -78,7 +78,7 @@ impl Graph {
         }
         let forward = self.nodes.len();
         let mut complete = self.completed_by(also);
-        let mut again = Again::default();
+        let mut again = Recomputation::default();
         let mut gradients = Gradients::default();
         for index in (0..forward).rev() {
             self.enter_segment(index, forward, &mut again)?;
@@ -132,10 +132,16 @@ impl Graph {
     }
 
     /// Adds the gradients of a node's arguments, from those of its results.
-    fn through(&mut self, index: usize, needs: Vec<bool>, again: &Again, terms: &mut Terms) -> Result<(), GraphError> {
+    fn through(
+        &mut self,
+        index: usize,
+        needs: Vec<bool>,
+        again: &Recomputation,
+        terms: &mut Terms,
+    ) -> Result<(), GraphError> {
         let node = &self.nodes[index];
         let (name, inputs, outputs) = (node.name.clone(), node.inputs.clone(), node.outputs.clone());
-        let Work::Op(op) = node.kernel.clone() else {
+        let NodeKernel::Op(op) = node.kernel.clone() else {
             let reason =
                 format!("a gradient would have to pass through '{}', which is not differentiable", node.kernel.name());
             return Err(GraphError { node: name, reason });

@@ -9,7 +9,6 @@ use crate::gpu::{Access, Limits};
 pub struct CheckError {
     /// Path of the node.
     pub node: String,
-    /// Its shader.
     pub shader: &'static str,
     /// The broken rule, with the figures.
     pub reason: String,

@@ -13,7 +13,6 @@ pub struct NotFinite {
     pub node: Option<(String, &'static str)>,
     /// The first such element, in natural order.
     pub index: usize,
-    /// Its value.
     pub value: f32,
     /// How many there are.
     pub count: usize,

@@ -82,9 +82,7 @@ impl TensorKind {
 /// The arguments and results of a node.
 #[derive(Clone, Debug)]
 pub struct Io {
-    /// Arguments.
     pub inputs: Vec<TensorKind>,
-    /// Results.
     pub outputs: Vec<TensorKind>,
 }
 
@@ -118,7 +116,6 @@ impl Io {
 /// What kernels may use and choose their variant by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Kind of adapter.
     pub class: AdapterClass,
     /// Who made it.
     pub vendor: Vendor,
@@ -182,9 +179,7 @@ impl Target {
 /// A buffer named from inside a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operand {
-    /// Argument.
     Input(usize),
-    /// Result.
     Output(usize),
     /// Private temporary.
     Scratch(usize),
@@ -196,7 +191,6 @@ pub type Binding = (Operand, Access);
 /// The uniform block at binding 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
-    /// Its bytes.
     pub bytes: Vec<u8>,
     /// Name and byte offset of each field, to be compared with the WGSL struct.
     pub fields: &'static [(&'static str, usize)],
@@ -207,11 +201,9 @@ pub struct Params {
 pub struct Dispatch {
     /// Shader file without `.wgsl`.
     pub shader: &'static str,
-    /// Entry point.
     pub entry: &'static str,
     /// Constants of the variant.
     pub constants: Vec<(&'static str, u32)>,
-    /// Uniform block.
     pub params: Params,
     /// Storage buffers, in binding order from 1.
     pub bindings: Vec<Binding>,
@@ -224,9 +216,7 @@ pub struct Dispatch {
 pub struct Case {
     /// What is special about it.
     pub name: String,
-    /// The op.
     pub kernel: Box<dyn Kernel>,
-    /// Its arguments.
     pub inputs: Vec<HostTensor>,
     /// Storage of each argument that is not natural f32.
     pub storage: Vec<(usize, Layout, DType)>,

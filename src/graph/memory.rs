@@ -7,7 +7,6 @@
 /// When a tensor's memory is in use, and how much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// Bytes.
     pub bytes: u64,
     /// Node that writes it first.
     pub first: usize,

@@ -11,8 +11,8 @@ mod check;
 mod diagnose;
 mod interpret;
 mod kernel;
-mod layouted;
 mod memory;
+mod memory_plan;
 mod op;
 mod parameter;
 mod plan;
@@ -30,11 +30,11 @@ pub use diagnose::NotFinite;
 pub use interpret::interpret;
 pub use kernel::{Binding, Case, Cost, Dispatch, Io, Kernel, Operand, Params, Target, TensorKind};
 pub(crate) use kernel::{groups, params, values};
-pub use layouted::{Layouted, MemoryReport, NodeReport};
 pub use memory::{Assignment, Lifetime, assign_slots};
+pub use memory_plan::{MemoryPlan, MemoryReport, NodeReport};
 #[cfg(feature = "train")]
 pub use op::Applied;
-pub use op::{Op, Work};
+pub use op::{NodeKernel, Op};
 pub use parameter::{DType, Layout};
 pub use plan::{Plan, PlanError, PlanOptions};
 pub use residents::Residents;
@@ -74,7 +74,6 @@ pub struct TensorInfo {
     pub name: String,
     /// Logical shape.
     pub shape: Shape,
-    /// See [`Role`].
     pub role: Role,
     /// How the elements lie in memory.
     pub layout: Layout,
@@ -85,7 +84,7 @@ pub struct TensorInfo {
 impl TensorInfo {
     /// Bytes of its elements as they are stored, in whole words.
     pub fn bytes(&self) -> u64 {
-        layouted::stored_bytes(&self.shape, self.dtype, self.layout)
+        memory_plan::stored_bytes(&self.shape, self.dtype, self.layout)
     }
 }
 
@@ -95,7 +94,7 @@ pub struct Node {
     /// Path, `vit.blocks.3.attn.qkv`.
     pub name: String,
     /// What it computes.
-    pub kernel: Work,
+    pub kernel: NodeKernel,
     /// In the kernel's argument order.
     pub inputs: Vec<TensorId>,
     /// In the kernel's result order; a tensor updated in place stands in both lists.
@@ -276,7 +275,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError`] with the node's path if the shapes do not fit.
     pub fn add(&mut self, name: &str, kernel: impl Kernel, inputs: &[TensorId]) -> Result<Vec<TensorId>, GraphError> {
-        self.add_work(name, Work::kernel(kernel), inputs)
+        self.add_work(name, NodeKernel::kernel(kernel), inputs)
     }
 
     /// Adds an op through which gradients can pass; its outputs are new intermediates.
@@ -284,10 +283,10 @@ impl Graph {
     /// # Errors
     /// As [`Graph::add`].
     pub fn add_op(&mut self, name: &str, op: impl Op, inputs: &[TensorId]) -> Result<Vec<TensorId>, GraphError> {
-        self.add_work(name, Work::op(op), inputs)
+        self.add_work(name, NodeKernel::op(op), inputs)
     }
 
-    fn add_work(&mut self, name: &str, kernel: Work, inputs: &[TensorId]) -> Result<Vec<TensorId>, GraphError> {
+    fn add_work(&mut self, name: &str, kernel: NodeKernel, inputs: &[TensorId]) -> Result<Vec<TensorId>, GraphError> {
         let path = self.path(name);
         let shapes = self.infer(&path, &*kernel, inputs)?;
         let several = shapes.len() > 1;
@@ -376,7 +375,12 @@ impl Graph {
             });
         }
         let id = NodeId(self.nodes.len() as u32);
-        self.nodes.push(Node { name: path, kernel: Work::kernel(kernel), inputs: all, outputs: targets.to_vec() });
+        self.nodes.push(Node {
+            name: path,
+            kernel: NodeKernel::kernel(kernel),
+            inputs: all,
+            outputs: targets.to_vec(),
+        });
         Ok(id)
     }
 

@@ -36,9 +36,7 @@ impl<T: Kernel> Op for T {}
 #[cfg(feature = "train")]
 #[derive(Clone, Debug)]
 pub struct Applied {
-    /// Arguments.
     pub inputs: Vec<TensorId>,
-    /// Results.
     pub outputs: Vec<TensorId>,
     /// For each argument, whether its gradient is wanted.
     pub needs: Vec<bool>,
@@ -46,14 +44,14 @@ pub struct Applied {
 
 /// What a node computes, and whether gradients can pass through it.
 #[derive(Clone, Debug)]
-pub enum Work {
+pub enum NodeKernel {
     /// They cannot.
     Kernel(Arc<dyn Kernel>),
     /// They can.
     Op(Arc<dyn Op>),
 }
 
-impl Work {
+impl NodeKernel {
     pub(super) fn kernel(kernel: impl Kernel) -> Self {
         Self::Kernel(Arc::new(kernel))
     }
@@ -63,7 +61,7 @@ impl Work {
     }
 }
 
-impl Deref for Work {
+impl Deref for NodeKernel {
     type Target = dyn Kernel;
 
     fn deref(&self) -> &Self::Target {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::check::CheckError;
 use super::kernel::{Dispatch, Kernel, Target};
-use super::layouted::{Layouted, MemoryReport, NodeReport, Place, Work, parameter_bytes, pipeline_key, uniform_bytes};
+use super::memory_plan::{
+    MemoryPlan, MemoryReport, NodeReport, Place, PlannedDispatch, parameter_bytes, pipeline_key, uniform_bytes,
+};
 use super::residents::{self, Residents};
 use super::{DType, Graph, GraphError, NodeId, Role, TensorId, TensorInfo};
 use crate::gpu::{AdapterClass, Buffer, Gpu, GpuError, Profiler};
@@ -14,10 +16,8 @@ use crate::tensor::Shape;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// From the device.
     #[error(transparent)]
     Gpu(#[from] GpuError),
-    /// From the graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// From the check of WebGPU's rules.
@@ -28,28 +28,13 @@ pub enum PlanError {
         "{tensor} {shape} needs {bytes} bytes in one buffer; this adapter binds at most {limit}. Choose a smaller window, a \
          network with fewer channels, or another adapter"
     )]
-    TooLarge {
-        /// Its name.
-        tensor: String,
-        /// Its shape.
-        shape: Shape,
-        /// What it needs.
-        bytes: u64,
-        /// What there is.
-        limit: u64,
-    },
+    TooLarge { tensor: String, shape: Shape, bytes: u64, limit: u64 },
     /// A weight was not loaded before the plan was made.
     #[error("{tensor} {shape} is not among the weights that were loaded")]
-    MissingWeight {
-        /// Its name.
-        tensor: String,
-        /// Its shape.
-        shape: Shape,
-    },
+    MissingWeight { tensor: String, shape: Shape },
     /// A weight or state of this name is there, for another network.
     #[error("{tensor} was loaded as {found}, the network needs {shape}")]
     OtherShape {
-        /// Its name.
         tensor: String,
         /// The shape it has.
         found: Shape,
@@ -59,9 +44,7 @@ pub enum PlanError {
     /// Values of another count than the tensor's.
     #[error("{tensor}: {got} values given, shape {shape} has {}", shape.elements())]
     Count {
-        /// Its name.
         tensor: String,
-        /// Its shape.
         shape: Shape,
         /// How many were given.
         got: usize,
@@ -90,7 +73,7 @@ struct Step {
 /// A graph on a device, ready to run again and again.
 pub struct Plan {
     gpu: Gpu,
-    layouted: Layouted,
+    memory_plan: MemoryPlan,
     slots: Vec<Buffer>,
     own: HashMap<TensorId, Buffer>,
     uniforms: Buffer,
@@ -112,41 +95,41 @@ impl Plan {
     ) -> Result<Self, PlanError> {
         let own = Target::of(gpu);
         let target = Target { class: options.class.unwrap_or(own.class), variant: options.variant, ..own };
-        let layouted = Layouted::new(graph, &target, gpu.limits(), options.keep_all)?;
-        gpu.compile_ahead(layouted.pipelines()).await?;
-        let total = layouted.report.total() >> 20;
+        let memory_plan = MemoryPlan::new(graph, &target, gpu.limits(), options.keep_all)?;
+        gpu.compile_ahead(memory_plan.pipelines()).await?;
+        let total = memory_plan.report.total() >> 20;
         let what = format!("{total} MiB for the network");
-        gpu.scoped(&what, || Self::bind(gpu, layouted, residents)).await
+        gpu.scoped(&what, || Self::bind(gpu, memory_plan, residents)).await
     }
 
-    fn bind(gpu: &Gpu, layouted: Layouted, residents: &mut Residents) -> Result<Self, PlanError> {
+    fn bind(gpu: &Gpu, memory_plan: MemoryPlan, residents: &mut Residents) -> Result<Self, PlanError> {
         let mut own = HashMap::new();
-        for (id, tensor) in (0u32..).map(TensorId).zip(&layouted.tensors) {
+        for (id, tensor) in (0u32..).map(TensorId).zip(&memory_plan.tensors) {
             match tensor.role {
                 Role::Intermediate => continue,
                 Role::Input => own.insert(id, gpu.buffer(&tensor.name, tensor.bytes())),
                 Role::Parameter | Role::State => own.insert(id, residents.bind(gpu, tensor)?),
             };
         }
-        let slots: Vec<Buffer> = layouted.slots.iter().map(|&bytes| gpu.buffer("activations", bytes)).collect();
+        let slots: Vec<Buffer> = memory_plan.slots.iter().map(|&bytes| gpu.buffer("activations", bytes)).collect();
         let alignment = u64::from(gpu.limits().min_uniform_buffer_offset_alignment);
         let descriptor = wgpu::BufferDescriptor {
             label: Some("parameters"),
-            size: layouted.report.uniforms.max(16),
+            size: memory_plan.report.uniforms.max(16),
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         };
         let uniforms = Buffer::new(&gpu.device, &descriptor);
-        let mut steps = Vec::with_capacity(layouted.work.len());
+        let mut steps = Vec::with_capacity(memory_plan.work.len());
         let mut offset = 0;
-        for work in &layouted.work {
+        for work in &memory_plan.work {
             let buffers = buffers(work, &slots, &own);
-            steps.push(step(gpu, work, &layouted.nodes[work.node].name, &buffers, &uniforms, offset)?);
+            steps.push(step(gpu, work, &memory_plan.nodes[work.node].name, &buffers, &uniforms, offset)?);
             gpu.queue.write_buffer(&uniforms, offset, &work.dispatch.params.bytes);
             offset += uniform_bytes(work, alignment);
         }
         let sets = vec![steps.iter().map(|step| step.bind_group.clone()).collect()];
-        Ok(Self { gpu: gpu.clone(), layouted, slots, own, uniforms, steps, sets })
+        Ok(Self { gpu: gpu.clone(), memory_plan, slots, own, uniforms, steps, sets })
     }
 
     /// Binds another set of weights beside those that are there; all else is shared.
@@ -156,16 +139,16 @@ impl Plan {
     pub async fn add_weights(&mut self, weights: &Residents) -> Result<(), PlanError> {
         let mut weights = weights.clone();
         let mut own = self.own.clone();
-        for (id, tensor) in (0u32..).map(TensorId).zip(&self.layouted.tensors) {
+        for (id, tensor) in (0u32..).map(TensorId).zip(&self.memory_plan.tensors) {
             if tensor.role == Role::Parameter {
                 own.insert(id, weights.bind(&self.gpu, tensor)?);
             }
         }
         let this = &*self;
         let set = this.gpu.scoped("a set of weights", || {
-            let each = this.layouted.work.iter().zip(&this.steps);
+            let each = this.memory_plan.work.iter().zip(&this.steps);
             let groups = each.map(|(work, step)| {
-                let name = &this.layouted.nodes[work.node].name;
+                let name = &this.memory_plan.nodes[work.node].name;
                 let buffers = buffers(work, &this.slots, &own);
                 bind_group(&this.gpu, work, name, &buffers, &this.uniforms, step.uniform)
             });
@@ -190,17 +173,17 @@ impl Plan {
 
     /// GPU memory by purpose.
     pub fn memory(&self) -> &MemoryReport {
-        &self.layouted.report
+        &self.memory_plan.report
     }
 
     /// Cost of each node.
     pub fn nodes(&self) -> &[NodeReport] {
-        &self.layouted.nodes
+        &self.memory_plan.nodes
     }
 
     /// What a node does.
     pub(super) fn dispatches(&self, node: usize) -> impl Iterator<Item = &Dispatch> {
-        self.layouted.work.iter().filter(move |w| w.node == node).map(|w| &w.dispatch)
+        self.memory_plan.work.iter().filter(move |w| w.node == node).map(|w| &w.dispatch)
     }
 
     /// The node of each dispatch, in order.
@@ -214,12 +197,12 @@ impl Plan {
     /// [`PlanError::Graph`] if the new kernel would need another pipeline or other buffers.
     pub fn set_kernel(&mut self, node: NodeId, kernel: &dyn Kernel) -> Result<(), PlanError> {
         let index = node.0 as usize;
-        let io = &self.layouted.ios[index];
-        let dispatches = kernel.dispatches(io, &self.layouted.target.for_op(kernel.name(), io));
+        let io = &self.memory_plan.ios[index];
+        let dispatches = kernel.dispatches(io, &self.memory_plan.target.for_op(kernel.name(), io));
         let own: Vec<usize> = (0..self.steps.len()).filter(|&s| self.steps[s].node == index).collect();
         let same = own.len() == dispatches.len()
             && own.iter().zip(&dispatches).all(|(&s, d)| {
-                let before = &self.layouted.work[s].dispatch;
+                let before = &self.memory_plan.work[s].dispatch;
                 before.shader == d.shader
                     && before.entry == d.entry
                     && before.constants == d.constants
@@ -227,7 +210,7 @@ impl Plan {
             });
         if !same {
             return Err(GraphError {
-                node: self.layouted.nodes[index].name.clone(),
+                node: self.memory_plan.nodes[index].name.clone(),
                 reason: "the kernel was replaced by one that works differently".to_owned(),
             }
             .into());
@@ -236,7 +219,7 @@ impl Plan {
             let step = &mut self.steps[s];
             step.groups = dispatch.groups;
             self.gpu.queue.write_buffer(&self.uniforms, step.uniform, &dispatch.params.bytes);
-            self.layouted.work[s].dispatch = dispatch;
+            self.memory_plan.work[s].dispatch = dispatch;
         }
         Ok(())
     }
@@ -246,7 +229,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Count`].
     pub fn write(&self, tensor: TensorId, values: &[f32]) -> Result<(), PlanError> {
-        let bytes = residents::encode(&self.layouted.tensors[tensor.index()], values)?;
+        let bytes = residents::encode(&self.memory_plan.tensors[tensor.index()], values)?;
         self.gpu.queue.write_buffer(self.buffer(tensor), 0, &bytes);
         Ok(())
     }
@@ -263,7 +246,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Gpu`].
     pub async fn read(&self, tensor: TensorId) -> Result<Vec<f32>, PlanError> {
-        let info = &self.layouted.tensors[tensor.index()];
+        let info = &self.memory_plan.tensors[tensor.index()];
         let TensorInfo { name, shape, dtype, layout, .. } = info;
         let raw = self.gpu.read(self.buffer(tensor), 0, info.bytes(), name).await?;
         let stored: Vec<f32> = match dtype {
@@ -280,12 +263,12 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Gpu`].
     pub async fn read_raw(&self, tensor: TensorId, bytes: u64) -> Result<Vec<u8>, PlanError> {
-        let name = &self.layouted.tensors[tensor.index()].name;
+        let name = &self.memory_plan.tensors[tensor.index()].name;
         Ok(self.gpu.read(self.buffer(tensor), 0, bytes, name).await?)
     }
 
     fn buffer(&self, tensor: TensorId) -> &wgpu::Buffer {
-        match self.layouted.places[&tensor] {
+        match self.memory_plan.places[&tensor] {
             Place::Slot(s) => &self.slots[s],
             Place::Own(id) => &self.own[&id],
         }
@@ -333,7 +316,7 @@ impl Plan {
         while to < self.steps.len() {
             if self.steps[to].node != node {
                 node = self.steps[to].node;
-                flops += self.layouted.nodes[node].cost.flops;
+                flops += self.memory_plan.nodes[node].cost.flops;
                 if to > from && flops > most {
                     break;
                 }
@@ -352,8 +335,8 @@ impl Plan {
             return Ok(None);
         };
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        for (step, work) in self.steps.iter().zip(&self.layouted.work) {
-            let label = format!("{}/{}", self.layouted.nodes[work.node].name, work.dispatch.shader);
+        for (step, work) in self.steps.iter().zip(&self.memory_plan.work) {
+            let label = format!("{}/{}", self.memory_plan.nodes[work.node].name, work.dispatch.shader);
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: None,
                 timestamp_writes: profiler.next(&label),
@@ -383,7 +366,11 @@ impl Step {
 }
 
 /// What a step's shader is given.
-fn buffers<'a>(work: &Work, slots: &'a [Buffer], own: &'a HashMap<TensorId, Buffer>) -> Vec<&'a wgpu::Buffer> {
+fn buffers<'a>(
+    work: &PlannedDispatch,
+    slots: &'a [Buffer],
+    own: &'a HashMap<TensorId, Buffer>,
+) -> Vec<&'a wgpu::Buffer> {
     let places = work.places.iter();
     places
         .map(|place| match place {
@@ -395,7 +382,7 @@ fn buffers<'a>(work: &Work, slots: &'a [Buffer], own: &'a HashMap<TensorId, Buff
 
 fn step(
     gpu: &Gpu,
-    work: &Work,
+    work: &PlannedDispatch,
     name: &str,
     buffers: &[&wgpu::Buffer],
     uniforms: &wgpu::Buffer,
@@ -409,7 +396,7 @@ fn step(
 
 fn bind_group(
     gpu: &Gpu,
-    work: &Work,
+    work: &PlannedDispatch,
     name: &str,
     buffers: &[&wgpu::Buffer],
     uniforms: &wgpu::Buffer,

@@ -8,12 +8,12 @@ use super::{Graph, GraphError, Node, Role, TensorId};
 
 /// The tensors that were computed again, and the nodes that do it.
 #[derive(Debug, Default)]
-pub(super) struct Again {
+pub(super) struct Recomputation {
     tensors: HashMap<TensorId, TensorId>,
     nodes: Vec<usize>,
 }
 
-impl Again {
+impl Recomputation {
     /// The tensor that holds the value now.
     pub(super) fn of(&self, tensor: TensorId) -> TensorId {
         self.tensors.get(&tensor).copied().unwrap_or(tensor)
@@ -33,7 +33,12 @@ impl Graph {
 
     /// If the walk from last to first comes to the end of a segment: adds its nodes once more, on new tensors. What later
     /// forward nodes use is in memory anyway.
-    pub(super) fn enter_segment(&mut self, index: usize, forward: usize, again: &mut Again) -> Result<(), GraphError> {
+    pub(super) fn enter_segment(
+        &mut self,
+        index: usize,
+        forward: usize,
+        again: &mut Recomputation,
+    ) -> Result<(), GraphError> {
         let Some(segment) = self.segments.iter().find(|s| s.end == index + 1 && !s.is_empty()).cloned() else {
             return Ok(());
         };
@@ -71,7 +76,7 @@ impl Graph {
     }
 
     /// Removes nodes that compute again what nobody asked for.
-    pub(super) fn drop_unused(&mut self, again: &Again) {
+    pub(super) fn drop_unused(&mut self, again: &Recomputation) {
         for &at in again.nodes.iter().rev() {
             let outputs = &self.nodes[at].outputs;
             let used =

@@ -12,9 +12,7 @@ use crate::tensor::HostTensor;
 /// One node's time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeTime {
-    /// Path.
     pub name: String,
-    /// Op.
     pub op: &'static str,
     /// Milliseconds; `None` where the device has no timestamps.
     pub milliseconds: Option<f64>,

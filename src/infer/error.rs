@@ -8,22 +8,17 @@ use crate::weights::WeightsError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferError {
-    /// From the device.
     #[error(transparent)]
     Gpu(#[from] GpuError),
-    /// From the plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// From the network.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// From the model package or a reference file.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// From the configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// From the scan.
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// A tensor of a reference file is missing or has another shape.
@@ -38,7 +33,6 @@ pub enum InferError {
         got: usize,
         /// What the model needs.
         want: usize,
-        /// Their names.
         names: String,
     },
     /// The scan has more voxels than this adapter can bind.
@@ -68,7 +62,6 @@ pub enum InferError {
         window: [usize; 3],
         /// The tensor and its shape.
         tensor: String,
-        /// What it needs.
         bytes: u64,
         /// Bytes that can be bound.
         limit: u64,
@@ -77,34 +70,21 @@ pub enum InferError {
     },
     /// The model has no tensor of this name.
     #[error("the model has no tensor '{name}'")]
-    MissingTensor {
-        /// The parameter.
-        name: String,
-    },
+    MissingTensor { name: String },
     /// An option out of its range.
     #[error("{option} {value}: {rule}")]
     Option {
-        /// Its name.
         option: &'static str,
-        /// Its value.
         value: String,
         /// What it must be.
         rule: String,
     },
     /// The caller stopped the run.
     #[error("cancelled after {done} of {total} windows")]
-    Cancelled {
-        /// Windows finished.
-        done: usize,
-        /// Windows planned.
-        total: usize,
-    },
+    Cancelled { done: usize, total: usize },
     /// Values that are not finite came out: weights or input broke the arithmetic.
     #[error(
         "the network gave {count} values that are not finite. Check the scan's intensities and the model's `input` section"
     )]
-    NotFinite {
-        /// How many.
-        count: usize,
-    },
+    NotFinite { count: usize },
 }

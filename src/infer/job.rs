@@ -11,7 +11,7 @@ use super::InferError;
 use super::decision::Decision;
 use super::windows::WindowGrid;
 use crate::gpu::{Limits, PipelineKey};
-use crate::graph::{Graph, Layouted, MemoryReport, NodeId, Target, TensorId};
+use crate::graph::{Graph, MemoryPlan, MemoryReport, NodeId, Target, TensorId};
 use crate::kernels::blend::{Activation, BlendDenominator, BlendNormalise, BlendWeights, ClearPlanes, Planes};
 use crate::kernels::decide::{Decide, PackLabels};
 use crate::kernels::half_sums::{HalfAdd, HalfMean};
@@ -113,7 +113,7 @@ impl Graphs {
         graphs.extend(self.decide.as_ref().map(|d| &d.graph));
         let mut keys = Vec::new();
         for graph in graphs {
-            keys.extend(Layouted::new(graph, target, limits, false)?.pipelines());
+            keys.extend(MemoryPlan::new(graph, target, limits, false)?.pipelines());
         }
         Ok(keys)
     }
@@ -315,7 +315,7 @@ impl Job {
 
     /// GPU memory of the whole run on this target, planned without a device.
     pub fn memory(&self, graphs: &Graphs, target: &Target, limits: &Limits) -> Result<Memory, InferError> {
-        let place = |g: &Graph| Layouted::new(g, target, limits, false);
+        let place = |g: &Graph| MemoryPlan::new(g, target, limits, false);
         let network = place(&graphs.window.graph)?.memory().clone();
         let finish = place(&graphs.finish.graph)?.memory().clone();
         let lse = match self.activation {

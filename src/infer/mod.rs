@@ -19,5 +19,5 @@ pub use error::InferError;
 pub use job::Memory;
 pub use observer::{LabelBox, Observer, RunState};
 pub use reference::{Distance, ReferenceFile, ReferenceReport, StageError, verify_reference};
-pub use segmenter::{Prepared, Progress, SegmentOptions, Segmentation, Segmenter, plan_memory};
+pub use segmenter::{PreparedScan, Progress, SegmentOptions, Segmentation, Segmenter, plan_memory};
 pub use windows::{Importance, WindowGrid, importance};

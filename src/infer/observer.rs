@@ -28,9 +28,9 @@ pub trait Observer {
 }
 
 /// An observer that only hears of windows.
-pub(super) struct Windows<'a>(pub &'a mut dyn FnMut(Progress) -> ControlFlow<()>);
+pub(super) struct ProgressObserver<'a>(pub &'a mut dyn FnMut(Progress) -> ControlFlow<()>);
 
-impl Observer for Windows<'_> {
+impl Observer for ProgressObserver<'_> {
     fn window(&mut self, progress: Progress) -> ControlFlow<()> {
         (self.0)(progress)
     }
@@ -50,7 +50,7 @@ pub struct LabelBox<'a> {
 /// How far a run is; begins empty, and outlives the device it ran on.
 #[derive(Default)]
 pub struct RunState {
-    pub(super) result: Finished,
+    pub(super) result: FinishedPlanes,
     pub(super) saved: Option<Saved>,
 }
 
@@ -64,7 +64,7 @@ impl RunState {
 /// Labels in the decision's grid, logits and probabilities on the model's grid, the latter two if kept. Parts that are
 /// finished stay right when windows are run again.
 #[derive(Default)]
-pub(super) struct Finished {
+pub(super) struct FinishedPlanes {
     pub labels: Vec<u16>,
     pub logits: Vec<f32>,
     pub probabilities: Vec<f32>,

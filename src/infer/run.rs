@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use super::InferError;
 use super::decision::Decision;
 use super::job::{ClearGraph, DecideGraph, FinishGraph, HalfGraphs, Job, WindowGraph};
-use super::observer::{Finished, LabelBox, Observer, RunState, Saved};
-use super::segmenter::{Prepared, Progress};
+use super::observer::{FinishedPlanes, LabelBox, Observer, RunState, Saved};
+use super::segmenter::{PreparedScan, Progress};
 use super::windows::Importance;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Plan, PlanOptions, Residents};
@@ -63,7 +63,7 @@ pub(super) struct Run {
 impl Run {
     pub async fn new(
         gpu: &Gpu,
-        prepared: &Prepared,
+        prepared: &PreparedScan,
         weights: &[Residents],
         table: &[[f32; 2]],
         importance: Importance,
@@ -116,7 +116,7 @@ impl Run {
     /// All windows that `state` does not have yet, in MONAI's order.
     pub async fn windows(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedScan,
         state: &mut RunState,
         observer: &mut dyn Observer,
     ) -> Result<(), InferError> {
@@ -148,7 +148,7 @@ impl Run {
     /// The first window `times` over, for its time alone: the sums are of no use afterwards.
     pub async fn rehearse(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedScan,
         times: usize,
         tick: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(), InferError> {
@@ -161,7 +161,7 @@ impl Run {
         Ok(())
     }
 
-    fn make_room(&self, result: &mut Finished) {
+    fn make_room(&self, result: &mut FinishedPlanes) {
         let voxels = self.job.grid.image.iter().product::<usize>() * self.job.classes;
         let room = |keep: bool| if keep { voxels } else { 0 };
         result.logits.resize(room(self.keep.logits), 0.0);
@@ -191,7 +191,7 @@ impl Run {
         Ok(saved.planes)
     }
 
-    async fn window(&mut self, prepared: &Prepared, start: [usize; 3]) -> Result<(), InferError> {
+    async fn window(&mut self, prepared: &PreparedScan, start: [usize; 3]) -> Result<(), InferError> {
         let seen = gather(&prepared.volume, &self.job, start);
         for fold in 0..self.window.plan.weight_sets() {
             self.window.plan.select_weights(fold);
@@ -238,7 +238,7 @@ impl Run {
         &mut self,
         from: usize,
         to: usize,
-        result: &mut Finished,
+        result: &mut FinishedPlanes,
         observer: &mut dyn Observer,
     ) -> Result<(), InferError> {
         let planes = Planes { start: from, count: to - from };

@@ -7,7 +7,7 @@ use super::InferError;
 use super::binding::check_window;
 use super::decision::{Decision, Rules, channel_table};
 use super::job::{Graphs, Job, Memory};
-use super::observer::{Finished, Observer, RunState, Windows};
+use super::observer::{FinishedPlanes, Observer, ProgressObserver, RunState};
 use super::run::{Keep, Run};
 use super::windows::{WindowGrid, importance};
 use crate::gpu::{AdapterClass, Gpu, Limits, PipelineSource};
@@ -46,9 +46,7 @@ pub struct SegmentOptions {
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Windows finished.
     pub done: usize,
-    /// Windows in all.
     pub total: usize,
 }
 
@@ -67,7 +65,7 @@ pub struct Segmentation {
 }
 
 /// A scan made ready: preprocessed, with its windows and its memory planned.
-pub struct Prepared {
+pub struct PreparedScan {
     /// The scan on the model's grid.
     pub volume: Volume,
     /// The way back.
@@ -83,7 +81,7 @@ pub struct Prepared {
     memory: Memory,
 }
 
-impl Prepared {
+impl PreparedScan {
     /// Axes of the model's grid along which windows are mirrored.
     pub fn mirror_axes(&self) -> &[usize] {
         &self.mirror_axes
@@ -200,7 +198,7 @@ impl Segmenter {
     ///
     /// # Errors
     /// [`InferError`] if the channels do not fit, preprocessing fails, or a buffer would be too large.
-    pub fn prepare(&self, scan: &Volume) -> Result<Prepared, InferError> {
+    pub fn prepare(&self, scan: &Volume) -> Result<PreparedScan, InferError> {
         let input = &self.metadata.input;
         let channels = self.metadata.network.in_channels();
         if scan.channels != channels {
@@ -222,7 +220,7 @@ impl Segmenter {
             Some(false) => Vec::new(),
             _ => self.metadata.inference.mirror_axes.clone(),
         };
-        Ok(Prepared { volume, geometry, warnings, overlap, job, graphs, decision, mirror_axes, memory })
+        Ok(PreparedScan { volume, geometry, warnings, overlap, job, graphs, decision, mirror_axes, memory })
     }
 
     /// Pipelines that a run of this scan needs and the device has not made yet; without a scan, those of any scan that fits
@@ -230,7 +228,7 @@ impl Segmenter {
     ///
     /// # Errors
     /// [`InferError`].
-    pub fn missing_pipelines(&self, prepared: Option<&Prepared>) -> Result<Vec<PipelineSource>, InferError> {
+    pub fn missing_pipelines(&self, prepared: Option<&PreparedScan>) -> Result<Vec<PipelineSource>, InferError> {
         let (target, limits) = (self.target(), self.gpu.limits());
         let keys = match prepared {
             Some(p) => p.graphs.pipelines(&target, limits)?,
@@ -282,10 +280,10 @@ impl Segmenter {
     /// [`InferError`]; nothing of the run is left behind.
     pub async fn run(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedScan,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Segmentation, InferError> {
-        self.run_observed(prepared, &mut RunState::default(), &mut Windows(progress)).await
+        self.run_observed(prepared, &mut RunState::default(), &mut ProgressObserver(progress)).await
     }
 
     /// Runs what `state` has not reached yet. If the device is lost, `state` keeps what the observer had saved: a segmenter
@@ -295,7 +293,7 @@ impl Segmenter {
     /// [`InferError`].
     pub async fn run_observed(
         &self,
-        prepared: &Prepared,
+        prepared: &PreparedScan,
         state: &mut RunState,
         observer: &mut dyn Observer,
     ) -> Result<Segmentation, InferError> {
@@ -310,14 +308,14 @@ impl Segmenter {
     /// [`InferError`].
     pub async fn rehearse(
         &self,
-        prepared: &Prepared,
+        prepared: &PreparedScan,
         times: usize,
         tick: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(), InferError> {
         self.plans(prepared).await?.rehearse(prepared, times, tick).await
     }
 
-    async fn plans(&self, prepared: &Prepared) -> Result<Run, InferError> {
+    async fn plans(&self, prepared: &PreparedScan) -> Result<Run, InferError> {
         let importance = importance(prepared.job.grid.roi, self.blend(), &self.metadata.inference);
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let on_host = prepared.decision.is_none();
@@ -327,7 +325,7 @@ impl Segmenter {
     }
 
     /// What lies on the model's grid, on the scan's.
-    fn bring_back(&self, prepared: &Prepared, result: Finished) -> Result<Segmentation, InferError> {
+    fn bring_back(&self, prepared: &PreparedScan, result: FinishedPlanes) -> Result<Segmentation, InferError> {
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
         let geometry = &prepared.geometry;
         let rules = self.decides();
@@ -410,7 +408,7 @@ pub fn plan_memory(
 }
 
 /// Logits and probabilities that are kept must be finite; labels were checked as they were decided.
-fn finite(result: Finished) -> Result<Finished, InferError> {
+fn finite(result: FinishedPlanes) -> Result<FinishedPlanes, InferError> {
     let kept = result.logits.iter().chain(&result.probabilities);
     match kept.filter(|v| !v.is_finite()).count() {
         0 => Ok(result),

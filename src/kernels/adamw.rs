@@ -24,7 +24,6 @@ pub struct AdamW {
 /// What changes from step to step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// Learning rate.
     pub learning_rate: f64,
     /// Decay of the weights.
     pub weight_decay: f64,

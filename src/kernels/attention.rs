@@ -33,7 +33,6 @@ impl Params {
 /// The op; arguments `qkv`, with dropout also `step (1)`; results `o, lse`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
-    /// Number of heads.
     pub heads: usize,
     /// What of the weights is dropped.
     pub dropout: Option<Mask>,

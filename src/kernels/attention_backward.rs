@@ -16,7 +16,6 @@ use crate::tensor::{HostTensor, Shape};
 /// The op; arguments `qkv, o, lse, do`, with dropout also `step (1)`; result `dqkv`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionBackward {
-    /// The attention.
     pub forward: Attention,
 }
 

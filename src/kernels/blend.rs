@@ -31,7 +31,6 @@ params!(ClearParams { channels: u32, plane: u32, ring: u32, start: u32, planes: 
 pub struct Planes {
     /// First plane.
     pub start: usize,
-    /// How many.
     pub count: usize,
 }
 
@@ -49,7 +48,6 @@ pub struct BlendWeights {
 pub struct BlendDenominator {
     /// Whether this is the first part.
     pub first: bool,
-    /// Which planes.
     pub planes: Planes,
 }
 
@@ -69,14 +67,12 @@ pub enum Activation {
 pub struct BlendNormalise {
     /// What follows the mean.
     pub activation: Activation,
-    /// Which planes.
     pub planes: Planes,
 }
 
 /// Zeroes planes; argument `acc` of (channels, ring, plane).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClearPlanes {
-    /// Which planes.
     pub planes: Planes,
 }
 

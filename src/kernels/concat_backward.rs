@@ -10,7 +10,6 @@ use crate::tensor::{HostTensor, Shape};
 pub struct ConcatBackward {
     /// First channel.
     pub first: usize,
-    /// How many.
     pub count: usize,
 }
 

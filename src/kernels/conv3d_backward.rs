@@ -25,7 +25,6 @@ params!(Params { x: u32, y: u32, z: u32, channels: u32, k: u32, n: u32, parts: u
 /// Gradient of the activations of the channels `first..first + channels`; arguments `dy, w, [dr, w_shortcut]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv3dData {
-    /// The convolution's.
     pub geometry: Geometry,
     /// Voxels of the source.
     pub size: [usize; 3],
@@ -42,7 +41,6 @@ pub struct Conv3dData {
 pub struct Conv3dWeights {
     /// What each source's values are made of.
     pub sources: Vec<Term>,
-    /// The convolution's.
     pub geometry: Geometry,
 }
 

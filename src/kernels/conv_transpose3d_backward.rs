@@ -142,7 +142,6 @@ impl Kernel for ConvTranspose3dBackward {
 /// Gradient of the activations of the channels `first..first + channels`; arguments `dy, w`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConvTranspose3dData {
-    /// The transposed convolution's.
     pub geometry: Geometry,
     /// Voxels of the source.
     pub size: [usize; 3],
@@ -231,7 +230,6 @@ impl Kernel for ConvTranspose3dData {
 pub struct ConvTranspose3dWeights {
     /// What each source's values are made of.
     pub sources: Vec<Term>,
-    /// The transposed convolution's.
     pub geometry: Geometry,
 }
 

@@ -14,7 +14,6 @@ use crate::tensor::{HostTensor, Shape};
 /// The op; arguments `logits, label, lse, slopes, dloss`. Weights of classes lie in the slopes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DiceCeBackward {
-    /// The loss.
     pub loss: DiceCe,
 }
 

@@ -12,7 +12,6 @@ params!(Params { count: u32, value: f32 });
 pub struct Fill {
     /// Shape of the result.
     pub shape: Shape,
-    /// Its value.
     pub value: f32,
 }
 

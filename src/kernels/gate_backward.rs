@@ -17,7 +17,6 @@ const MAX_CHANNELS: usize = 32_768;
 /// The op; arguments `dy`, then those of the value and of the gate; results `da, db`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GateBackward {
-    /// The product.
     pub gate: Gate,
 }
 

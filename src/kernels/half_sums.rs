@@ -52,7 +52,6 @@ pub struct HalfAdd {
 pub struct HalfMean {
     /// How many there are.
     pub folds: usize,
-    /// Which planes.
     pub planes: Planes,
 }
 

@@ -75,7 +75,6 @@ pub struct Head {
 pub struct HeadAccumulate {
     /// What the last value is made of.
     pub form: Form,
-    /// Where.
     pub at: Placement,
 }
 

@@ -110,17 +110,11 @@ pub enum Activation {
     /// The value itself.
     #[default]
     None,
-    /// See [`Act::LeakyRelu`].
     LeakyRelu(f32),
-    /// See [`Act::PRelu`].
     PRelu,
-    /// See [`Act::Gelu`].
     Gelu,
-    /// See [`Act::Sigmoid`].
     Sigmoid,
-    /// See [`Act::Elu`].
     Elu(f32),
-    /// See [`Act::Silu`].
     Silu,
 }
 
@@ -274,7 +268,6 @@ impl Activation {
 pub struct Term {
     /// It has a norm.
     pub norm: bool,
-    /// Its activation.
     pub act: Activation,
 }
 

@@ -29,7 +29,6 @@ pub struct Pool {
     pub form: Form,
     /// What is taken of a window.
     pub pooling: Pooling,
-    /// Windows.
     pub geometry: Geometry,
 }
 

@@ -19,7 +19,6 @@ params!(Params { g: Extents, rows: u32 });
 pub struct PoolBackward {
     /// What was taken of a window.
     pub pooling: Pooling,
-    /// Windows.
     pub geometry: Geometry,
     /// Voxels before pooling.
     pub size: [usize; 3],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::graph::Layouted;
+use crate::graph::MemoryPlan;
 use crate::graph::{Case, Graph, GraphError, Kernel, Plan, PlanError, PlanOptions, Residents, TensorId};
 use crate::graph::{Cost, Dispatch, Io, Layout, Target};
 use crate::tensor::{Difference, HostTensor, Shape};
@@ -43,11 +43,8 @@ impl Kernel for Borrowed {
 
 /// A graph of one node: its tensors for the arguments, and for the results.
 pub struct CaseGraph {
-    /// The graph.
     pub graph: Graph,
-    /// Arguments.
     pub inputs: Vec<TensorId>,
-    /// Results.
     pub outputs: Vec<TensorId>,
 }
 
@@ -136,7 +133,7 @@ pub async fn compile(gpu: &Gpu, ops: &[(&'static str, Vec<Arc<Case>>)]) -> Resul
     let mut pipelines = Vec::new();
     for case in ops.iter().flat_map(|(_, cases)| cases) {
         let built = case_graph(case)?;
-        pipelines.extend(Layouted::new(&built.graph, &Target::of(gpu), gpu.limits(), false)?.pipelines());
+        pipelines.extend(MemoryPlan::new(&built.graph, &Target::of(gpu), gpu.limits(), false)?.pipelines());
     }
     Ok(gpu.compile_ahead(pipelines).await?)
 }

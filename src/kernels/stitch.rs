@@ -30,7 +30,6 @@ params!(Params {
 /// The op; arguments `logits, axes, acc`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stitch {
-    /// Where.
     pub at: Placement,
 }
 

@@ -43,7 +43,6 @@ const MASKED: f64 = -100.0;
 pub struct WindowAttention {
     /// The grid and its windows.
     pub windows: Windows,
-    /// Number of heads.
     pub heads: usize,
     /// Whether the projection has a bias, which is the padding's row.
     pub bias: bool,

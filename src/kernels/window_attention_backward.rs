@@ -20,7 +20,6 @@ params!(StatisticsParams { samples: u32, cells: u32, heads: u32, d: u32 });
 /// `statistics[n, h, c] = (lse, Σ_i dO O)`; arguments `o, lse, do`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statistics {
-    /// Number of heads.
     pub heads: usize,
 }
 
@@ -94,9 +93,7 @@ pub enum Gradient {
 /// One of the gradients; arguments `qkv, table, [bias], do, statistics, [step]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowAttentionBackward {
-    /// The attention.
     pub forward: WindowAttention,
-    /// Which.
     pub of: Gradient,
 }
 

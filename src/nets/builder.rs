@@ -40,7 +40,6 @@ impl Build {
 /// A network as a graph.
 #[derive(Clone)]
 pub struct Built {
-    /// The nodes.
     pub graph: Graph,
     /// The windows, `(N, C, X, Y, Z)`.
     pub input: TensorId,

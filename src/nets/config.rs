@@ -14,7 +14,6 @@ pub enum ConfigError {
     Value {
         /// The argument, as in the model package (`img_size[1]`).
         field: String,
-        /// Its value.
         value: String,
         /// The rule it breaks.
         rule: String,

@@ -72,7 +72,6 @@ pub enum DialectError {
     },
     /// A tensor has a shape that the network's cannot have.
     Tensor {
-        /// Its name.
         name: String,
         /// What is wrong with it.
         problem: String,
@@ -108,20 +107,15 @@ pub struct Undetermined {
 /// A tensor that is stored and never used, with the value a fresh module has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unused {
-    /// Its name.
     pub name: String,
-    /// Its shape.
     pub shape: Vec<usize>,
-    /// Its value.
     pub value: f32,
 }
 
 /// Whole numbers that the reference program stores beside its parameters, and that follow from the network's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
-    /// Its name.
     pub name: String,
-    /// Its shape.
     pub shape: Vec<usize>,
     /// Its values, row-major.
     pub values: Vec<i64>,

@@ -184,7 +184,6 @@ pub struct Output {
 pub enum Tail {
     /// A 1x1x1 convolution with bias of a value that is not stored yet: while segmenting, both are one kernel.
     Head {
-        /// The value.
         end: Lazy,
         /// `(K, C, 1, 1, 1)`.
         weight: TensorId,

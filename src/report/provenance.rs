@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::NOTICE;
 use crate::gpu::{AdapterClass, AdapterReport};
-use crate::infer::{Prepared, Segmenter};
+use crate::infer::{PreparedScan, Segmenter};
 use crate::volume::Study;
 use crate::volume::nifti::LabelName;
 pub use crate::volume::study::FileRecord;
@@ -17,7 +17,6 @@ use crate::weights::Metadata;
 /// The model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelRecord {
-    /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
@@ -32,9 +31,7 @@ pub struct ModelRecord {
 pub struct GeometryRecord {
     /// Voxels along i, j, k.
     pub dims: [usize; 3],
-    /// Channels.
     pub channels: usize,
-    /// Voxel size, mm.
     pub spacing_mm: [f64; 3],
     /// Where the voxel axes point.
     pub axis_codes: String,
@@ -53,7 +50,6 @@ pub struct GeometryRecord {
 pub struct InferenceRecord {
     /// Voxels of a window.
     pub roi_size: [usize; 3],
-    /// Windows run.
     pub windows: usize,
     /// Fraction of a window shared with the next.
     pub overlap: f64,
@@ -79,11 +75,9 @@ pub struct InferenceRecord {
 /// The device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceRecord {
-    /// The adapter's name.
     pub adapter: String,
     /// `Vulkan`, `Metal`, `Dx12`, ...
     pub backend: String,
-    /// Name and version.
     pub driver: String,
     /// Whether it is a CPU that plays a GPU.
     pub software: bool,
@@ -94,9 +88,7 @@ pub struct DeviceRecord {
 /// A label value and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LabelRecord {
-    /// Its value.
     pub value: u16,
-    /// Its name.
     pub name: String,
 }
 
@@ -114,9 +106,7 @@ pub struct TimeRecord {
 pub struct Provenance {
     /// What it is for, and what not.
     pub notice: String,
-    /// This program.
     pub tool: ToolRecord,
-    /// The model.
     pub model: ModelRecord,
     /// The scans, in the order of the channels.
     pub inputs: Vec<FileRecord>,
@@ -134,7 +124,6 @@ pub struct Provenance {
     /// What of scan and labels is unlike the model's training scans; absent where the model does not say what these were like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubts: Option<Vec<String>>,
-    /// The device.
     pub device: DeviceRecord,
     /// When; only beside the output.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -147,9 +136,7 @@ pub struct Provenance {
 /// Name and version of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ToolRecord {
-    /// Name.
     pub name: String,
-    /// Version.
     pub version: String,
 }
 
@@ -165,7 +152,7 @@ impl ModelRecord {
 }
 
 impl GeometryRecord {
-    fn of(study: &Study, prepared: &Prepared) -> Self {
+    fn of(study: &Study, prepared: &PreparedScan) -> Self {
         let volume = &study.volume;
         let mut warnings = study.warning_texts();
         warnings.extend(prepared.warnings.iter().cloned());
@@ -183,7 +170,7 @@ impl GeometryRecord {
 }
 
 impl InferenceRecord {
-    fn of(segmenter: &Segmenter, prepared: &Prepared) -> Self {
+    fn of(segmenter: &Segmenter, prepared: &PreparedScan) -> Self {
         Self {
             roi_size: prepared.grid().roi,
             windows: prepared.windows(),
@@ -227,7 +214,7 @@ pub struct Origin<'a> {
     /// The scan as it was read.
     pub study: &'a Study,
     /// The scan as the network sees it.
-    pub prepared: &'a Prepared,
+    pub prepared: &'a PreparedScan,
     /// Meaning of the labels.
     pub names: &'a [LabelName],
     /// What is unlike the model's training scans, if the model says what these were like.

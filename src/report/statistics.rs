@@ -20,7 +20,6 @@ use crate::volume::{LabelMap, Volume};
 /// The voxels of one label.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LabelStatistics {
-    /// Its name.
     pub name: String,
     /// Its value in the label map.
     pub value: u16,
@@ -53,9 +52,7 @@ pub struct BoundingBox {
 /// The scan's values within a label; `None` where no voxel is finite.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Intensity {
-    /// Channel.
     pub channel: String,
-    /// Mean.
     pub mean: Option<f64>,
     /// Standard deviation of the population.
     pub std: Option<f64>,
@@ -63,7 +60,6 @@ pub struct Intensity {
     pub min: Option<f64>,
     /// Largest value.
     pub max: Option<f64>,
-    /// Median.
     pub median: Option<f64>,
     /// Voxels left out because they are NaN or infinite.
     pub non_finite: usize,

@@ -38,12 +38,7 @@ pub enum TrainError {
     Infer(#[from] InferError),
     /// A validation case could not be compared with its truth.
     #[error("{case}: {source}")]
-    Metrics {
-        /// The case.
-        case: String,
-        /// Why.
-        source: crate::metrics::MetricsError,
-    },
+    Metrics { case: String, source: crate::metrics::MetricsError },
     /// The picture of a validation case.
     #[error(transparent)]
     Report(#[from] crate::report::ReportError),
@@ -58,7 +53,6 @@ pub enum TrainError {
     /// A file of the run folder.
     #[error("{path}: {source}")]
     Io {
-        /// The file.
         path: PathBuf,
         /// What the system says.
         source: std::io::Error,
@@ -66,21 +60,16 @@ pub enum TrainError {
     /// The run folder cannot be used.
     #[error("{path}: {problem}")]
     Folder {
-        /// The folder.
         path: PathBuf,
         /// What is wrong and what to do.
         problem: String,
     },
     /// A new run was to begin where one is.
     #[error("{path}: holds a run already; resume it, or give another folder")]
-    RunExists {
-        /// The folder.
-        path: PathBuf,
-    },
+    RunExists { path: PathBuf },
     /// A run was to be gone on with where none is.
     #[error("{path}: there is no run to resume: it has no {file}; start a new one")]
     NoRun {
-        /// The folder.
         path: PathBuf,
         /// What every run has.
         file: &'static str,
@@ -90,7 +79,6 @@ pub enum TrainError {
     NoTensor {
         /// Which of the parameter's tensors.
         part: Part,
-        /// The parameter.
         name: String,
     },
     /// Hardly a weight could be taken from the model to start from.
@@ -99,7 +87,6 @@ pub enum TrainError {
          recipe the model's network, or start without it"
     )]
     NothingFits {
-        /// The model's name.
         model: String,
         /// The model's network.
         theirs: String,
@@ -111,7 +98,6 @@ pub enum TrainError {
         "'{model}' has network.{field} = {theirs}, the recipe {ours}: set network.{field} = {theirs}, or start without it"
     )]
     OtherMeaning {
-        /// The model's name.
         model: String,
         /// The argument.
         field: &'static str,

@@ -3,13 +3,12 @@
 use super::graphs::Graphs;
 use super::{StepSpec, TrainError};
 use crate::gpu::{AdapterClass, Limits};
-use crate::graph::{Graph, Layouted, Role, Target};
+use crate::graph::{Graph, MemoryPlan, Role, Target};
 use crate::nets::Architecture;
 
 /// GPU memory by purpose, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrainingMemory {
-    /// Parameters.
     pub weights: u64,
     /// Gradients of the parameters. Those of a step on a single batch share the memory of `activations`.
     pub gradients: u64,
@@ -52,7 +51,7 @@ pub fn training_memory(
     let graphs = Graphs::new(network, spec)?;
     let mut memory = TrainingMemory { own_gradients: graphs.update.is_some(), ..TrainingMemory::default() };
     for graph in [Some(&graphs.step.graph), graphs.update.as_ref()].into_iter().flatten() {
-        let plan = Layouted::new(graph, &Target::new(class), limits, false)?;
+        let plan = MemoryPlan::new(graph, &Target::new(class), limits, false)?;
         let report = plan.memory();
         memory.activations += report.activations;
         memory.activations_unshared += report.activations_unshared;

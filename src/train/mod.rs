@@ -42,7 +42,7 @@ pub use error::TrainError;
 pub use init::initial;
 pub use memory::{TrainingMemory, training_memory};
 pub use optimizer::{Optimizer, OptimizerOptions, Rates, Updated};
-pub use plan::{Part, Stepped, TrainingPlan, Windows};
+pub use plan::{BatchRef, Part, StepOutcome, TrainingPlan};
 #[cfg(not(target_arch = "wasm32"))]
 pub use recipe::{Recipe, RecipeError};
 pub use reference::{GradientError, verify_gradients};

@@ -29,7 +29,6 @@ impl Default for OptimizerOptions<'_> {
 /// The states of one parameter. They start as zeros; [`Optimizer::parameters`] says what the host has to write first.
 #[derive(Clone, Copy, Debug)]
 pub struct Updated {
-    /// The weight.
     pub parameter: TensorId,
     /// Mean of its gradients.
     pub m: TensorId,

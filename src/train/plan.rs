@@ -15,7 +15,6 @@ use crate::tensor::Shape;
 /// The tensors that belong to one parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
-    /// The weight.
     Weight,
     /// Mean of its gradients.
     M,
@@ -27,7 +26,7 @@ pub enum Part {
 
 /// What a step gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Stepped {
+pub struct StepOutcome {
     /// The loss, before the step; the mean over its batches.
     pub loss: f32,
     /// Its Dice term, without its factor.
@@ -42,7 +41,7 @@ pub struct Stepped {
 
 /// One batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Windows<'a> {
+pub struct BatchRef<'a> {
     /// `(N, C, X, Y, Z)`.
     pub input: &'a [f32],
     /// As [`TrainingGraph::label`].
@@ -163,9 +162,9 @@ impl TrainingPlan {
     ///
     /// # Errors
     /// [`TrainError`] if sizes do not fit or the device failed.
-    pub async fn step(&self, batches: &[Windows<'_>], rates: &Rates, t: u32) -> Result<Stepped, TrainError> {
+    pub async fn step(&self, batches: &[BatchRef<'_>], rates: &Rates, t: u32) -> Result<StepOutcome, TrainError> {
         self.updating().write(self.optimizer.rates, &rates.at(t))?;
-        let mut stepped = Stepped::default();
+        let mut stepped = StepOutcome::default();
         let share = 1.0 / batches.len().max(1) as f32;
         for (i, batch) in batches.iter().enumerate() {
             self.write_batch(batch, i, t)?;
@@ -182,7 +181,7 @@ impl TrainingPlan {
         Ok(stepped)
     }
 
-    fn write_batch(&self, batch: &Windows<'_>, index: usize, t: u32) -> Result<(), TrainError> {
+    fn write_batch(&self, batch: &BatchRef<'_>, index: usize, t: u32) -> Result<(), TrainError> {
         self.plan.write(self.graph.input, batch.input)?;
         self.plan.write(self.graph.label, batch.label)?;
         let batches = self.update.as_ref().map_or(1, |u| u.batches);
@@ -205,7 +204,7 @@ impl TrainingPlan {
     ///
     /// # Errors
     /// The device failed.
-    pub async fn not_finite(&self, batches: &[Windows<'_>], t: u32) -> Result<String, TrainError> {
+    pub async fn not_finite(&self, batches: &[BatchRef<'_>], t: u32) -> Result<String, TrainError> {
         for (i, batch) in batches.iter().enumerate() {
             self.write_batch(batch, i, t)?;
             if let Some(found) = self.plan.first_not_finite(&self.graph.graph).await? {

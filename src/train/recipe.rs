@@ -63,7 +63,6 @@ pub struct Recipe {
     pub augment: AugmentRecipe,
     /// What is minimised.
     pub loss: LossRecipe,
-    /// How.
     pub optimizer: OptimizerRecipe,
     /// How often and how the result is judged.
     pub validation: ValidationRecipe,

@@ -54,7 +54,6 @@ impl StepSpec<'_> {
 
 /// A network with its loss and gradients.
 pub struct TrainingGraph {
-    /// The nodes.
     pub graph: Graph,
     /// Windows, `(N, C, X, Y, Z)`.
     pub input: TensorId,
@@ -200,9 +199,7 @@ const SUM: &str = "gradient";
 
 /// The optimiser alone, on the gradients that a [`TrainingGraph`] of several batches has added up.
 pub struct UpdateGraph {
-    /// The nodes.
     pub graph: Graph,
-    /// Its optimiser.
     pub optimizer: Optimizer,
 }
 

@@ -25,7 +25,6 @@ pub struct KeepRule {
 /// What was taken away from a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Components.
     pub components: usize,
     /// Their voxels.
     pub voxels: usize,

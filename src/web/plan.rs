@@ -10,7 +10,7 @@ use super::outcome::Outcome;
 use super::scan::Scan;
 use super::segmenter::WebSegmenter;
 use super::watch::{Ticks, Watch};
-use crate::infer::{Prepared, RunState, Segmentation};
+use crate::infer::{PreparedScan, RunState, Segmentation};
 use crate::report::fit::scan_doubts;
 use crate::volume::LabelMap;
 
@@ -18,7 +18,7 @@ use crate::volume::LabelMap;
 #[wasm_bindgen]
 pub struct Plan {
     pub(super) scan: Scan,
-    pub(super) prepared: Prepared,
+    pub(super) prepared: PreparedScan,
     /// What is unlike the model's training scans, if the model says what these were like.
     pub(super) doubts: Option<Vec<String>>,
     state: RunState,

@@ -39,7 +39,6 @@ pub enum WeightsError {
         name: String,
         /// Position in row-major order.
         index: usize,
-        /// The value.
         value: f64,
         /// The type asked for.
         dtype: &'static str,

@@ -34,13 +34,11 @@ pub struct Tensors {
 /// One tensor: its little-endian bytes, row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorView<'a> {
-    /// Its name.
     pub name: &'a str,
     /// Type of its elements.
     pub dtype: Dtype,
     /// Lengths of its axes, outermost first.
     pub shape: &'a [usize],
-    /// Its data.
     pub bytes: &'a [u8],
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
-use unetr_wgpu::graph::{Case, Dispatch, Layouted, Target};
+use unetr_wgpu::graph::{Case, Dispatch, MemoryPlan, Target};
 use unetr_wgpu::kernels::{all_cases, selftest};
 
 fn gpu(checked: bool) -> Gpu {
@@ -20,7 +20,7 @@ fn different(gpu: &Gpu, case: &Arc<Case>) -> Vec<usize> {
     let mut variants = Vec::new();
     for variant in 0..case.kernel.variants() {
         let target = Target { variant: Some(variant), ..Target::new(gpu.class()) };
-        let layouted = Layouted::new(&built.graph, &target, gpu.limits(), false).expect("a case fits its kernel");
+        let layouted = MemoryPlan::new(&built.graph, &target, gpu.limits(), false).expect("a case fits its kernel");
         let work: Vec<Dispatch> = layouted.dispatches().map(|(_, d)| d.clone()).collect();
         if !seen.contains(&work) {
             seen.push(work);

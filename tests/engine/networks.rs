@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
-use unetr_wgpu::graph::{Layouted, Target};
+use unetr_wgpu::graph::{MemoryPlan, Target};
 use unetr_wgpu::infer::verify_reference;
 use unetr_wgpu::nets::{Architecture, Build, DropoutOptions, MonaiVersion, NETWORKS};
 use unetr_wgpu::tensor::{HostTensor, Shape};
@@ -54,7 +54,7 @@ fn every_published_network_fits_default_limits() {
             let mut built = network.build(&Build::of(&*network)).unwrap_or_else(|e| panic!("{}: {e}", network.kind()));
             let logits = built.logits().expect("logits");
             built.graph.output(logits);
-            let plan = Layouted::new(&built.graph, &Target::new(class), &Limits::default(), false);
+            let plan = MemoryPlan::new(&built.graph, &Target::new(class), &Limits::default(), false);
             let plan = plan.unwrap_or_else(|e| panic!("{}, {class:?}: {e}", network.kind()));
             println!("{}, {class:?}: {} MiB", network.kind(), plan.memory().total() >> 20);
         }

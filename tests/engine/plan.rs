@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuError, Limits, Vendor};
-use unetr_wgpu::graph::{Dispatch, Graph, Layouted, Plan, PlanError, PlanOptions, Residents, Target, TensorId};
+use unetr_wgpu::graph::{Dispatch, Graph, MemoryPlan, Plan, PlanError, PlanOptions, Residents, Target, TensorId};
 use unetr_wgpu::infer::{InferError, plan_memory};
 use unetr_wgpu::nets::{Architecture, Build, Built, NormName, Tail, UnetrConfig};
 use unetr_wgpu::weights::package::network_from_json;
@@ -60,7 +60,7 @@ fn the_full_network_fits_700_mib_within_default_limits() {
     for class in CLASSES {
         let (graph, _) = with_logits(full());
         let plan =
-            Layouted::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
+            MemoryPlan::new(&graph, &Target::new(class), &Limits::default(), false).expect("within default limits");
         let m = plan.memory();
         println!(
             "{class:?}: {} MiB: weights {}, activations {} (unshared {})",
@@ -94,7 +94,7 @@ fn untiled(dispatch: &Dispatch) -> bool {
 fn gpus_get_kernels_with_workgroup_memory() {
     for target in gpus() {
         let graph = without_head(full());
-        let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("within default limits");
+        let plan = MemoryPlan::new(&graph, &target, &Limits::default(), false).expect("within default limits");
         for (name, dispatch) in plan.dispatches() {
             assert!(!untiled(dispatch), "{target:?}: {name} is done by {}", dispatch.shader);
         }
@@ -107,7 +107,7 @@ fn tiles_fit_the_registers_of_every_make() {
     for target in gpus() {
         let many = matches!(target.vendor, Vendor::Amd | Vendor::Nvidia);
         let graph = without_head(full());
-        let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("within default limits");
+        let plan = MemoryPlan::new(&graph, &target, &Limits::default(), false).expect("within default limits");
         let constants = |d: &Dispatch| d.constants.iter().copied().collect::<HashMap<_, _>>();
         let tiles: Vec<_> =
             plan.dispatches().filter(|(_, d)| d.shader == "conv3d_tiled").map(|(_, d)| constants(d)).collect();
@@ -129,7 +129,7 @@ fn gpus_train_with_workgroup_memory() {
         let seed = graph.input("seed", graph.shape(logits).clone());
         let gradients = graph.backward(&[(logits, seed)], &[]).expect("gradients");
         gradients.pairs().into_iter().for_each(|(_, gradient)| graph.output(gradient));
-        let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("within default limits");
+        let plan = MemoryPlan::new(&graph, &target, &Limits::default(), false).expect("within default limits");
         let mut tiled = 0;
         for (name, dispatch) in plan.dispatches() {
             assert!(dispatch.shader != "conv3d" || !untiled(dispatch), "{target:?}: {name} is not tiled");

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
 use unetr_wgpu::infer::{
-    InferError, LabelBox, Observer, Prepared, Progress, Resample, RunState, SegmentOptions, Segmentation, Segmenter,
+    InferError, LabelBox, Observer, PreparedScan, Progress, Resample, RunState, SegmentOptions, Segmentation, Segmenter,
 };
 use unetr_wgpu::volume::{Affine, Volume};
 use unetr_wgpu::weights::Package;
@@ -94,7 +94,7 @@ fn resampling(gpu: &Gpu, package: &Package, resample: Resample) -> Segmenter {
 
 fn run(
     segmenter: &Segmenter,
-    prepared: &Prepared,
+    prepared: &PreparedScan,
     state: &mut RunState,
     watch: &mut Watch,
 ) -> Result<Segmentation, InferError> {

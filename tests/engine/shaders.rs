@@ -7,7 +7,7 @@ use std::sync::Arc;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use unetr_wgpu::gpu::{Access, AdapterClass, SHADERS, Vendor, expand};
-use unetr_wgpu::graph::{Dispatch, Layouted, Target};
+use unetr_wgpu::graph::{Dispatch, MemoryPlan, Target};
 use unetr_wgpu::kernels::{all_cases, selftest};
 
 /// Every kind of adapter, with few registers and with many.
@@ -27,7 +27,7 @@ fn variants() -> Vec<Dispatch> {
             for (class, vendor) in ADAPTERS {
                 for variant in std::iter::once(None).chain((0..case.kernel.variants()).map(Some)) {
                     let target = Target { variant, vendor, ..Target::new(class) };
-                    let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false)
+                    let layouted = MemoryPlan::new(&built.graph, &target, &wgpu::Limits::default(), false)
                         .unwrap_or_else(|e| panic!("{}: {e}", case.name));
                     for (_, dispatch) in layouted.dispatches() {
                         seen.insert((dispatch.shader, dispatch.constants.clone()), dispatch.clone());
@@ -111,7 +111,8 @@ fn no_op_has_more_variants_than_it_says() {
             let built = selftest::case_graph(&case).expect("a case fits its kernel");
             let work = |variant| {
                 let target = Target { variant: Some(variant), ..Target::new(AdapterClass::Discrete) };
-                let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false).expect("it fits");
+                let layouted =
+                    MemoryPlan::new(&built.graph, &target, &wgpu::Limits::default(), false).expect("it fits");
                 layouted.dispatches().map(|(_, d)| d.clone()).collect::<Vec<_>>()
             };
             let last = case.kernel.variants() - 1;
@@ -140,7 +141,7 @@ fn software_adapters_get_kernels_without_workgroup_memory() {
         for case in cases.into_iter().map(Arc::new) {
             let built = selftest::case_graph(&case).expect("a case fits its kernel");
             let target = Target::new(AdapterClass::Software);
-            let layouted = Layouted::new(&built.graph, &target, &wgpu::Limits::default(), false).expect("it fits");
+            let layouted = MemoryPlan::new(&built.graph, &target, &wgpu::Limits::default(), false).expect("it fits");
             for (_, dispatch) in layouted.dispatches() {
                 let source = expand(dispatch.shader, &dispatch.constants).expect("the shader expands");
                 assert!(!source.contains("var<workgroup>"), "{}: {}", dispatch.shader, case.name);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unetr_wgpu::gpu::{AdapterClass, Choices, Gpu, GpuOptions, Limits};
 use unetr_wgpu::graph::{DType, Layout, TensorId};
 use unetr_wgpu::graph::{
-    Graph, Io, Layouted, Plan, PlanOptions, Residents, Target, TensorKind, choice_key, choices, tune,
+    Graph, Io, MemoryPlan, Plan, PlanOptions, Residents, Target, TensorKind, choice_key, choices, tune,
 };
 use unetr_wgpu::tensor::{HostTensor, Shape};
 
@@ -35,7 +35,7 @@ fn a_choice_holds_for_its_shape_alone() {
     let (graph, ..) = layers();
     let mut target = Target::new(AdapterClass::Software);
     Arc::make_mut(&mut target.choices).insert(key([[40, 96], [32, 96]]), 2);
-    let plan = Layouted::new(&graph, &target, &Limits::default(), false).expect("fits");
+    let plan = MemoryPlan::new(&graph, &target, &Limits::default(), false).expect("fits");
     let shaders: Vec<&str> = plan.dispatches().map(|(_, d)| d.shader).collect();
     assert_eq!(shaders, ["linear", "linear_tiled"]);
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use unetr_wgpu::dataset::Case;
 use unetr_wgpu::nets::UnetrConfig;
-use unetr_wgpu::train::data::{AugmentRecipe, DataError, DataRecipe, Prepared, PreparedCase, Sampler, Source, Task};
+use unetr_wgpu::train::data::{
+    AugmentRecipe, DataError, DataRecipe, PreparedCase, PreparedDataset, Sampler, Source, Task,
+};
 use unetr_wgpu::volume::nifti::{self, WriteOptions};
 use unetr_wgpu::volume::{Affine, LabelMap, Volume};
 use unetr_wgpu::weights::Metadata;
@@ -49,11 +51,22 @@ impl Sections {
         Source::new(data, &self.task, &self.input, &self.output).expect("sound sections")
     }
 
-    pub fn prepared(&self, cases: &[Case], data: &DataRecipe, cache: Option<&Path>) -> Result<Prepared, DataError> {
-        Prepared::new(cases, &self.source(data), data, cache, &|_, _| ControlFlow::Continue(()))
+    pub fn prepared(
+        &self,
+        cases: &[Case],
+        data: &DataRecipe,
+        cache: Option<&Path>,
+    ) -> Result<PreparedDataset, DataError> {
+        PreparedDataset::new(cases, &self.source(data), data, cache, &|_, _| ControlFlow::Continue(()))
     }
 
-    pub fn sampler(&self, prepared: Prepared, data: &DataRecipe, augment: &AugmentRecipe, seed: u64) -> Arc<Sampler> {
+    pub fn sampler(
+        &self,
+        prepared: PreparedDataset,
+        data: &DataRecipe,
+        augment: &AugmentRecipe,
+        seed: u64,
+    ) -> Arc<Sampler> {
         let parts = (data, augment);
         let made = Sampler::new(Arc::new(prepared), parts, &self.task, &self.input, &self.output, seed);
         Arc::new(made.expect("sound sections"))

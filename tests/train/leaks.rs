@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::cases::{case, data, fill, noise, sections, write_case, write_labels};
 use unetr_wgpu::dataset::{Case, Dataset};
-use unetr_wgpu::train::data::{Checked, DataError, Prepared, Source, check, split};
+use unetr_wgpu::train::data::{Checked, DataError, PreparedDataset, Source, check, split};
 use unetr_wgpu::volume::Affine;
 use unetr_wgpu::volume::nifti::{WriteOptions, write_volume};
 use unetr_wgpu::volume::{Study, StudyOptions, Volume};
@@ -61,7 +61,7 @@ fn empty_channels_that_are_alike_are_no_leak() {
         Case { images: vec![path], ..plain }
     });
     let [a, b] = cases;
-    let prepared: Prepared = s.prepared(&[a], &data(""), None).expect("a sound case");
+    let prepared: PreparedDataset = s.prepared(&[a], &data(""), None).expect("a sound case");
     prepared.check_apart(&checked(&[b], &s.source(&data("")))).expect("two scans");
 }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use unetr_wgpu::train::log::{
-    CaseRecord, Checkpoint, Event, LogError, METRICS, OVERLAYS, Outcome, Overlay, REPORT, RunLog, Start, StepRecord,
-    Stop, ValidationRecord, Warning, read, write_report,
+    CaseRecord, CheckpointRecord, Event, LogError, METRICS, OVERLAYS, Outcome, Overlay, REPORT, RunLog, Start,
+    StepRecord, Stop, ValidationRecord, Warning, read, write_report,
 };
 
 use crate::support::event_file::{fields, tfrecords};
@@ -60,7 +60,7 @@ fn go_on(log: &mut RunLog, from: u64, to: u64) {
         if s.is_multiple_of(10) {
             log.validation(&validation(s), &overlays(&validation(s), 16)).expect("a validation");
             let file = "checkpoints/last.safetensors".into();
-            log.event(Event::Checkpoint(Checkpoint { step: s, file, best: true })).expect("a checkpoint");
+            log.event(Event::Checkpoint(CheckpointRecord { step: s, file, best: true })).expect("a checkpoint");
         }
     }
 }

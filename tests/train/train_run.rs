@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use unetr_wgpu::dataset::Dataset;
 use unetr_wgpu::gpu::{Gpu, GpuOptions};
-use unetr_wgpu::train::run::{Checkpoint, Finished, Setup, Told, train};
+use unetr_wgpu::train::run::{Checkpoint, Setup, TrainingEvent, TrainingSummary, train};
 use unetr_wgpu::train::{Recipe, TrainError};
 use unetr_wgpu::volume::nifti::{self, WriteOptions};
 use unetr_wgpu::volume::{Affine, LabelMap, Volume};
@@ -110,13 +110,13 @@ fn run(
     recipe: Option<Recipe>,
     stop: Option<u64>,
     init: Option<&Package>,
-) -> Result<Finished, TrainError> {
+) -> Result<TrainingSummary, TrainError> {
     let dataset = Dataset::read(data).expect("a dataset");
     let resume = recipe.is_none();
     let setup = Setup { folder, data_name: "balls", dataset, recipe, resume, init };
     let mut made = 0;
-    let observer = &mut |told: Told<'_>| {
-        if let Told::Step(..) = told {
+    let observer = &mut |told: TrainingEvent<'_>| {
+        if let TrainingEvent::Step(..) = told {
             made += 1;
         }
         if stop.is_some_and(|stop| made >= stop) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -242,10 +242,10 @@ fn fine_tuning_remakes_only_what_differs() {
         init: Some(&package),
     };
     pollster::block_on(train(&gpu, setup, &mut |told| {
-        if let Told::Started(started) = &told {
+        if let TrainingEvent::Started(started) = &told {
             anew.extend(started.anew.iter().map(|(name, _)| name.clone()));
         }
-        if matches!(told, Told::Step(..)) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if matches!(told, TrainingEvent::Step(..)) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }))
     .expect("a run");
     assert_eq!(anew, ["out.conv.conv.weight", "out.conv.conv.bias"]);
@@ -275,7 +275,7 @@ fn a_stop_while_cases_are_prepared_leaves_no_run() {
         init: None,
     };
     let stopped = pollster::block_on(train(&gpu(), setup, &mut |told| match told {
-        Told::Preparing(..) => ControlFlow::Break(()),
+        TrainingEvent::Preparing(..) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     }));
     let error = stopped.expect_err("stopped");
@@ -363,7 +363,7 @@ fn folders_that_cannot_be_used_are_named() {
             r.optimizer.warmup = 0;
         })
     };
-    let said = |result: Result<Finished, TrainError>, words: &str| {
+    let said = |result: Result<TrainingSummary, TrainError>, words: &str| {
         let text = result.expect_err(words).to_string();
         assert!(text.contains(words), "{text}");
     };
@@ -410,7 +410,7 @@ fn a_folder_belongs_to_one_program() {
     let setup = |recipe, resume| Setup { folder: &out, data_name: "", dataset: dataset(), recipe, resume, init: None };
     let mut second = None;
     pollster::block_on(train(&gpu, setup(Some(recipe(|_| ())), false), &mut |told| {
-        if let Told::Step(..) = told {
+        if let TrainingEvent::Step(..) = told {
             let inner = pollster::block_on(train(&gpu, setup(None, true), &mut |_| ControlFlow::Break(())));
             second = Some(inner.map(|_| ()).map_err(|e| e.to_string()));
             return ControlFlow::Break(());

@@ -12,7 +12,8 @@ use unetr_wgpu::kernels::dice_ce::{ClassSizes, DiceCe, Focal, Overlap};
 use unetr_wgpu::nets::{Architecture, DropoutOptions};
 use unetr_wgpu::tensor::Shape;
 use unetr_wgpu::train::{
-    Optimizer, OptimizerOptions, Part, Rates, StepSpec, Stepped, TrainingGraph, TrainingPlan, Windows, verify_gradients,
+    BatchRef, Optimizer, OptimizerOptions, Part, Rates, StepOutcome, StepSpec, TrainingGraph, TrainingPlan,
+    verify_gradients,
 };
 use unetr_wgpu::weights::package::network_from_json;
 
@@ -408,13 +409,13 @@ fn accumulated_gradients_are_those_of_the_whole_batch() {
             plan.write(Part::Weight, name, &start).expect("it fits");
             plan.write(Part::Average, name, &start).expect("it fits");
         }
-        let whole = [Windows { input: &input, label: &label }];
+        let whole = [BatchRef { input: &input, label: &label }];
         let parts = [
-            Windows { input: &input[..half], label: &label[..half_label] },
-            Windows { input: &input[half..], label: &label[half_label..] },
+            BatchRef { input: &input[..half], label: &label[..half_label] },
+            BatchRef { input: &input[half..], label: &label[half_label..] },
         ];
         let batches = if accumulate == 1 { &whole[..] } else { &parts[..] };
-        let steps: Vec<Stepped> =
+        let steps: Vec<StepOutcome> =
             (1..4).map(|t| pollster::block_on(plan.step(batches, &rates, t)).expect("a step")).collect();
         let read = |name: &String| pollster::block_on(plan.read(Part::Weight, name)).expect("a weight");
         (steps, names.iter().map(read).collect::<Vec<_>>())
@@ -449,7 +450,7 @@ fn frozen_parameters_stay_and_cost_nothing() {
             assert_eq!(plan.has(Part::M, name), !frozen(name), "{name}");
         }
         let (input, label) = (f32s(&file, "input"), f32s(&file, "label"));
-        let windows = Windows { input: &input[..input.len() / 2], label: &label[..label.len() / 2] };
+        let windows = BatchRef { input: &input[..input.len() / 2], label: &label[..label.len() / 2] };
         let made = pollster::block_on(plan.step(&vec![windows; accumulate], &Rates::default(), 1)).expect("a step");
         assert!(made.finite);
         for (name, before) in names.iter().zip(&start) {

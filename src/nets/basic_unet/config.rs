@@ -26,9 +26,7 @@ pub struct BasicUNetConfig {
     pub out_channels: usize,
     /// Channels of the five levels, the finest first, and of the last block on the way up.
     pub features: [usize; 6],
-    /// Activation.
     pub act: ActName,
-    /// Norm.
     pub norm: NormName,
     /// Whether convolutions before a norm have a bias.
     pub bias: bool,

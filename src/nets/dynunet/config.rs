@@ -35,13 +35,10 @@ pub struct DynUNetConfig {
     pub filters: Vec<usize>,
     /// Share of the values dropped in training; this network is trained with none.
     pub dropout: f64,
-    /// Norm.
     pub norm_name: NormName,
-    /// Activation.
     pub act_name: ActName,
     /// Whether training has heads at coarser levels.
     pub deep_supervision: bool,
-    /// How many.
     pub deep_supr_num: usize,
     /// Whether blocks of the way down have residual connections.
     pub res_block: bool,

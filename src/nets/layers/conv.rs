@@ -14,7 +14,6 @@ pub struct ConvLayer {
     pub out: usize,
     /// Extents of the kernel, odd; the padding is half of it.
     pub kernel: [usize; 3],
-    /// Strides.
     pub stride: [usize; 3],
     /// Whether it has a bias.
     pub bias: bool,

@@ -11,11 +11,9 @@ use crate::kernels::lazy::{Act, Lazy};
 /// What follows a convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adn {
-    /// Norm.
     pub norm: NormName,
     /// Share of the normalised values that training drops.
     pub dropout: f32,
-    /// Activation.
     pub act: ActName,
 }
 

@@ -59,7 +59,6 @@ pub fn conv(n: &mut Net, name: &str, sources: &[Lazy], outs: usize, conv: &Conv)
 /// A block's result, and what its convolutions gave, all in parts.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// The result.
     pub end: Vec<Lazy>,
     /// Name and result of each convolution.
     pub convs: Vec<(&'static str, Vec<TensorId>)>,

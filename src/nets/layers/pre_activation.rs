@@ -11,9 +11,7 @@ use crate::kernels::lazy::{Act, Lazy};
 /// What a block is made of, and what its modules are called.
 #[derive(Clone, Copy, Debug)]
 pub struct PreActivation {
-    /// Its norms.
     pub norm: NormName,
-    /// Its activations.
     pub act: ActName,
     /// Extents of its kernels.
     pub kernel: [usize; 3],

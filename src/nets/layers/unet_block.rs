@@ -25,9 +25,7 @@ pub struct Block {
     pub stride: [usize; 3],
     /// Whether it has a residual connection.
     pub residual: bool,
-    /// Its norms.
     pub norm: NormName,
-    /// Its activations.
     pub act: Act,
     /// Whether first weights are He's.
     pub he: bool,
@@ -45,7 +43,6 @@ impl Block {
 /// A block's result, and what its convolutions gave.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// The result.
     pub end: Lazy,
     /// Name and result of each convolution.
     pub convs: Vec<(&'static str, TensorId)>,

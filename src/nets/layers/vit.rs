@@ -31,9 +31,7 @@ pub struct Vit {
     pub hidden_size: usize,
     /// Width inside the MLP.
     pub mlp_dim: usize,
-    /// Transformer blocks.
     pub num_layers: usize,
-    /// Attention heads.
     pub num_heads: usize,
     /// Whether the query, key and value projection has a bias.
     pub qkv_bias: bool,

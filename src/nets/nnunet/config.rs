@@ -27,7 +27,6 @@ pub(in crate::nets) const PUBLISHED_RESIDUAL: &str = r#"{"input_channels": 1, "n
 /// The way down, with the number of its units in each stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Encoder {
-    /// Convolutions.
     #[serde(rename = "n_conv_per_stage")]
     Plain(Vec<usize>),
     /// Residual blocks of two convolutions, behind a stem.

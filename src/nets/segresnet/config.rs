@@ -57,9 +57,7 @@ pub struct SegResNetConfig {
     pub out_channels: usize,
     /// Share of the first convolution's channels dropped in training.
     pub dropout_prob: Option<f64>,
-    /// Activation.
     pub act: ActName,
-    /// Norm.
     pub norm: NormName,
     /// Whether it ends with norm, activation and the output convolution; else with the finest level's channels.
     pub use_conv_final: bool,

@@ -29,7 +29,6 @@ pub struct SegResNetDsConfig {
     pub in_channels: usize,
     /// Channels of the logits.
     pub out_channels: usize,
-    /// Activation.
     pub act: ActName,
     /// Norm, affine where it is not said.
     pub norm: NormName,

@@ -33,7 +33,6 @@ pub enum Decoder {
 /// The arguments of the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetrConfig {
-    /// The decoder.
     pub decoder: Decoder,
     /// Channels of the image.
     pub in_channels: usize,
@@ -47,7 +46,6 @@ pub struct SetrConfig {
     pub hidden_size: usize,
     /// Width inside the transformer's MLP.
     pub mlp_dim: usize,
-    /// Attention heads.
     pub num_heads: usize,
     /// Transformer blocks, a multiple of 4.
     pub num_layers: usize,

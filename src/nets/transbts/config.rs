@@ -33,9 +33,7 @@ pub struct TransBtsConfig {
     pub num_classes: usize,
     /// Width of a token, a multiple of 256; the finest level has a 32nd of it as channels.
     pub embedding_dim: usize,
-    /// Attention heads.
     pub num_heads: usize,
-    /// Transformer blocks.
     pub num_layers: usize,
     /// Width inside the transformer's MLP.
     pub hidden_dim: usize,

@@ -34,9 +34,7 @@ pub struct UNetConfig {
     pub up_kernel_size: [usize; 3],
     /// Convolutions in a residual unit; 0 for plain convolutions.
     pub num_res_units: usize,
-    /// Activation.
     pub act: ActName,
-    /// Norm.
     pub norm: NormName,
     /// Share of the normalised values that training drops before they are activated.
     pub dropout: f64,

@@ -29,11 +29,9 @@ pub struct PreviewOptions<'a> {
     pub title: &'a str,
     /// Channel of the scan to show.
     pub channel: usize,
-    /// Its name.
     pub channel_name: &'a str,
     /// Intensities shown as black and as white; from percentiles where not given.
     pub window: Option<Window>,
-    /// Names and colours.
     pub names: &'a [LabelName],
 }
 

@@ -23,7 +23,6 @@ pub struct Places {
     positive: Vec<u32>,
     /// Voxels with label 0 and an image above the threshold, per plane.
     negative: Vec<u32>,
-    /// The threshold.
     threshold: Threshold,
 }
 

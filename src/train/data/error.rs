@@ -18,7 +18,6 @@ pub enum DataError {
     Recipe {
         /// Its path (`augment.flip[0]`).
         field: String,
-        /// Its value.
         value: String,
         /// Why not, and what would be right.
         problem: String,
@@ -31,20 +30,10 @@ pub enum DataError {
     },
     /// A file cannot be read or written.
     #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// A file is no image or label map, or cannot be preprocessed.
     #[error("{}: {source}", .path.display())]
-    Volume {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: VolumeError,
-    },
+    Volume { path: PathBuf, source: VolumeError },
     /// Two files of one case lie on different grids.
     #[error("{} and {} do not lie on one grid: {problem}", .first.display(), .second.display())]
     Grid {
@@ -74,7 +63,6 @@ pub enum DataError {
         .path.display()
     )]
     Label {
-        /// The label map.
         path: PathBuf,
         /// The value in the file.
         value: u16,
@@ -85,18 +73,10 @@ pub enum DataError {
     },
     /// A label map has no label but background, and the recipe does not allow that.
     #[error("{}: no voxel is labelled; remove the case, or set data.allow_empty = true", .path.display())]
-    Empty {
-        /// The label map.
-        path: PathBuf,
-    },
+    Empty { path: PathBuf },
     /// Preprocessing made values that are no numbers.
     #[error("{}: {voxels} voxels are NaN or infinite after preprocessing; check the file's values and input.intensity", .path.display())]
-    NonFinite {
-        /// The image.
-        path: PathBuf,
-        /// How many.
-        voxels: usize,
-    },
+    NonFinite { path: PathBuf, voxels: usize },
     /// No case has any label but background.
     #[error(
         "none of the {cases} cases has a labelled voxel: there is nothing to learn or to judge by; are the label files the \
@@ -117,7 +97,6 @@ pub enum DataError {
     /// A file of the cache is damaged or cannot be written.
     #[error("{}: {problem}", .path.display())]
     Cache {
-        /// The file.
         path: PathBuf,
         /// What is wrong and what to do.
         problem: String,
@@ -127,16 +106,12 @@ pub enum DataError {
     Interrupted,
     /// No more batches can be made.
     #[error("no batch can be made: {problem}")]
-    Stopped {
-        /// Why.
-        problem: String,
-    },
+    Stopped { problem: String },
 }
 
 /// A case that cannot be used.
 #[derive(Debug)]
 pub struct CaseError {
-    /// The case.
     pub case: String,
     /// What is wrong with it.
     pub error: DataError,

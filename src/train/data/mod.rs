@@ -40,7 +40,7 @@ pub use error::{CaseError, DataError};
 pub use loader::Loader;
 pub use names::check_names;
 pub use prepare::{PreparedCase, RawCase, Source};
-pub use prepared::{CaseFacts, Checked, Prepared, check};
+pub use prepared::{CaseFacts, Checked, PreparedDataset, check};
 pub use recipe::DataRecipe;
 pub use sampler::{Batch, BatchIndex, Sampler};
 pub use split::{Split, split};

@@ -31,7 +31,6 @@ pub struct Source {
 /// A case as its files have it, checked.
 #[derive(Clone, Debug)]
 pub struct RawCase {
-    /// All channels.
     pub volume: Volume,
     /// Relabelled values on the same grid.
     pub labels: LabelMap,

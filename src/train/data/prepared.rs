@@ -21,7 +21,7 @@ pub type Progress<'a> = dyn Fn(usize, usize) -> ControlFlow<()> + Sync + 'a;
 
 /// Cases that passed every check.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedDataset {
     source: Source,
     /// Which file is which channel, where that was not plain.
     channels: Option<String>,
@@ -47,7 +47,6 @@ struct Stored {
 /// What is kept of a case that is not kept itself.
 #[derive(Clone, Debug)]
 pub struct CaseFacts {
-    /// The case's name.
     pub name: String,
     /// 64 hexadecimal digits that change with any of its files or a setting of preprocessing.
     pub fingerprint: String,
@@ -73,7 +72,7 @@ pub struct Checked {
     pub cases: Vec<CaseFacts>,
 }
 
-impl Prepared {
+impl PreparedDataset {
     /// Reads, checks and preprocesses every case, on `data.threads` threads. `folder` is for those beyond `data.memory`;
     /// what an earlier run left there is used again.
     ///
@@ -89,7 +88,8 @@ impl Prepared {
     ) -> Result<Self, DataError> {
         let cache = folder.map(Cache::open).transpose()?;
         let left = AtomicU64::new(data.memory.saturating_mul(1 << 20));
-        let work = Work { source, cache: cache.as_ref(), budget: data.memory, left, over: AtomicBool::new(false) };
+        let work =
+            Preparation { source, cache: cache.as_ref(), budget: data.memory, left, over: AtomicBool::new(false) };
         let results = in_parallel(cases, data.threads, progress, |case| work.store(case))?;
         let stored = all_or_problems(cases, results)?;
         let labelled = |stored: &Stored| stored.counts.keys().any(|value| *value > 0);
@@ -257,7 +257,7 @@ fn all_or_problems<T>(cases: &[Case], results: Vec<Result<T, DataError>>) -> Res
 }
 
 /// What the threads that prepare cases share.
-struct Work<'a> {
+struct Preparation<'a> {
     source: &'a Source,
     cache: Option<&'a Cache>,
     /// MiB in all.
@@ -268,7 +268,7 @@ struct Work<'a> {
     over: AtomicBool,
 }
 
-impl Work<'_> {
+impl Preparation<'_> {
     fn store(&self, case: &Case) -> Result<Stored, DataError> {
         if self.over.load(Relaxed) {
             return Err(DataError::Stopped { problem: "an earlier case could not be stored".into() });

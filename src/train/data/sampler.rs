@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::augment::{Augment, AugmentRecipe};
 use super::crop::Crop;
 use super::error::DataError;
-use super::prepared::Prepared;
+use super::prepared::PreparedDataset;
 use super::random;
 use super::recipe::DataRecipe;
 use super::target::Target;
@@ -25,7 +25,7 @@ pub struct Batch {
     pub input: Vec<f32>,
     /// Class numbers `(N, 1, X, Y, Z)`, or 0 and 1 per region `(N, K, X, Y, Z)`.
     pub label: Vec<f32>,
-    /// The case of each window, in the order of [`Prepared`].
+    /// The case of each window, in the order of [`PreparedDataset`].
     pub cases: Vec<usize>,
     /// The epoch of the first window.
     pub epoch: u32,
@@ -34,7 +34,7 @@ pub struct Batch {
 /// Makes batches.
 #[derive(Debug)]
 pub struct Sampler {
-    cases: Arc<Prepared>,
+    cases: Arc<PreparedDataset>,
     crop: Crop,
     augment: Augment,
     target: Target,
@@ -50,7 +50,7 @@ impl Sampler {
     /// # Errors
     /// As [`DataRecipe::validate`] and [`AugmentRecipe::validate`]; no cases.
     pub fn new(
-        cases: Arc<Prepared>,
+        cases: Arc<PreparedDataset>,
         (data, augment): (&DataRecipe, &AugmentRecipe),
         task: &Task,
         input: &InputSection,
@@ -75,7 +75,7 @@ impl Sampler {
 
     /// The cases it draws from.
     #[must_use]
-    pub fn cases(&self) -> &Prepared {
+    pub fn cases(&self) -> &PreparedDataset {
         &self.cases
     }
 

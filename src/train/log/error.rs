@@ -7,30 +7,16 @@ use std::path::{Path, PathBuf};
 pub enum LogError {
     /// The folder holds a run already.
     #[error("{} exists: resume this run, or choose another folder for a new one", .path.display())]
-    Exists {
-        /// The file found.
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// A file cannot be written.
     #[error("cannot write {}: {source}; what was recorded before is kept", .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
     /// A file cannot be read.
     #[error("cannot read {}: {source}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// A line is no record, though later ones are.
     #[error("{} line {line}: {reason}; remove or mend this line", .path.display())]
     Line {
-        /// The file.
         path: PathBuf,
         /// Its line, from 1.
         line: usize,

@@ -20,7 +20,6 @@ pub const METRICS: &str = "metrics.jsonl";
 pub struct Line {
     /// When it was written, UTC, RFC 3339.
     pub time: String,
-    /// What happened.
     #[serde(flatten)]
     pub event: Event,
 }

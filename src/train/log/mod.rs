@@ -29,7 +29,7 @@ pub use error::LogError;
 pub use jsonl::{Line, METRICS, read};
 pub use overlay::{OVERLAYS, Overlay};
 pub use records::{
-    CaseRecord, Checkpoint, ClassRecord, Event, Outcome, OverlayRecord, Resume, Start, StepRecord, Stop,
+    CaseRecord, CheckpointRecord, ClassRecord, Event, Outcome, OverlayRecord, Resume, Start, StepRecord, Stop,
     ValidationRecord, Warning,
 };
 pub use report::{REPORT, write_report};

@@ -27,7 +27,7 @@ pub enum Event {
     /// The network was tried on the validation cases.
     Validation(ValidationRecord),
     /// A checkpoint was written.
-    Checkpoint(Checkpoint),
+    Checkpoint(CheckpointRecord),
     /// Something the user should know.
     Warning(Warning),
     /// The run ended, for whatever reason.
@@ -57,9 +57,7 @@ pub struct Start {
     pub name: String,
     /// Name of the data set.
     pub data: String,
-    /// Training cases.
     pub training_cases: u64,
-    /// Validation cases.
     pub validation_cases: u64,
     /// Names of the classes or regions that are scored, in the order of [`ValidationRecord::classes`].
     pub classes: Vec<String>,
@@ -97,7 +95,6 @@ pub struct StepRecord {
     pub step: u64,
     /// Passes over the training cases begun.
     pub epoch: u64,
-    /// The loss.
     #[serde(with = "number")]
     pub loss: f64,
     /// Its Dice part, where known.
@@ -145,9 +142,7 @@ pub struct ValidationRecord {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClassRecord {
-    /// Its name.
     pub name: String,
-    /// Dice coefficient.
     pub dice: Summary,
     /// 95th percentile of the surface distance, mm; absent if it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,7 +153,6 @@ pub struct ClassRecord {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CaseRecord {
-    /// Its name.
     pub case: String,
     /// Dice coefficient per class; NaN where the truth is empty, as [`metrics`](crate::metrics) has it.
     #[serde(with = "number::list")]
@@ -183,7 +177,7 @@ pub struct OverlayRecord {
 /// A checkpoint is on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Checkpoint {
+pub struct CheckpointRecord {
     /// Steps made.
     pub step: u64,
     /// Its file, relative to the run folder.
@@ -198,7 +192,6 @@ pub struct Checkpoint {
 pub struct Warning {
     /// Steps made.
     pub step: u64,
-    /// What.
     pub message: String,
 }
 
@@ -232,7 +225,6 @@ impl Outcome {
 pub struct Stop {
     /// Steps made.
     pub step: u64,
-    /// How.
     pub outcome: Outcome,
     /// Why, in a sentence.
     pub reason: String,

@@ -16,13 +16,11 @@ use crate::metrics::nan_mean;
 /// Values of several cases; those that are NaN are left out and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Mean.
     #[serde(with = "number")]
     pub mean: f64,
     /// Standard deviation of the sample.
     #[serde(with = "number")]
     pub std: f64,
-    /// Median.
     #[serde(with = "number")]
     pub median: f64,
     /// Values counted.

@@ -27,7 +27,6 @@ pub enum CheckpointError {
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     Io {
-        /// The file.
         path: PathBuf,
         /// What the system says.
         source: std::io::Error,
@@ -35,7 +34,6 @@ pub enum CheckpointError {
     /// The file is no checkpoint, or damaged.
     #[error("{path}: {problem}")]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
@@ -50,13 +48,11 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Steps made.
         step: u64,
-        /// The tensor.
         tensor: String,
     },
     /// The checkpoint belongs to a run with other settings or data.
     #[error("{path} was made with another {what}; {remedy}")]
     Other {
-        /// The file.
         path: PathBuf,
         /// What differs.
         what: &'static str,
@@ -75,7 +71,7 @@ pub struct State {
     /// The best validation so far.
     pub best: Option<Best>,
     /// What is known of the loss, to tell divergence.
-    pub watch: super::watch::Watch,
+    pub watch: super::watch::DivergenceWatch,
     /// Seconds spent, over all stops.
     pub seconds: f64,
     /// SHA-256 of the recipe with all its defaults.

@@ -22,6 +22,6 @@ mod watch;
 pub use checkpoint::{Best, Checkpoint, CheckpointError, State};
 pub use folder::RunFolder;
 pub use start::Started;
-pub use trainer::{Finished, Observer, Setup, Told, train};
+pub use trainer::{Setup, TrainingEvent, TrainingObserver, TrainingSummary, train};
 pub use validate::{Scored, Validation};
-pub use watch::Watch;
+pub use watch::DivergenceWatch;

@@ -13,30 +13,28 @@ use super::folder::RunFolder;
 use super::package::{package, provenance};
 use super::start::{Started, doubts, start};
 use super::validate::{Validation, scored};
-use super::watch::Watch;
+use super::watch::DivergenceWatch;
 use crate::dataset::Dataset;
 use crate::gpu::Gpu;
 use crate::graph::MemoryReport;
 use crate::nets::Parameter;
 use crate::report::fit::{SeenScan, modality_of, trained_on};
 use crate::report::sha256;
-use crate::train::data::{Checked, Loader, Prepared, Sampler, Source, Split, check, check_names, split};
+use crate::train::data::{Checked, Loader, PreparedDataset, Sampler, Source, Split, check, check_names, split};
 use crate::train::files::write_atomically;
 use crate::train::log::{self, Event, Outcome, RunLog, StepRecord, ValidationRecord};
 use crate::train::schedule::Schedule;
 use crate::train::{
-    OptimizerOptions, Rates, Recipe, RecipeError, StepSpec, Stepped, TrainError, TrainingPlan, Windows,
+    BatchRef, OptimizerOptions, Rates, Recipe, RecipeError, StepOutcome, StepSpec, TrainError, TrainingPlan,
 };
 use crate::weights::Package;
 use crate::weights::package::TrainedOn;
 
 /// What a run is asked to do.
 pub struct Setup<'a> {
-    /// The run's folder.
     pub folder: &'a Path,
     /// What the data are called in records.
     pub data_name: &'a str,
-    /// The cases.
     pub dataset: Dataset,
     /// The recipe; while resuming that of the folder must be the same, if one is given.
     pub recipe: Option<Recipe>,
@@ -48,7 +46,7 @@ pub struct Setup<'a> {
 
 /// What a run tells while it goes on.
 #[non_exhaustive]
-pub enum Told<'a> {
+pub enum TrainingEvent<'a> {
     /// The recipe it follows.
     Recipe(&'a Recipe),
     /// Cases read and checked, of how many.
@@ -74,11 +72,11 @@ pub enum Told<'a> {
 }
 
 /// Hears what is told, and may stop the run: it then saves its state.
-pub type Observer<'a> = dyn FnMut(Told<'_>) -> ControlFlow<()> + Send + 'a;
+pub type TrainingObserver<'a> = dyn FnMut(TrainingEvent<'_>) -> ControlFlow<()> + Send + 'a;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
+pub struct TrainingSummary {
     /// Steps made.
     pub step: u64,
     /// Whether that is all of them.
@@ -95,7 +93,11 @@ pub struct Finished {
 ///
 /// # Errors
 /// [`TrainError`]; what was on the disk before is still there, and the run can be resumed from its last checkpoint.
-pub async fn train(gpu: &Gpu, setup: Setup<'_>, observer: &mut Observer<'_>) -> Result<Finished, TrainError> {
+pub async fn train(
+    gpu: &Gpu,
+    setup: Setup<'_>,
+    observer: &mut TrainingObserver<'_>,
+) -> Result<TrainingSummary, TrainError> {
     let mut run = Run::prepare(gpu, setup, observer).await?;
     let ended = run.steps(observer).await;
     let (outcome, reason) = match &ended {
@@ -185,7 +187,7 @@ struct Origin {
 impl Origin {
     fn first_state(self) -> State {
         let Self { recipe, data, made_by } = self;
-        let watch = Watch::default();
+        let watch = DivergenceWatch::default();
         State { step: 0, validated: 0, best: None, watch, seconds: 0.0, recipe, data, made_by }
     }
 }
@@ -213,10 +215,10 @@ fn resumed(
 }
 
 impl<'a> Run<'a> {
-    async fn prepare(gpu: &'a Gpu, setup: Setup<'_>, observer: &mut Observer<'_>) -> Result<Self, TrainError> {
+    async fn prepare(gpu: &'a Gpu, setup: Setup<'_>, observer: &mut TrainingObserver<'_>) -> Result<Self, TrainError> {
         let Setup { folder: path, data_name, dataset, recipe, resume, init } = setup;
         let (folder, recipe) = folder_and_recipe(path, recipe, resume)?;
-        let _ = observer(Told::Recipe(&recipe));
+        let _ = observer(TrainingEvent::Recipe(&recipe));
         let m = &recipe.metadata;
         check_names(&dataset, &recipe.data, &m.input, &m.output)?;
         let split = split(&dataset, &recipe.data)?;
@@ -239,21 +241,21 @@ impl<'a> Run<'a> {
             &m.output,
             recipe.run.seed,
         )?;
-        let _ = observer(Told::Cases(split.training.len(), split.validation.len(), sampler.epoch_len()));
+        let _ = observer(TrainingEvent::Cases(split.training.len(), split.validation.len(), sampler.epoch_len()));
         let epoch_steps = (sampler.epoch_len() as u64).div_ceil((recipe.data.batch * recipe.run.accumulate) as u64);
         let schedule = recipe.schedule(epoch_steps);
 
         let plan = plan(gpu, &recipe).await?;
-        let _ = observer(Told::Memory(&plan.memory()));
+        let _ = observer(TrainingEvent::Memory(&plan.memory()));
 
         let origin = Origin { recipe: recipe.sha256(), data: fingerprint, made_by };
         let (state, keep, new) = if resume {
             let (state, new, whole) = resumed(&folder, &recipe, &plan, origin)?;
-            let _ = observer(Told::Resumed(state.step));
+            let _ = observer(TrainingEvent::Resumed(state.step));
             (state, whole, new)
         } else {
             let started = start(&plan, &m.network, recipe.run.seed, init)?;
-            let _ = observer(Told::Started(&started));
+            let _ = observer(TrainingEvent::Started(&started));
             let state = origin.first_state();
             // Before the folder becomes a run: what `init` gave is needed to resume even before the first steps are saved.
             checkpoint::save(&folder.last(), &plan, &state, false).await?;
@@ -261,7 +263,7 @@ impl<'a> Run<'a> {
             (state, true, init.map(|package| doubts(package.metadata(), m)).unwrap_or_default())
         };
         new.iter().for_each(|text| {
-            let _ = observer(Told::Warning(text));
+            let _ = observer(TrainingEvent::Warning(text));
         });
         warnings.extend(new);
         let mut log = match resume && folder.path().join(log::METRICS).exists() {
@@ -300,20 +302,20 @@ impl<'a> Run<'a> {
         recipe: &Recipe,
         source: &Source,
         split: &Split,
-        observer: &mut Observer<'_>,
-    ) -> Result<(Prepared, Checked, Vec<String>), TrainError> {
+        observer: &mut TrainingObserver<'_>,
+    ) -> Result<(PreparedDataset, Checked, Vec<String>), TrainError> {
         let total = split.training.len() + split.validation.len();
         let shared = Mutex::new(observer);
         let tell = |done: usize| {
             let mut observer = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            observer(Told::Preparing(done, total))
+            observer(TrainingEvent::Preparing(done, total))
         };
         // Validation cases are read again when they are needed; a bad one is found now, not after hours.
         let checked = check(&split.validation, source, recipe.data.threads, &|done, _| tell(done));
         let before = split.validation.len();
         let folder = folder.cache();
         let prepared =
-            Prepared::new(&split.training, source, &recipe.data, Some(&folder), &|done, _| tell(before + done));
+            PreparedDataset::new(&split.training, source, &recipe.data, Some(&folder), &|done, _| tell(before + done));
         let (checked, prepared) = match (checked, prepared) {
             (Ok(checked), Ok(prepared)) => (checked, prepared),
             // All that is wrong at once.
@@ -325,7 +327,7 @@ impl<'a> Run<'a> {
         let mut warnings: Vec<String> = prepared.warnings().map(str::to_owned).collect();
         warnings.extend(checked.warnings.iter().cloned().chain(prepared.mixed(&checked)));
         warnings.iter().for_each(|warning| {
-            let _ = observer(Told::Warning(warning));
+            let _ = observer(TrainingEvent::Warning(warning));
         });
         Ok((prepared, checked, warnings))
     }
@@ -334,7 +336,7 @@ impl<'a> Run<'a> {
         self.before + self.begin.elapsed().as_secs_f64()
     }
 
-    async fn steps(&mut self, observer: &mut Observer<'_>) -> Result<Finished, TrainError> {
+    async fn steps(&mut self, observer: &mut TrainingObserver<'_>) -> Result<TrainingSummary, TrainError> {
         let total = self.recipe.run.steps;
         let mut stop = false;
         loop {
@@ -351,7 +353,7 @@ impl<'a> Run<'a> {
             let record = self.record(epoch, rate, stepped, clock.elapsed().as_secs_f64());
             self.log.step(&record)?;
             let pace = self.begin.elapsed().as_secs_f64() / (self.state.step - self.first).max(1) as f64;
-            stop |= observer(Told::Step(&record, pace * (total - self.state.step) as f64)).is_break();
+            stop |= observer(TrainingEvent::Step(&record, pace * (total - self.state.step) as f64)).is_break();
             let done = self.state.step;
             // A validation that fails must not lose the steps before it.
             if stop || done == total || self.due() || done.is_multiple_of(self.recipe.run.checkpoint_every) {
@@ -364,7 +366,7 @@ impl<'a> Run<'a> {
             // Nothing to judge by: the last weights are the result.
             self.write_model(None).await?;
         }
-        Ok(Finished {
+        Ok(TrainingSummary {
             step: self.state.step,
             complete,
             best: self.state.best,
@@ -380,7 +382,7 @@ impl<'a> Run<'a> {
         now && done > 0 && !self.split.validation.is_empty()
     }
 
-    async fn step(&mut self) -> Result<(u32, f64, Stepped), TrainError> {
+    async fn step(&mut self) -> Result<(u32, f64, StepOutcome), TrainError> {
         let rate = self.schedule.rate(self.state.step);
         let t = self.state.step + 1;
         let o = &self.recipe.optimizer;
@@ -396,7 +398,7 @@ impl<'a> Run<'a> {
         for _ in 0..self.recipe.run.accumulate {
             batches.push(self.loader.next()?);
         }
-        let windows: Vec<Windows> = batches.iter().map(|b| Windows { input: &b.input, label: &b.label }).collect();
+        let windows: Vec<BatchRef> = batches.iter().map(|b| BatchRef { input: &b.input, label: &b.label }).collect();
         let stepped = self.plan.step(&windows, &rates, t as u32).await?;
         if !stepped.finite || !stepped.loss.is_finite() {
             let what = self.plan.not_finite(&windows, t as u32).await?;
@@ -414,7 +416,7 @@ impl<'a> Run<'a> {
         Ok((epoch, rate, stepped))
     }
 
-    fn record(&self, epoch: u32, rate: f64, stepped: Stepped, seconds: f64) -> StepRecord {
+    fn record(&self, epoch: u32, rate: f64, stepped: StepOutcome, seconds: f64) -> StepRecord {
         StepRecord {
             step: self.state.step,
             epoch: u64::from(epoch) + 1,
@@ -428,7 +430,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn validate(&mut self, last: bool, observer: &mut Observer<'_>) -> Result<ControlFlow<()>, TrainError> {
+    async fn validate(
+        &mut self,
+        last: bool,
+        observer: &mut TrainingObserver<'_>,
+    ) -> Result<ControlFlow<()>, TrainError> {
         let training = self.training();
         let package = package(&self.plan, &self.recipe, training, self.trained_on.as_ref()).await?;
         let cases = self.split.validation.len();
@@ -439,8 +445,9 @@ impl<'a> Run<'a> {
             cases: &self.split.validation,
             surface: last || self.recipe.validation.surface_distance,
         };
-        let made =
-            validation.run(&package, self.state.step, &mut |done| observer(Told::Validating(done, cases))).await?;
+        let made = validation
+            .run(&package, self.state.step, &mut |done| observer(TrainingEvent::Validating(done, cases)))
+            .await?;
         let Some((record, overlays)) = made else {
             return Ok(ControlFlow::Break(()));
         };
@@ -455,7 +462,7 @@ impl<'a> Run<'a> {
         }
         self.state.validated = self.state.step;
         self.log.validation(&record, &overlays)?;
-        let flow = observer(Told::Validated(&record, better));
+        let flow = observer(TrainingEvent::Validated(&record, better));
         self.last = Some(record);
         Ok(flow)
     }
@@ -481,7 +488,7 @@ impl<'a> Run<'a> {
             .map_err(|source| TrainError::Io { path: path.clone(), source })
     }
 
-    async fn save(&mut self, observer: &mut Observer<'_>) -> Result<(), TrainError> {
+    async fn save(&mut self, observer: &mut TrainingObserver<'_>) -> Result<(), TrainError> {
         self.state.seconds = self.seconds();
         self.log.sync()?;
         // The file of this very step, before its validation, is not the one before.
@@ -491,8 +498,8 @@ impl<'a> Run<'a> {
         self.saved = self.state.step;
         let best = self.state.best.is_some_and(|best| best.step == self.saved);
         let file = "checkpoints/last.safetensors".to_owned();
-        self.log.event(Event::Checkpoint(log::Checkpoint { step: self.saved, file, best }))?;
-        let _ = observer(Told::Saved(self.saved));
+        self.log.event(Event::Checkpoint(log::CheckpointRecord { step: self.saved, file, best }))?;
+        let _ = observer(TrainingEvent::Saved(self.saved));
         Ok(())
     }
 }

@@ -20,7 +20,6 @@ use crate::weights::package::{Metadata, Package};
 /// What is scored: one mask of prediction and truth per class or region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scored {
-    /// Its name.
     pub name: String,
     /// Label values of the truth that make it up.
     values: Vec<u16>,
@@ -49,11 +48,9 @@ pub fn scored(recipe: &Recipe, source: &Source) -> Vec<Scored> {
 pub struct Validation<'a> {
     /// Where to run it.
     pub gpu: &'a Gpu,
-    /// The recipe.
     pub recipe: &'a Recipe,
     /// How cases are read.
     pub source: &'a Source,
-    /// The cases.
     pub cases: &'a [Case],
     /// Whether to measure surface distances too.
     pub surface: bool,

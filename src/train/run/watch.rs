@@ -14,7 +14,7 @@ const LOST: f64 = 0.97;
 
 /// Means of the first and of the last losses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Watch {
+pub struct DivergenceWatch {
     first: Vec<f32>,
     last: Vec<f32>,
     /// The lowest mean of the last losses.
@@ -25,7 +25,7 @@ fn mean(values: &[f32]) -> f64 {
     values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len().max(1) as f64
 }
 
-impl Watch {
+impl DivergenceWatch {
     /// Takes the loss of one more step; `Some((beginning, now))` if the run has diverged. `ignorance` is the loss of a
     /// network that knows nothing: below it a rise is no divergence, however good the beginning was. A step whose windows
     /// are not `labelled` tells nothing: its Dice loss is that of such a network, however good this one is.
@@ -61,23 +61,23 @@ mod tests {
 
     #[test]
     fn only_a_loss_that_stays_high_is_divergence() {
-        let mut watch = Watch::default();
+        let mut watch = DivergenceWatch::default();
         let falling = (0..300).map(|i| 1.5 - 0.003 * i as f32);
         assert!(falling.into_iter().all(|loss| watch.add(loss, 2.0, true).is_none()));
         assert!(watch.add(90.0, 2.0, true).is_none(), "one bad batch");
         let found = (0..SPAN).find_map(|_| watch.add(4.0, 2.0, true));
         assert!(found.is_some_and(|(beginning, now)| beginning < 1.6 && now > 2.0 * beginning), "{found:?}");
-        let mut tuned = Watch::default();
+        let mut tuned = DivergenceWatch::default();
         let rise = (0..2 * SPAN).map(|i| if i < SPAN { 0.1 } else { 0.4 });
         assert!(rise.into_iter().all(|loss| tuned.add(loss, 2.0, true).is_none()), "fine-tuning may begin well");
-        let mut dice = Watch::default();
+        let mut dice = DivergenceWatch::default();
         let learns = (0..4 * SPAN).map(|i| 0.9 - 0.002 * i as f32);
         assert!(learns.into_iter().all(|loss| dice.add(loss, 1.0, true).is_none()));
         assert!((0..SPAN).find_map(|_| dice.add(0.999, 1.0, true)).is_some(), "Dice alone never exceeds 1");
     }
     #[test]
     fn windows_without_labels_are_no_divergence() {
-        let mut watch = Watch::default();
+        let mut watch = DivergenceWatch::default();
         assert!((0..2 * SPAN).all(|_| watch.add(0.2, 1.0, true).is_none()));
         let before = watch.clone();
         assert!((0..4 * SPAN).all(|_| watch.add(1.0, 1.0, false).is_none()));

@@ -11,7 +11,6 @@ pub enum DicomError {
     /// An error of one file.
     #[error("{file}: {source}")]
     File {
-        /// Its name.
         file: String,
         /// What is wrong with it.
         source: Box<DicomError>,

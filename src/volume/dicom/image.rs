@@ -22,7 +22,6 @@ pub(super) struct SeriesKey {
 #[derive(Debug, Clone)]
 pub(super) struct Header {
     pub class: String,
-    /// SOP Instance UID.
     pub instance: String,
     /// Study Instance UID.
     pub study: String,

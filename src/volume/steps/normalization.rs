@@ -39,9 +39,7 @@ pub enum Scheme {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntensityProperties {
-    /// Mean.
     pub mean: f64,
-    /// Standard deviation.
     pub std: f64,
     /// What 0.5 % of the values lie below.
     pub percentile_00_5: f64,

@@ -90,7 +90,6 @@ impl CheckpointKind {
 /// A package and what was assumed for it.
 #[derive(Debug)]
 pub struct Imported {
-    /// The model.
     pub package: Package,
     /// One sentence per field that was not given and per part of the file that was left out.
     pub warnings: Vec<String>,
@@ -147,7 +146,6 @@ fn import_given(
 
 /// One set of weights: all there is, or a fold.
 struct Set<'a> {
-    /// The fold's name.
     name: String,
     /// Its file, if it is one of several.
     file: String,

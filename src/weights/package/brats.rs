@@ -18,7 +18,6 @@ pub struct BratsOrder {
 /// One of the regions.
 #[derive(Debug)]
 pub struct BratsRegion {
-    /// Its usual name.
     pub name: &'static str,
     /// The channel of the logits.
     pub channel: usize,

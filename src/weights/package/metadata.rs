@@ -55,7 +55,6 @@ pub struct Metadata {
     pub licence: String,
     /// What to cite.
     pub citation: String,
-    /// The network.
     pub network: Architecture,
     /// What the network expects.
     pub input: InputSection,

@@ -68,7 +68,6 @@ impl<'de> Deserialize<'de> for Color {
 pub struct Label {
     /// Its value in the label map.
     pub value: u16,
-    /// Its name.
     pub name: String,
     /// Its colour in previews.
     pub color: Color,

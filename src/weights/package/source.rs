@@ -11,7 +11,6 @@ pub struct Source {
     /// What they were made with, as they say: a trainer, a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
-    /// The files.
     pub files: Vec<SourceFile>,
 }
 

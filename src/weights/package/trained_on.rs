@@ -19,7 +19,6 @@ pub struct Lengths {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelVolume {
-    /// The label's value.
     pub value: u16,
     /// Least, millilitres; 0 if the label was absent in a scan.
     pub min_ml: f64,
@@ -31,7 +30,6 @@ pub struct LabelVolume {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainedOn {
-    /// Number of scans.
     pub cases: usize,
     /// DICOM's code of what made them, such as `MR` or `CT`; null if several did or nobody says.
     pub modality: Option<String>,

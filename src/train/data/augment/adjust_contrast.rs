@@ -14,7 +14,6 @@ use crate::train::data::random::{self, Rng};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdjustContrast {
-    /// Probability.
     pub prob: f64,
     /// Smallest and largest exponent.
     pub gamma: [f64; 2],

@@ -24,7 +24,6 @@ use crate::volume::affine::multiply3;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandAffine {
-    /// Probability.
     pub prob: f64,
     /// Largest rotation about X, Y, Z in degrees.
     #[serde(default)]

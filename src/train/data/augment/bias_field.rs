@@ -15,7 +15,6 @@ use crate::train::data::random::{self, Rng};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BiasField {
-    /// Probability.
     pub prob: f64,
     /// Degree of the polynomial.
     #[serde(default = "three")]

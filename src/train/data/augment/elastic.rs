@@ -18,7 +18,6 @@ use crate::train::data::random::{self, Rng};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Elastic {
-    /// Probability.
     pub prob: f64,
     /// Voxels between control points.
     pub spacing: f64,

@@ -15,7 +15,6 @@ use crate::train::data::random::{self, Rng};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianNoise {
-    /// Probability.
     pub prob: f64,
     /// Largest standard deviation, in units of the preprocessed image.
     pub std: f64,

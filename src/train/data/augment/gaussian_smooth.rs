@@ -17,7 +17,6 @@ use crate::train::data::random::{self, Rng};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianSmooth {
-    /// Probability.
     pub prob: f64,
     /// Smallest and largest standard deviation in voxels.
     pub sigma: [f64; 2],

@@ -15,7 +15,6 @@ use crate::volume::orientation::Turn;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rotate90 {
-    /// Probability.
     pub prob: f64,
     /// Most quarter turns.
     #[serde(default = "three")]

@@ -13,7 +13,6 @@ use crate::train::data::random::{self, Rng};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleIntensity {
-    /// Probability.
     pub prob: f64,
     /// Largest factor.
     pub factors: f64,

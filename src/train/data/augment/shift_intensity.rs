@@ -13,7 +13,6 @@ use crate::train::data::random::{self, Rng};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShiftIntensity {
-    /// Probability.
     pub prob: f64,
     /// Largest offset, in units of the preprocessed image.
     pub offsets: f64,

@@ -20,7 +20,6 @@ pub(super) struct Part {
     /// In the source, and which of its frames.
     pub file: usize,
     pub frame: usize,
-    /// SOP Instance UID.
     pub instance: String,
     /// Columns and rows.
     pub size: [usize; 2],

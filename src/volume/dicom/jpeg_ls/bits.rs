@@ -5,7 +5,6 @@ use crate::volume::dicom::error::DicomError;
 
 pub(super) struct Bits<'a> {
     bytes: std::slice::Iter<'a, u8>,
-    /// From the top.
     held: u64,
     count: u32,
     after_ff: bool,

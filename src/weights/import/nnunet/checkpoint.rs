@@ -65,7 +65,6 @@ fn is_own(trainer: &str) -> bool {
 /// Facts of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Checkpoint {
-    /// The trainer's class.
     pub trainer: String,
     /// The configuration's name, `3d_fullres`.
     pub configuration: String,

@@ -19,7 +19,6 @@ pub(super) struct Configuration {
     pub network: Map<String, Value>,
     /// What a scan is made into.
     pub steps: Vec<Step>,
-    /// The window.
     pub patch_size: [usize; 3],
     pub warnings: Vec<String>,
 }

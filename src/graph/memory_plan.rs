@@ -12,11 +12,9 @@ use crate::tensor::Shape;
 /// GPU memory by purpose, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryReport {
-    /// Parameters.
     pub weights: u64,
     /// States that outlive a run.
     pub states: u64,
-    /// Inputs.
     pub inputs: u64,
     /// Slots shared by intermediates and temporaries.
     pub activations: u64,
@@ -38,11 +36,8 @@ impl MemoryReport {
 /// A node's name, op, arithmetic and traffic.
 #[derive(Clone, Debug)]
 pub struct NodeReport {
-    /// Path.
     pub name: String,
-    /// Op.
     pub op: &'static str,
-    /// Cost.
     pub cost: Cost,
 }
 
@@ -54,15 +49,15 @@ pub(super) enum Place {
 }
 
 /// A dispatch of a node, and where its arguments live.
-pub(super) struct Work {
+pub(super) struct PlannedDispatch {
     pub node: usize,
     pub dispatch: Dispatch,
     pub places: Vec<Place>,
 }
 
 /// A graph placed in memory for a target, without a device: what reports and checks need.
-pub struct Layouted {
-    pub(super) work: Vec<Work>,
+pub struct MemoryPlan {
+    pub(super) work: Vec<PlannedDispatch>,
     pub(super) slots: Vec<u64>,
     pub(super) places: HashMap<TensorId, Place>,
     pub(super) report: MemoryReport,
@@ -78,7 +73,7 @@ pub(super) fn stored_bytes(shape: &Shape, dtype: DType, layout: Layout) -> u64 {
     (layout.stored_elements(shape) as u64).saturating_mul(dtype.bytes() as u64).next_multiple_of(4)
 }
 
-impl Layouted {
+impl MemoryPlan {
     /// Places a graph in memory and checks every dispatch against WebGPU's rules within `limits`.
     ///
     /// # Errors
@@ -98,7 +93,7 @@ impl Layouted {
             .zip(&ios)
             .map(|(n, io)| n.kernel.scratch(io, &target.for_op(n.kernel.name(), io)))
             .collect();
-        let mut layouted = Self {
+        let mut memory_plan = Self {
             work: Vec::new(),
             slots: Vec::new(),
             places: HashMap::new(),
@@ -113,9 +108,9 @@ impl Layouted {
             ios,
             target: target.clone(),
         };
-        let scratch_places = layouted.place(graph, &bytes, &scratch, keep_all);
-        layouted.dispatch(graph, &bytes, &scratch, &scratch_places, limits)?;
-        Ok(layouted)
+        let scratch_places = memory_plan.place(graph, &bytes, &scratch, keep_all);
+        memory_plan.dispatch(graph, &bytes, &scratch, &scratch_places, limits)?;
+        Ok(memory_plan)
     }
 
     fn place(&mut self, graph: &Graph, bytes: &[u64], scratch: &[Vec<u64>], keep_all: bool) -> Vec<Vec<Place>> {
@@ -178,7 +173,7 @@ impl Layouted {
                     .collect();
                 check_webgpu(&node.name, &dispatch, &ids, limits)?;
                 let places = resolved.into_iter().map(|(p, _)| p).collect();
-                self.work.push(Work { node: index, dispatch, places });
+                self.work.push(PlannedDispatch { node: index, dispatch, places });
             }
         }
         let alignment = u64::from(limits.min_uniform_buffer_offset_alignment);
@@ -232,7 +227,7 @@ fn report(graph: &Graph, bytes: &[u64], slots: &[u64], lifetimes: &[Lifetime]) -
     }
 }
 
-pub(super) fn uniform_bytes(work: &Work, alignment: u64) -> u64 {
+pub(super) fn uniform_bytes(work: &PlannedDispatch, alignment: u64) -> u64 {
     parameter_bytes(&work.dispatch).next_multiple_of(alignment)
 }
 
