@@ -74,7 +74,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Segment(segment::Segment),
+    Segment(Box<segment::Segment>),
     #[cfg(feature = "train")]
     Train(train::Train),
     Evaluate(evaluate::Evaluate),

@@ -251,10 +251,13 @@ fn raw_norm(g: &mut Graph, name: &str, c: usize) -> Result<TensorId, GraphError>
     g.norm_parameters(name, moments, 1, None)
 }
 
+/// A number for each axis.
+type Axes = [usize; 3];
+
 /// Kernels, strides, paddings and dilations that networks use, with bias and two sources.
 #[test]
 fn convolutions() {
-    let forms: [([usize; 3], [usize; 3], [usize; 3], [usize; 3]); 8] = [
+    let forms: [(Axes, Axes, Axes, Axes); 8] = [
         ([3; 3], [2; 3], [1; 3], [1; 3]),
         ([1, 3, 3], [1, 2, 2], [0, 1, 1], [1; 3]),
         ([2; 3], [2; 3], [0; 3], [1; 3]),
@@ -283,7 +286,6 @@ fn convolutions() {
 
 #[test]
 fn transposed_convolutions() {
-    type Axes = [usize; 3];
     let forms: [(Axes, Axes, Axes, Axes); 6] = [
         ([3; 3], [2; 3], [1; 3], [1; 3]),
         ([3; 3], [1, 2, 2], [1; 3], [0, 1, 1]),

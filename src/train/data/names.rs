@@ -42,7 +42,7 @@ pub fn check_names(
     for label in &output.labels {
         for (value, name) in dataset.labels.iter().filter(|(_, name)| plain(name) == plain(&label.name)) {
             let becomes = data.relabel.get(value).copied().unwrap_or(*value);
-            if becomes != u16::from(label.value) {
+            if becomes != label.value {
                 let problem = format!(
                     "dataset.json calls the value {value} '{name}', which is {} here: correct output.labels, or map it \
                      with data.relabel",

@@ -167,5 +167,5 @@ fn classes(channels: usize, output: &OutputSection) -> Result<BTreeSet<u16>, Dat
     if output.labels.is_empty() {
         return Ok((0..=u16::MAX).take(channels).collect());
     }
-    Ok(output.labels.iter().map(|label| u16::from(label.value)).chain([0]).collect())
+    Ok(output.labels.iter().map(|label| label.value).chain([0]).collect())
 }

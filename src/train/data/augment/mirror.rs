@@ -113,7 +113,7 @@ fn sided(data: &DataRecipe, output: &OutputSection) -> Vec<(String, u16)> {
         let painting = output.regions.iter().filter(|region| region.value == label.value);
         let channels: Vec<usize> = painting.map(|region| region.channel).collect();
         if output.regions.is_empty() {
-            found.push((label.name.clone(), u16::from(label.value)));
+            found.push((label.name.clone(), label.value));
         }
         let regions = data.regions.iter().filter(|region| channels.contains(&region.channel));
         found.extend(regions.flat_map(|region| &region.values).map(|value| (label.name.clone(), *value)));
