@@ -80,7 +80,7 @@ fn check<T: Sync>(cases: &[T], check: impl Fn(&T) -> (String, Vec<String>) + Syn
 
 #[test]
 fn malformed_scans() {
-    let cases = bad_nifti::bad_nifti();
+    let cases = [bad_nifti::bad_nifti(), bad_nifti::other_formats()].concat();
     assert!(cases.len() >= 60, "only {} cases", cases.len());
     check(&cases, |(name, bytes, fragment)| {
         let folder = folder();

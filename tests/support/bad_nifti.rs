@@ -115,14 +115,22 @@ pub fn bad_nifti() -> Vec<Bad> {
     all
 }
 
+const TEXT: &[u8] = b"this is a text file and certainly no scan of anything, however long it gets";
+
+/// Damaged files of other formats under NIfTI's name, which the program reads by what they hold.
+pub fn other_formats() -> Vec<Bad> {
+    vec![
+        ("nrrd", [&b"NRRD0004\ntype: short\n"[..], TEXT].concat(), "NRRD header: line 3 is"),
+        ("mgz", gzip(&[&b"\0\0\0\x01\0\0\0\x40"[..], &TEXT.repeat(8)].concat()), "MGH header: type is"),
+    ]
+}
+
 fn identity() -> Vec<Bad> {
-    let text = b"this is a text file and certainly no scan of anything, however long it gets";
+    let text = TEXT;
     vec![
         ("empty", Vec::new(), "it has only 0 bytes"),
         ("three bytes", vec![92, 1, 0], "it has only 3 bytes"),
         ("text", text.repeat(8), "sizeof_hdr is"),
-        ("nrrd", [&b"NRRD0004\ntype: short\n"[..], &text[..]].concat(), "NRRD "),
-        ("mgz", gzip(&[&b"\0\0\0\x01\0\0\0\x40"[..], &text.repeat(8)].concat()), "MGH header: type is"),
         ("png", [&b"\x89PNG\r\n\x1a\n"[..], &text[..]].concat(), "it is a PNG picture"),
         ("html", [&b"<!DOCTYPE html>"[..], &text[..]].concat(), "it is an HTML page"),
         ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "it is a Git LFS pointer"),

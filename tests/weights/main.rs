@@ -4,6 +4,7 @@
 mod support;
 
 mod bundles;
+mod bundles_refused;
 mod checkpoints;
 mod nnunet;
 mod scripts;
