@@ -126,13 +126,12 @@ pub fn other_formats() -> Vec<Bad> {
 }
 
 fn identity() -> Vec<Bad> {
-    let text = TEXT;
     vec![
         ("empty", Vec::new(), "it has only 0 bytes"),
         ("three bytes", vec![92, 1, 0], "it has only 3 bytes"),
-        ("text", text.repeat(8), "sizeof_hdr is"),
-        ("png", [&b"\x89PNG\r\n\x1a\n"[..], &text[..]].concat(), "it is a PNG picture"),
-        ("html", [&b"<!DOCTYPE html>"[..], &text[..]].concat(), "it is an HTML page"),
+        ("text", TEXT.repeat(8), "sizeof_hdr is"),
+        ("png", [&b"\x89PNG\r\n\x1a\n"[..], TEXT].concat(), "it is a PNG picture"),
+        ("html", [&b"<!DOCTYPE html>"[..], TEXT].concat(), "it is an HTML page"),
         ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "it is a Git LFS pointer"),
         ("header of 100 bytes", sound()[..100].to_vec(), "the NIfTI header is cut short"),
         ("NIfTI-2 header of 400 bytes", sound_2()[..400].to_vec(), "540 bytes declared"),
