@@ -22,6 +22,8 @@ const MOST_SLICES: usize = 8192;
 const SMALL: u64 = 1 << 27;
 /// Beyond, slices for each frame.
 const MOST_PER_FRAME: u64 = 64;
+/// Slices between the two nearest frames, at most.
+const FINEST: f64 = 8.0;
 /// Pairs of overlapping segments that are named.
 const NAMED: usize = 3;
 
@@ -329,7 +331,9 @@ fn distance(gaps: &[f64], stated: Option<f64>) -> Option<f64> {
         }
         common = a;
     }
-    Some(common).filter(fits)
+    // Finer than that any gaps are multiples, to the precision of positions.
+    let least = gaps.iter().copied().fold(f64::INFINITY, f64::min);
+    Some(common).filter(|distance| *distance >= least / FINEST && fits(distance))
 }
 
 #[cfg(test)]
@@ -350,5 +354,6 @@ mod tests {
         near(&[1.25, 2.5001, 3.7499], 1.25);
         assert_eq!(distance(&[], Some(3.0)), Some(3.0));
         assert_eq!(distance(&[1.0, 1.234, 0.77], None), None);
+        assert_eq!(distance(&[1.0, 0.37, 7.84], None), None);
     }
 }
