@@ -35,8 +35,10 @@ const divisors = (n) => Array.from({ length: n }, (_, i) => i + 1).filter((d) =>
 export function suggestions(field, hint) {
   const hidden = Number(/divisor of (\d+)/i.exec(hint)?.[1]);
   if (/num_heads$/.test(field) && hidden) {
+    const all = divisors(hidden);
+    const wide = all.filter((d) => hidden / d >= 4 && hidden / d <= 128);
     // Heads of 64 are usual.
-    return divisors(hidden).filter((d) => hidden / d >= 4 && hidden / d <= 128)
+    return (wide.length ? wide : all)
       .sort((a, b) => Math.abs(Math.log(hidden / a / 64)) - Math.abs(Math.log(hidden / b / 64))).map(String);
   }
   const patches = Number(/(\d+) patches/i.exec(hint)?.[1]);
