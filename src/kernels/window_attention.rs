@@ -53,6 +53,11 @@ pub struct WindowAttention {
 /// How many queries an invocation takes, and whether keys pass through workgroup memory.
 const VARIANTS: &[(u32, bool)] = &[(4, false), (1, true), (2, true), (1, false)];
 
+/// As many queries, at most `most`, as leave registers for wide heads.
+fn registers(most: u32, d4: usize) -> u32 {
+    most.min(64 / d4 as u32).max(1)
+}
+
 /// Keys at a time through workgroup memory, as far as they fit.
 fn tile(d4: usize, bytes: u32) -> Option<u32> {
     [32, 16, 8].into_iter().find(|keys| keys * (2 * d4 as u32 * 16 + 4) <= bytes)
@@ -204,7 +209,8 @@ impl Kernel for WindowAttention {
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let (n, d) = self.sizes(io.input(0)).expect("checked by infer");
-        let (queries, shared) = *target.choose(VARIANTS);
+        let (most, shared) = *target.choose(VARIANTS);
+        let queries = registers(most, d.div_ceil(4));
         let keys = tile(d.div_ceil(4), target.workgroup_bytes).filter(|_| shared);
         let each = queries as usize * if keys.is_some() { 64 } else { 1 };
         let count = n * self.windows.windows() * self.heads * self.windows.tokens().div_ceil(each);
@@ -287,7 +293,8 @@ pub(super) fn example(op: WindowAttention, n: usize, d: usize, seed: u64) -> Vec
 }
 
 /// One token, windows that the grid fills, does not fill and is smaller than along an axis, moved and not, with and without
-/// bias, heads that are no multiple of four and beyond workgroup memory, dropout.
+/// bias, heads that are no multiple of four and so wide that fewer keys and queries fit,
+/// dropout.
 pub(super) fn examples() -> Vec<(String, WindowAttention, usize, usize)> {
     let case = |name: &str, n, grid, window, shifted, heads, d, bias| {
         let op = WindowAttention { windows: Windows { grid, window, shifted }, heads, bias, dropout: None };
@@ -306,7 +313,7 @@ pub(super) fn examples() -> Vec<(String, WindowAttention, usize, usize)> {
         case("smaller than a window", 1, [4, 4, 2], [7, 7, 7], true, 2, 4, true),
         case("smaller along one axis", 1, [8, 9, 3], [4, 7, 7], true, 1, 4, true),
         case("usual", 1, [8, 8, 8], [7, 7, 7], true, 1, 16, true),
-        case("wide heads", 1, [4, 3, 4], [3, 3, 3], false, 1, 200, true),
+        case("wide heads", 1, [4, 3, 4], [3, 3, 3], false, 1, 72, true),
         dropped(case("odd", 2, [3, 4, 5], [2, 3, 3], true, 3, 5, true)),
         dropped(case("smaller", 1, [4, 4, 2], [7, 7, 7], true, 2, 8, false)),
     ]
