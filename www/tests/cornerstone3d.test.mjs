@@ -5,10 +5,10 @@ import { after, before, test } from 'node:test';
 import dcmjs from 'dcmjs';
 
 import { launch, open } from './browser.mjs';
-import { labels as labelsOf } from './nifti.mjs';
-import { MODEL, SHIPPED, out, root } from './page.mjs';
+import { SCAN, SHIPPED, out, root } from './page.mjs';
 import { serve } from './server.mjs';
 import { sampleSeries } from './synthetic.mjs';
+import { tinyPackage } from './tiny.mjs';
 import { bundled } from './viewers.mjs';
 
 const UID = '1.2.840.99999.7';
@@ -30,7 +30,7 @@ before(async () => {
     decodeImageFrameWorker: "import './node_modules/@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js';",
   });
   const files = Object.fromEntries(Object.entries(series).map(([name, bytes]) => [`/series/${name}`, bytes]));
-  server = await serve({ files: { ...viewers, ...files } });
+  server = await serve({ files: { ...viewers, ...files, '/tiny.safetensors': tinyPackage().bytes } });
   browser = await launch();
 });
 
@@ -40,7 +40,7 @@ after(async () => {
 });
 
 /** In the page: Cornerstone with a viewport, the labels in it, and what it says of them. */
-const PAGE = async ({ names, origin, MODEL }) => {
+const PAGE = async ({ names, origin, SCAN }) => {
   const { core, tools, loader, adapters, dcmjs } = await import('/viewers/cornerstone.js');
   const { createSegmenter } = await import('/unetr-wgpu/index.js');
   const { segmentCornerstone } = await import('/unetr-wgpu/cornerstone3d.js');
@@ -59,7 +59,7 @@ const PAGE = async ({ names, origin, MODEL }) => {
   await viewport.setVolumes([{ volumeId: 'scan' }]);
   viewport.render();
 
-  const segmenter = await createSegmenter({ model: MODEL });
+  const segmenter = await createSegmenter({ model: '/tiny.safetensors' });
   let told = 0;
   core.eventTarget.addEventListener(tools.Enums.Events.SEGMENTATION_DATA_MODIFIED, () => { told += 1; });
   const phases = new Set();
@@ -103,6 +103,8 @@ const PAGE = async ({ names, origin, MODEL }) => {
     }, 0));
   const badKind = (() => { try { labels.toDicomSeg({ adapters, dcmjs, kind: 'x' }); return null; } catch (e) { return e.message; } })();
 
+  // The file that the series was made of.
+  const known = await segmenter.segment(await (await fetch(SCAN)).blob());
   const images = () => core.cache.getCacheSize();
   const before = images();
   const stop = new AbortController();
@@ -114,18 +116,17 @@ const PAGE = async ({ names, origin, MODEL }) => {
   viewport.render();
   return {
     phases: [...phases], told, differ, worst: Math.max(...places), places: places.length, segments: Object.values(segments).map((s) => s.label), label, colors, one, every,
-    seg: base64(seg), read, badKind, stopped, none, missing, left, labels: Array.from(result.labels), affine: result.affine, uids: volume.imageIds.map((id) => core.metaData.get('sopCommonModule', id).sopInstanceUID),
+    seg: base64(seg), read, badKind, stopped, none, missing, left, known: Array.from(known.labels), labels: Array.from(result.labels), affine: result.affine, uids: volume.imageIds.map((id) => core.metaData.get('sopCommonModule', id).sopInstanceUID),
   };
 };
 
 test('a DICOM series in Cornerstone3D, its labels as a segmentation, and DICOM SEG', async () => {
   const { page, problems, context } = await open(browser, `${server.url}/isolated`, { viewport: { width: 520, height: 520 } });
-  const got = await page.evaluate(`(${PAGE})(${JSON.stringify({ names: Object.keys(series), origin: server.url, MODEL })})`);
-  // The series has the sample's voxels with rows to the back and columns to the left, and MONAI's labels of it are known.
-  const known = labelsOf(readFileSync(`${root}tests/golden/samples/hippocampus.nii.gz`)).data;
+  const got = await page.evaluate(`(${PAGE})(${JSON.stringify({ names: Object.keys(series), origin: server.url, SCAN })})`);
+  // The series has the sample's voxels with rows to the back and columns to the left.
   const other = got.labels.filter((v, i) => {
     const [x, y, z] = [Math.floor(i / (ny * nz)), Math.floor(i / nz) % ny, i % nz];
-    return v !== known[nx - 1 - x + nx * (ny - 1 - y + ny * z)];
+    return v !== got.known[((nx - 1 - x) * ny + ny - 1 - y) * nz + z];
   });
   assert.equal(other.length, 0);
   assert.equal(got.differ, 0, 'Cornerstone holds the labels');
