@@ -28,7 +28,7 @@ export function duration(ms) {
 /** @param {ArrayLike<number>} values @param {number} digits */
 export const times = (values, digits) => Array.from(values, (v) => Number(v.toFixed(digits))).join(' × ');
 /** @param {number} bytes */
-export const mib = (bytes) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+export const mib = (bytes) => (bytes < 2 ** 20 ? `${Math.ceil(bytes / 2 ** 10)} KiB` : `${Math.ceil(bytes / 2 ** 20)} MiB`);
 /** @param {number} n @param {string} noun */
 export const plural = (n, noun) => `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`;
 

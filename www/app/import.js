@@ -62,7 +62,7 @@ export function askFields(fields, typed, fault) {
     const input = make('input', { name: field, required: true, autocomplete: 'off', value: typed[field] ?? '' });
     input.setAttribute('list', list.id);
     input.setAttribute('aria-describedby', `hint-${field}`);
-    const named = make('span', { textContent: (field.split('.').at(-1) ?? field).replaceAll('_', ' ') });
+    const named = make('code', { textContent: field.split('.').at(-1) });
     return make('label', {}, named, input, list, make('span', { id: `hint-${field}`, className: 'facts', textContent: hint }));
   });
   $('import-fields').replaceChildren(...rows);

@@ -83,16 +83,21 @@ function wireRun() {
   }
 }
 
-/** The keyboard stays at this place while the button is away. */
+/** The keyboard stays at this place while the button is away: while the model is loaded, and during the run. */
 async function segment() {
-  const { activeElement } = document;
-  if ($('segment').disabled || !(await session.needModel())) return;
-  const work = session.segment();
-  if (store.state.job?.kind !== 'run') return;
-  const lost = activeElement === $('segment') || activeElement === document.body;
-  if (lost) $('cancel').focus({ preventScroll: true });
+  if ($('segment').disabled) return;
+  const free = () => document.activeElement === document.body || document.activeElement === $('cancel');
+  const here = document.activeElement === $('segment') || free();
+  const follow = () => { if (here && store.state.job && (free() || document.activeElement === $('segment'))) $('cancel').focus({ preventScroll: true }); };
+  const work = session.needModel().then(async (there) => {
+    if (!there) return;
+    const run = session.segment();
+    follow();
+    await run;
+  });
+  follow();
   await work;
-  if (lost && (document.activeElement === $('cancel') || document.activeElement === document.body)) $('segment').focus({ preventScroll: true });
+  if (here && free()) $('segment').focus({ preventScroll: true });
 }
 
 function wireView() {

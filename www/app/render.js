@@ -21,7 +21,7 @@ export function render(state, before, actions) {
   if (changed('support', 'job', 'result', 'plan', 'pending', 'scan')) renderPhase(state);
   if (changed('support')) renderAdapter(state);
   if (changed('scan', 'job', 'kept')) renderScan(state);
-  if (changed('models', 'model', 'pending', 'job', 'windowMs')) renderModels(state);
+  if (changed('models', 'model', 'pending', 'job')) renderModels(state);
   if (changed('offline', 'model')) $('offline').hidden = !state.offline || !state.model;
   if (changed('model')) renderModel(state);
   if (changed('plan', 'pending', 'result', 'windowMs', 'scan')) renderPlan(state);
@@ -76,20 +76,20 @@ function renderScan({ scan, job, kept }) {
   const channels = scan && scan.shown.length > 1 && !/\.img(\.gz)?$/i.test(scan.shown[1].name) ? scan.shown : [];
   $('channel-field').hidden = channels.length === 0;
   $('channel').replaceChildren(...channels.map((file, i) => make('option', { value: String(i), textContent: file.name, selected: i === scan?.channel })));
-  $('kept').hidden = kept === null;
+  // The run that is under way is the next one.
+  $('kept').hidden = kept === null || job?.kind === 'run';
   $('kept-text').textContent = kept ? `The result for ${kept.scan.name} (${kept.model}) is kept until the next run.` : '';
 }
 
 /** @param {State} state */
-function renderModels({ models, model, pending, windowMs }) {
+function renderModels({ models, model, pending, job }) {
   const select = $('models');
   // A choice on the way to the one that is meant stays.
   if (document.activeElement === select && select.dataset.walking) return;
-  const none = make('option', { value: '', textContent: 'Choose a model…', disabled: true, selected: true });
+  const none = make('option', { value: '', textContent: job?.kind === 'model' ? `Loading ${words(job.name)}…` : 'Choose a model…', disabled: true, selected: true });
   const options = models.map((entry, i) => {
-    const own = entry === (model?.entry ?? pending);
-    const facts = [entry.bytes && mib(entry.bytes), entry.licence, own && windowMs && `${duration(windowMs)} a window`].filter(Boolean);
-    return make('option', { value: String(i), textContent: [words(entry.name), ...facts].join(' · '), selected: own });
+    const facts = [entry.bytes && mib(entry.bytes), entry.licence !== 'unknown' && entry.licence].filter(Boolean);
+    return make('option', { value: String(i), textContent: [words(entry.name), ...facts].join(' · '), selected: entry === (model?.entry ?? pending) });
   });
   select.replaceChildren(...(model || pending ? [] : [none]), ...options);
 }

@@ -1,5 +1,7 @@
 // The web app in a tab, ready to be used as a person would: by clicks, keys and real drags.
+import assert from 'node:assert/strict';
 import { mkdtempSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 
@@ -12,22 +14,33 @@ export const LISTED = readdirSync(`${root}models`).filter((name) => name.endsWit
 export const LABELS = SHIPPED.package.output.labels;
 /** The page with the smaller model, which it does not open by itself. */
 export const HIPPOCAMPUS = '/?model=models/hippocampus.safetensors';
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 export const words = (name) => name.replaceAll('_', ' ');
 
-/** The app with model and scan open and everything kept for offline use; every phase and every gap between frames is noted. */
+/** The app with a scan open that can be segmented, and everything kept for offline use; every phase and every gap between frames is noted. */
 export async function ready({ browser, server }, options, address = HIPPOCAMPUS) {
   const opened = await open(browser, 'about:blank', { viewport: { width: 1280, height: 800 }, ...options });
   await opened.page.addInitScript(watch);
   await opened.page.goto(server.url + address);
   await opened.page.locator('#segment:enabled').waitFor(LONG);
-  await opened.page.locator('#offline').waitFor(LONG);
+  await opened.page.waitForFunction(() => navigator.serviceWorker.ready.then(() => true), null, LONG);
   return opened;
 }
 
-/** In the page: the phases it went through, and the longest time without a frame. */
+/** In the page: the phases it went through, the longest time without a frame, and what it asked of the browser. */
 function watch() {
   globalThis.phases = [];
   globalThis.gap = 0;
+  globalThis.asked = { persist: 0, awake: 0 };
+  const counted = (type, name, key) => {
+    const own = type.prototype[name];
+    type.prototype[name] = function (...given) {
+      globalThis.asked[key] += 1;
+      return own.apply(this, given);
+    };
+  };
+  counted(globalThis.StorageManager, 'persist', 'persist');
+  counted(globalThis.WakeLock, 'request', 'awake');
   addEventListener('DOMContentLoaded', () => {
     const note = () => { if (globalThis.phases.at(-1) !== document.body.dataset.phase) globalThis.phases.push(document.body.dataset.phase); };
     new MutationObserver(note).observe(document.body, { attributes: true, attributeFilter: ['data-phase'] });
@@ -110,4 +123,20 @@ export function count({ data }, test) {
   let n = 0;
   for (let at = 0; at < data.length; at += 4) n += Number(test(data[at], data[at + 1], data[at + 2]));
   return n;
+}
+
+/** No rule of accessibility is broken by the page as it is now, in both colour schemes; `state` is told if one is. */
+export async function accessible(page, state) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await page.waitForTimeout(100);
+    // The page's own policy, which stays in force, allows no script element of elsewhere.
+    if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(AXE);
+    const found = await page.evaluate(async () => {
+      const { violations } = await globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], rules: { region: { enabled: false } } });
+      return violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.html.slice(0, 120)} ${n.any[0]?.message ?? ''}`).slice(0, 3).join(' | ')}`);
+    });
+    assert.deepEqual(found, [], `${state}, ${colorScheme}`);
+  }
+  await page.emulateMedia({ colorScheme: null });
 }

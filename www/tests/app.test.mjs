@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { LABELS, LISTED, LONG, count, drag, opened, pixels, ready, saved, segmented, shown, words, written } from './app.mjs';
+import { LABELS, LISTED, LONG, accessible, count, drag, opened, pixels, ready, saved, segmented, shown, words, written } from './app.mjs';
 import { open } from './browser.mjs';
 import { labels } from './nifti.mjs';
 import { ROI, SHIPPED, out, pages, root } from './page.mjs';
@@ -21,6 +21,7 @@ const middle = async () => {
 /** No pixel of the scan is coloured, and letters only a little, so what is strongly coloured is a label. */
 const ORANGE = (r, g, b) => r - b > 130 && r > g;
 const BLUE = (r, g, b) => b - r > 100;
+const LETTER = (r, g, b) => r > 200 && g > 180 && b < 170 && r - b > 60;
 /** What is asked when the page is to be left, and whether it may. */
 let asked = null;
 let leave = true;
@@ -65,7 +66,8 @@ test('the first page: a whole head with its labels, one button, and little that 
   // The module is larger where it was built to be quick.
   assert.ok(sum - Math.max(0, wasm - 2.3e6) <= 4.5e6, loads.map(({ path, bytes }) => `${path} ${bytes}`).join(', '));
   const manifest = await (await first.page.request.get(`${tab.server.url}/manifest.webmanifest`)).json();
-  assert.equal(manifest.start_url, './');
+  assert.deepEqual([manifest.start_url, manifest.display], ['./', 'standalone']);
+  await accessible(first.page, 'first page');
   assert.deepEqual(first.problems, []);
   await first.context.close();
 });
@@ -78,6 +80,7 @@ test('a model and its example are there, and nothing is timed unasked', async (t
   assert.match(await text('footer'), /Research use only\. Not a medical device\./);
   t.diagnostic(`longest time without a frame ${(await page.evaluate('gap')).toFixed(0)} ms`);
   assert.ok(!(await page.evaluate('phases')).some((phase) => phase === 'running' || phase === 'compiling'));
+  assert.equal(await page.evaluate('asked.persist'), 0, 'nobody is asked to keep what nobody has put there');
 });
 
 test('a drag is seen anywhere, and dropped on the picture it opens the scan', async () => {
@@ -156,7 +159,6 @@ test('a run without a network: told step by step, cancelled by a key, and right'
   assert.ok(await page.isVisible('#running'));
   assert.equal(await page.evaluate(() => document.activeElement.id), 'cancel', 'the focus stays with the run');
   await page.waitForFunction(() => /window|GPU/i.test(document.querySelector('#progress-text').textContent), null, { ...LONG, polling: 50 });
-  await page.screenshot({ path: `${out}app-running.png` });
   await page.keyboard.press('Escape');
   await page.locator('#segment:enabled').waitFor(LONG);
   assert.equal(await page.isVisible('#message'), false);
@@ -171,6 +173,7 @@ test('a run without a network: told step by step, cancelled by a key, and right'
   // Browsers look for a newer service worker whenever they can.
   assert.deepEqual(tab.server.log.filter(({ path }) => path !== '/sw.js'), [], 'nothing was asked for');
   await app.context.setOffline(false);
+  assert.ok(await page.evaluate('asked.awake') > 0, 'the screen stays on during a run');
   await page.waitForTimeout(1500);
   await page.screenshot({ path: `${out}app-result.png` });
 });
@@ -192,6 +195,36 @@ test('everything is saved from one menu, the picture without a hole', async () =
   const picture = await pixels(page, (await saved(page, '#save-image')).bytes);
   for (let at = 3; at < picture.data.length; at += 4) if (picture.data[at] !== 255) assert.fail(`a pixel of alpha ${picture.data[at]}`);
   assert.ok(picture.width > view.width && picture.height > view.height, 'with room for legend and notice');
+  const within = (x0, y0, x1, y1, test) => {
+    let n = 0;
+    for (let y = Math.round(y0); y < y1; y += 1) for (let x = Math.round(x0), at = 4 * (y * picture.width + x); x < x1; x += 1, at += 4) n += Number(test(...picture.data.subarray(at, at + 3)));
+    return n;
+  };
+  // The large view has letters at its four ends, the legend a patch of each label's colour, the foot a name and a notice.
+  const large = 0.66 * view.width;
+  for (const [x0, y0, x1, y1] of [[0, 0, 30, view.height], [large - 30, 0, large, view.height], [0, 0, large, 30], [0, view.height - 30, large, view.height]]) assert.ok(within(x0, y0, x1, y1, LETTER) > 8, `a letter from ${x0}, ${y0}`);
+  for (const { color } of LABELS) {
+    const [red, green, blue] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+    assert.ok(within(view.width, 0, picture.width, view.height, (r, g, b) => r === red && g === green && b === blue) >= 150, `${color} in the legend`);
+  }
+  assert.ok(within(0, view.height, picture.width, picture.height, (r) => r > 150) > 300, 'the foot is written');
+});
+
+test('in 3-D labels are surfaces alone, in the scan cut open, or inside the whole scan', async () => {
+  await page.click('[data-layout=volume]');
+  const seen = async (solid) => {
+    await inView(() => page.selectOption('#solid', solid));
+    const picture = await shown(page);
+    await page.screenshot({ path: `${out}app-3d-${solid}.png` });
+    const grey = count(picture, (r, g, b) => r > 60 && Math.abs(r - g) < 12 && Math.abs(g - b) < 12);
+    return { labels: count(picture, ORANGE) + count(picture, BLUE), grey };
+  };
+  const whole = await seen('scan');
+  const cut = await seen('cut');
+  const alone = await seen('surfaces');
+  assert.ok(alone.labels > 2000 && alone.grey < 0.05 * whole.grey, JSON.stringify({ whole, cut, alone }));
+  assert.ok(cut.labels > 100 && cut.labels > whole.labels && cut.grey > 10 * alone.grey, JSON.stringify({ whole, cut, alone }));
+  await page.click('[data-layout=all]');
 });
 
 test('an isolated label is seen alone, without a rim of what is hidden', async () => {
@@ -215,7 +248,12 @@ test('an isolated label is seen alone, without a rim of what is hidden', async (
   await inView(() => page.click('#outline'));
   const outlined = count(await shown(page), like(a));
   assert.ok(outlined > 20 && outlined < count(first, like(a)), 'outlines instead of fill');
+  const grey = async () => count(await shown(page), (r, g, b) => r > 60 && r === g && g === b);
+  const opaque = await grey();
+  await inView(() => page.fill('#scan-opacity', '0'));
+  assert.ok(await grey() < 0.2 * opaque, 'the scan fades');
   await inView(async () => {
+    await page.fill('#scan-opacity', '1');
     await page.click('#outline');
     await page.click('#crosshair');
     await page.fill('#opacity', '0.6');
@@ -233,6 +271,7 @@ test('a label file is recognised and compared; the result is kept when another s
   await page.locator('#choice[open]').waitFor();
   assert.match(await text('#choice-title'), /by_hand\.nii\.gz holds labels/);
   await page.screenshot({ path: `${out}app-choice.png` });
+  await accessible(page, 'choice');
   await page.click('#choice button[value=compare]');
   await page.locator('#comparison').waitFor(LONG);
   assert.equal(await text('#scan-name'), name, 'it is not opened as a scan');
@@ -240,6 +279,7 @@ test('a label file is recognised and compared; the result is kept when another s
   assert.deepEqual(scores, LABELS.map(() => '1.000'));
   assert.match(await text('#comparison-of'), /by_hand\.nii\.gz, drawn as a dashed line/);
   await page.screenshot({ path: `${out}app-compared.png` });
+  await accessible(page, 'compared');
   await page.click('#hide-reference');
   assert.equal(await page.isVisible('#comparison'), false);
   await page.setInputFiles('#reference-input', written({ 'other_grid.nii': nifti([5, 6, 7], () => 1, { type: 'uint8' }) })[0]);
@@ -259,6 +299,7 @@ test('a label file is recognised and compared; the result is kept when another s
   await page.locator('#drawn').waitFor();
   assert.match(await text('#drawn'), /expert\.nii is drawn as a dashed line/);
   await page.screenshot({ path: `${out}app-drawn.png` });
+  await accessible(page, 'drawn');
   await page.click('#hide-drawn');
   assert.equal(await page.isVisible('#drawn'), false);
   await page.click('#go-back');
@@ -291,12 +332,14 @@ test('brush, eraser and undo change labels, volumes and what is saved', async ()
   assert.deepEqual(await volumes(), before);
   await page.click('[data-tool=brush]');
   await page.selectOption('#pen', { index: 1 });
+  await page.screenshot({ path: `${out}app-brush.png` });
+  await accessible(page, 'brush');
   await page.mouse.move(x + width * 0.45, y + height * 0.5);
   await page.mouse.down();
   await page.mouse.move(x + width * 0.55, y + height * 0.55, { steps: 8 });
   await page.mouse.up();
   assert.ok((await volumes())[1] > before[1], 'the second label has grown');
-  const yellow = async () => count(await shown(page), (r, g, b) => r > 200 && g > 180 && b < 170 && r - b > 60);
+  const yellow = async () => count(await shown(page), LETTER);
   const letters = await yellow();
   await page.click('[data-tool=distance]');
   await page.mouse.move(x + width * 0.4, y + height * 0.4);
@@ -331,6 +374,7 @@ test('of two series or several frames one is chosen by looking', async () => {
   assert.match(await text('#choice-body'), /T1 coronal.*MR, 36 × 40, 34 files.*scout.*MR, 16 × 16, 3 files/);
   await page.locator('#choice canvas.thumbnail').nth(1).waitFor(LONG);
   await page.screenshot({ path: `${out}app-series.png` });
+  await accessible(page, 'series');
   await page.click('#choice button[value=ok]');
   await opened(page, 'T1 coronal (34 files)');
   assert.match(await text('#scan-facts'), /36 × 40 × 34 voxels of 1 × 1 × 1 mm/);
@@ -351,6 +395,7 @@ test('what cannot be opened is said in plain words, and what is open stays', asy
   await page.locator('#message').waitFor();
   assert.match(await text('#message'), /letter\.txt is a document, not a scan\. Open NIfTI/);
   await page.screenshot({ path: `${out}app-bad-scan.png` });
+  await accessible(page, 'error');
   await drag(page, [photo], await middle());
   await page.waitForFunction(() => /photo\.jpg is a picture/.test(document.querySelector('#message').textContent));
   assert.equal(await text('#scan-name'), name);
@@ -364,17 +409,28 @@ test('a scan unlike those the model was trained on is told before the work, and 
   await opened(page, 'long.nii');
   assert.match(await text('#doubts'), /Unlike the scans this model was trained on.*150 x 20 x 20 mm.*not for: whole heads/s);
   assert.equal(await page.isEnabled('#segment'), true, 'nothing is refused');
+  await page.screenshot({ path: `${out}app-doubts.png` });
+  await accessible(page, 'doubts');
   await page.click('#card-button');
   assert.match(await text('#card-facts'), /Not for.*whole heads.*Trained on.*204 scans/s);
   await page.click('#card [data-close]');
 });
 
-test('several scans become a list, with one table, that outlives the page', async () => {
+test('several scans become a list, with one table, that outlives the page and goes on after it', async () => {
   const paths = written({ 'one.nii': nifti([30, 40, 30], tissue), 'two.nii': nifti([31, 40, 30], (x, y, z) => tissue(z, y, x)) });
   await drag(page, paths, await middle());
   await page.locator('#choice[open]').waitFor(LONG);
   await page.click('#choice button[value=list]');
+  await page.locator('#queue-run', { hasText: 'Stop' }).click();
+  await page.waitForFunction(() => /^0 of 2 scans done, 2 waiting/.test(document.querySelector('#queue-state').textContent), null, LONG);
+  assert.ok(await page.evaluate('asked.persist') > 0, 'the browser is asked to keep them');
+  await page.locator('#segment:enabled').waitFor(LONG);
+  await page.reload();
+  await page.locator('#segment:enabled').waitFor(LONG);
+  await page.click('#queue-run');
   await page.waitForFunction(() => /^2 of 2 scans done/.test(document.querySelector('#queue-state').textContent), null, LONG);
+  await page.screenshot({ path: `${out}app-queue.png` });
+  await accessible(page, 'list');
   const csv = (await saved(page, '#queue-csv')).bytes.toString().trim().split('\n');
   assert.match(csv[0], /^scan,label,/);
   assert.deepEqual([...new Set(csv.slice(1).map((l) => l.split(',')[0]))], ['one.nii', 'two.nii']);
@@ -414,11 +470,13 @@ test('a checkpoint is imported: what was typed stays when it is wrong, and what 
   assert.match(await text('#import-fault'), /img_size|patches/);
   assert.deepEqual(await page.$$eval('#import-fields input', (all) => all.map((i) => i.value)), ['96, 96, 96', '2'], 'what was typed stays');
   await page.screenshot({ path: `${out}app-import.png` });
+  await accessible(page, 'import');
   await page.fill('#import-fields input >> nth=0', '32, 16, 16');
   await page.click('#import button[value=ok]');
   await page.locator('#assumed').waitFor(LONG);
   assert.match(await text('#model-warnings'), /input\.channels is not given/);
   await page.click('#assumed summary');
+  await accessible(page, 'assumed');
   const file = await saved(page, '#save-model');
   assert.match(file.name, /\.safetensors$/);
   assert.ok(file.bytes.includes('unetr/'));

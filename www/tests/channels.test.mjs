@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { LONG, opened, segmented, written } from './app.mjs';
 import { open } from './browser.mjs';
 import { out, pages } from './page.mjs';
-import { nifti } from './synthetic.mjs';
+import { nifti, series } from './synthetic.mjs';
 import { tinyNetwork } from './tiny.mjs';
 
 const tab = pages();
@@ -69,6 +69,30 @@ test('of a file with more volumes than channels two are chosen, and the model ge
   await segmented(page);
   const record = await page.evaluate(() => document.querySelector('#legend').textContent);
   assert.match(record, /\d/);
+});
+
+test('of more files than channels, and of more series, each channel gets what its name says', async () => {
+  const files = Object.fromEntries(['T2', 'FLAIR', 'T1'].map((name, i) => [`brain_${name}.nii`, nifti([32, 32, 32], (x, y, z) => 1000 * (i + 1) + ((x + y + z) % 7))]));
+  await page.setInputFiles('#scan-input', written(files));
+  await page.locator('#choice[open]').waitFor(LONG);
+  assert.match(await text('#choice-title'), /needs 2 channels/);
+  await page.click('#choice button[value=ok]');
+  await opened(page, 'brain_T1.nii, brain_FLAIR.nii');
+  await seen(3);
+  await page.selectOption('#channel', '1');
+  await seen(2);
+
+  const slices = (uid, description, n) => series({ uid, description, rows: 32, columns: 32, slices: 32, value: (x, y, z) => 1000 * n + ((x + y + z) % 7) });
+  await page.setInputFiles('#scan-input', written({ ...slices('1.2.3.21', 'ax FLAIR', 4), ...slices('1.2.3.22', 'ax T1 post', 5), ...slices('1.2.3.23', 'ax DWI', 6) }));
+  await page.locator('#choice[open]').waitFor(LONG);
+  assert.match(await text('#choice-title'), /needs 2 series/);
+  await page.screenshot({ path: `${out}app-channel-series.png` });
+  assert.deepEqual(await page.$$eval('#choice select', (all) => all.map((s) => s.selectedOptions[0].textContent)), ['ax T1 post (MR, 32 files)', 'ax FLAIR (MR, 32 files)']);
+  await page.click('#choice button[value=ok]');
+  await page.waitForFunction(() => !document.querySelector('#choice').open && document.body.dataset.phase === 'ready', null, LONG);
+  await seen(5);
+  await page.selectOption('#channel', '1');
+  await seen(4);
 });
 
 test("an expert's labels that are drawn before a run are compared with its result", async () => {

@@ -1,20 +1,27 @@
 // The module for Cornerstone3D against the real libraries: a DICOM series by its image loader, labels in place, DICOM SEG and back.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { after, before, test } from 'node:test';
 import dcmjs from 'dcmjs';
 
+import { written } from './app.mjs';
 import { launch, open } from './browser.mjs';
 import { labels as labelsOf } from './nifti.mjs';
-import { MODEL, SHIPPED, out, root } from './page.mjs';
+import { SCAN, SHIPPED, out, root, unetr } from './page.mjs';
 import { serve } from './server.mjs';
 import { sampleSeries } from './synthetic.mjs';
+import { tinyPackage } from './tiny.mjs';
 import { bundled } from './viewers.mjs';
 
 const UID = '1.2.840.99999.7';
 const series = sampleSeries(UID, 'HippoCrop');
 const [nx, ny, nz] = [42, 57, 52];
 const LABELS = SHIPPED.package.output.labels;
+const tiny = tinyPackage();
+/** What the native program writes of the series: its labels, and DICOM SEG of both kinds. */
+const native = {};
 let server;
 let browser;
 
@@ -29,8 +36,13 @@ before(async () => {
     // Where the image loader looks for it.
     decodeImageFrameWorker: "import './node_modules/@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js';",
   });
+  const folder = dirname(written(series)[0]);
+  for (const [name, ...more] of [['labels.nii.gz'], ['binary.dcm'], ['labelmap.dcm', '--seg', 'labelmap']]) {
+    execFileSync(unetr, ['segment', folder, '-m', tiny.path, '-o', `${folder}-${name}`, ...more], { stdio: 'pipe' });
+    native[name] = readFileSync(`${folder}-${name}`);
+  }
   const files = Object.fromEntries(Object.entries(series).map(([name, bytes]) => [`/series/${name}`, bytes]));
-  server = await serve({ files: { ...viewers, ...files } });
+  server = await serve({ files: { ...viewers, ...files, '/tiny.safetensors': tiny.bytes, '/binary.dcm': native['binary.dcm'], '/labelmap.dcm': native['labelmap.dcm'] } });
   browser = await launch();
 });
 
@@ -39,11 +51,9 @@ after(async () => {
   server?.close();
 });
 
-/** In the page: Cornerstone with a viewport, the labels in it, and what it says of them. */
-const PAGE = async ({ names, origin, MODEL }) => {
+/** In the page: Cornerstone with a viewport that shows the series. */
+const SERIES = async ({ names, origin }) => {
   const { core, tools, loader, adapters, dcmjs } = await import('/viewers/cornerstone.js');
-  const { createSegmenter } = await import('/unetr-wgpu/index.js');
-  const { segmentCornerstone } = await import('/unetr-wgpu/cornerstone3d.js');
   document.body.innerHTML = '<div id="view" style="width:500px;height:500px"></div>';
   await core.init();
   await tools.init();
@@ -58,8 +68,14 @@ const PAGE = async ({ names, origin, MODEL }) => {
   const viewport = engine.getViewport('axial');
   await viewport.setVolumes([{ volumeId: 'scan' }]);
   viewport.render();
+  return { core, tools, adapters, dcmjs, imageIds, volume, viewport };
+};
 
-  const segmenter = await createSegmenter({ model: MODEL });
+/** In the page: labels in the viewport, and what Cornerstone says of them. */
+const PAGE = async ({ SCAN }, { core, tools, adapters, dcmjs, imageIds, volume, viewport }) => {
+  const { createSegmenter } = await import('/unetr-wgpu/index.js');
+  const { segmentCornerstone } = await import('/unetr-wgpu/cornerstone3d.js');
+  const segmenter = await createSegmenter({ model: '/tiny.safetensors' });
   let told = 0;
   core.eventTarget.addEventListener(tools.Enums.Events.SEGMENTATION_DATA_MODIFIED, () => { told += 1; });
   const phases = new Set();
@@ -103,6 +119,8 @@ const PAGE = async ({ names, origin, MODEL }) => {
     }, 0));
   const badKind = (() => { try { labels.toDicomSeg({ adapters, dcmjs, kind: 'x' }); return null; } catch (e) { return e.message; } })();
 
+  // The file that the series was made of.
+  const known = await segmenter.segment(await (await fetch(SCAN)).blob());
   const images = () => core.cache.getCacheSize();
   const before = images();
   const stop = new AbortController();
@@ -114,18 +132,23 @@ const PAGE = async ({ names, origin, MODEL }) => {
   viewport.render();
   return {
     phases: [...phases], told, differ, worst: Math.max(...places), places: places.length, segments: Object.values(segments).map((s) => s.label), label, colors, one, every,
-    seg: base64(seg), read, badKind, stopped, none, missing, left, labels: Array.from(result.labels), affine: result.affine, uids: volume.imageIds.map((id) => core.metaData.get('sopCommonModule', id).sopInstanceUID),
+    seg: base64(seg), read, badKind, stopped, none, missing, left, known: Array.from(known.labels), labels: Array.from(result.labels), affine: result.affine, uids: volume.imageIds.map((id) => core.metaData.get('sopCommonModule', id).sopInstanceUID),
   };
+};
+
+/** Calls a function of the page with the series open. */
+const inSeries = (page, body) => {
+  const argument = JSON.stringify({ names: Object.keys(series), origin: server.url, SCAN });
+  return page.evaluate(`(${SERIES})(${argument}).then((open) => (${body})(${argument}, open))`);
 };
 
 test('a DICOM series in Cornerstone3D, its labels as a segmentation, and DICOM SEG', async () => {
   const { page, problems, context } = await open(browser, `${server.url}/isolated`, { viewport: { width: 520, height: 520 } });
-  const got = await page.evaluate(`(${PAGE})(${JSON.stringify({ names: Object.keys(series), origin: server.url, MODEL })})`);
-  // The series has the sample's voxels with rows to the back and columns to the left, and MONAI's labels of it are known.
-  const known = labelsOf(readFileSync(`${root}tests/golden/samples/hippocampus.nii.gz`)).data;
+  const got = await inSeries(page, PAGE);
+  // The series has the sample's voxels with rows to the back and columns to the left.
   const other = got.labels.filter((v, i) => {
     const [x, y, z] = [Math.floor(i / (ny * nz)), Math.floor(i / nz) % ny, i % nz];
-    return v !== known[nx - 1 - x + nx * (ny - 1 - y + ny * z)];
+    return v !== got.known[((nx - 1 - x) * ny + ny - 1 - y) * nz + z];
   });
   assert.equal(other.length, 0);
   assert.equal(got.differ, 0, 'Cornerstone holds the labels');
@@ -186,4 +209,85 @@ test('a DICOM series in Cornerstone3D, its labels as a segmentation, and DICOM S
   // dcmjs complains of pixels of the source that a segmentation does not take.
   assert.deepEqual(problems.filter((text) => !text.startsWith('Error inserting pixels in PixelData')), []);
   await context.close();
+});
+
+/** In the page: a DICOM SEG as a viewer opens it, over its source series; each slice with its place in the patient. */
+const OPENED = async (_, { core, tools, adapters, volume, viewport }) => {
+  const all = {};
+  for (const kind of ['binary', 'labelmap']) {
+    const file = await (await fetch(`/${kind}.dcm`)).arrayBuffer();
+    const { labelMapImages, segMetadata } = await adapters.adaptersSEG.Cornerstone3D.Segmentation
+      .createFromDICOMSegBuffer(volume.imageIds, file, { metadataProvider: core.metaData, tolerance: 1e-3 });
+    const images = labelMapImages.flat();
+    tools.segmentation.addSegmentations([{
+      segmentationId: kind, representation: { type: tools.Enums.SegmentationRepresentations.Labelmap, data: { imageIds: images.map((image) => image.imageId) } },
+    }]);
+    await tools.segmentation.addLabelmapRepresentationToViewport('axial', [{ segmentationId: kind }]);
+    viewport.render();
+    // The plane of each slice is that of its source, and its pixels are what the viewer draws.
+    all[kind] = {
+      names: segMetadata.data.filter(Boolean).map((segment) => segment.SegmentLabel),
+      shown: tools.segmentation.state.getViewportIdsWithSegmentation(kind),
+      slices: images.map((image) => {
+        const { imagePositionPatient, rowCosines, columnCosines, rowPixelSpacing, columnPixelSpacing } = core.metaData.get('imagePlaneModule', image.referencedImageId);
+        return { at: Array.from(imagePositionPatient), across: Array.from(rowCosines), down: Array.from(columnCosines), spacing: [columnPixelSpacing, rowPixelSpacing], pixels: Array.from(image.voxelManager.getScalarData()) };
+      }),
+    };
+  }
+  return all;
+};
+
+test('a DICOM SEG of the native program, binary and labelmap, over its series', async () => {
+  const want = labelsOf(native['labels.nii.gz']);
+  assert.ok(want.data.reduce((n, v) => n + Number(v > 0), 0) > 10_000);
+  // An affine along the patient's axes: voxel index of a place, RAS.
+  const [mx, my, mz] = want.dims;
+  const index = (ras) => want.affine.map((row, a) => Math.round((ras[a] - row[3]) / row[a]));
+  assert.deepEqual(want.affine.map((row, a) => row.filter((v, i) => i < 3 && (i === a) !== (v !== 0)).length), [0, 0, 0]);
+  const labelAt = ([x, y, z]) => {
+    const [i, j, k] = index([-x, -y, z]);
+    assert.ok(i >= 0 && j >= 0 && k >= 0 && i < mx && j < my && k < mz);
+    return want.data[i + mx * (j + my * k)];
+  };
+  /** Voxels of a slice that are not the labels at their places. */
+  const wrongIn = ({ at, across, down, spacing: [sx, sy], pixels }, columns, expected = labelAt) => pixels.reduce((n, v, p) => {
+    const [c, r] = [p % columns, Math.floor(p / columns)];
+    return n + Number(v !== expected(at.map((o, a) => o + across[a] * sx * c + down[a] * sy * r)));
+  }, 0);
+
+  const { page, problems, context } = await open(browser, `${server.url}/isolated`, { viewport: { width: 520, height: 520 } });
+  const got = await inSeries(page, OPENED);
+  await page.waitForTimeout(300);
+  await page.screenshot({ path: `${out}cornerstone3d-seg.png` });
+  for (const kind of ['binary', 'labelmap']) {
+    const { names, shown, slices } = got[kind];
+    assert.deepEqual([names, shown], [LABELS.map(({ name }) => name), ['axial']], kind);
+    assert.equal(slices.length, nz);
+    assert.equal(slices.reduce((n, { pixels }) => n + pixels.reduce((m, v) => m + Number(v > 0), 0), 0), want.data.reduce((n, v) => n + Number(v > 0), 0));
+    assert.equal(slices.reduce((n, slice) => n + wrongIn(slice, nx), 0), 0, `${kind}: voxels that Cornerstone shows elsewhere`);
+  }
+  assert.deepEqual(problems.filter((text) => !text.startsWith('Error inserting pixels in PixelData')), []);
+  await context.close();
+
+  // The same bits by dcmjs alone.
+  const file = native['binary.dcm'];
+  const { dict } = dcmjs.data.DicomMessage.readFile(file.buffer.slice(file.byteOffset, file.byteOffset + file.length));
+  const object = dcmjs.data.DicomMetaDictionary.naturalizeDataset(dict);
+  const bits = dcmjs.data.BitArray.unpack(object.PixelData[0] ?? object.PixelData);
+  const [plane] = [object.SharedFunctionalGroupsSequence].flat();
+  const orientation = [plane.PlaneOrientationSequence].flat()[0].ImageOrientationPatient.map(Number);
+  const [row, column] = [plane.PixelMeasuresSequence].flat()[0].PixelSpacing.map(Number);
+  const size = object.Rows * object.Columns;
+  const counted = new Map();
+  const frames = [object.PerFrameFunctionalGroupsSequence].flat();
+  const wrong = frames.reduce((n, frame, f) => {
+    const segment = Number([frame.SegmentIdentificationSequence].flat()[0].ReferencedSegmentNumber);
+    const pixels = Array.from(bits.subarray(f * size, (f + 1) * size), (v) => Number(v !== 0));
+    counted.set(segment, (counted.get(segment) ?? 0) + pixels.reduce((a, b) => a + b));
+    const at = [frame.PlanePositionSequence].flat()[0].ImagePositionPatient.map(Number);
+    return n + wrongIn({ at, across: orientation.slice(0, 3), down: orientation.slice(3), spacing: [column, row], pixels }, object.Columns, (place) => Number(labelAt(place) === segment));
+  }, 0);
+  assert.equal(wrong, 0, 'voxels as dcmjs reads them');
+  // Frames without voxels are left out, and no other.
+  for (const { value } of LABELS) assert.equal(counted.get(value), want.data.reduce((n, v) => n + Number(v === value), 0));
 });

@@ -5,16 +5,19 @@ import { after, before, test } from 'node:test';
 
 import { launch, open } from './browser.mjs';
 import { labels as labelsOf } from './nifti.mjs';
-import { MODEL, SHIPPED, out, root } from './page.mjs';
+import { SHIPPED, native, out, root } from './page.mjs';
 import { serve } from './server.mjs';
+import { tinyPackage } from './tiny.mjs';
 import { bundled } from './viewers.mjs';
 
 const SAMPLE = `${root}models/samples/hippocampus.nii.gz`;
+const MODEL = '/tiny.safetensors';
+const tiny = tinyPackage();
 let server;
 let browser;
 
 before(async () => {
-  server = await serve({ files: await bundled({ react: `
+  const viewers = await bundled({ react: `
     import { StrictMode, useEffect, useState } from 'react';
     import { createRoot } from 'react-dom/client';
     import { createSegmenter } from 'unetr-wgpu';
@@ -39,7 +42,8 @@ before(async () => {
       const root = createRoot(place);
       root.render(<StrictMode>{wanted === 'element' ? <unetr-segmenter model={model} onerror={(e) => told(e.detail.code)} /> : <Model model={model} told={told} />}</StrictMode>);
       return root;
-    }` }) });
+    }` });
+  server = await serve({ files: { ...viewers, [MODEL]: tiny.bytes } });
   browser = await launch();
 });
 
@@ -101,7 +105,7 @@ test('React mounts twice in its strict mode: one worker, one model, nothing left
     return { told, name, kept, run: await run, left: place.childNodes.length, workers: workers.length };
   }, MODEL);
   assert.deepEqual(got.told.slice(0, 2), ['aborted', 'ready']);
-  assert.equal(got.name, SHIPPED.package.name);
+  assert.equal(got.name, 'tiny');
   // The one worker lingers for the next model; the models are off it.
   assert.equal(got.kept.length, 1);
   assert.equal(got.kept[0].loads, got.kept[0].unloads);
@@ -135,16 +139,17 @@ test('the element by keyboard, under a policy without unsafe-eval and inline sty
   await page.getByRole('button', { name: 'Cancel' }).and(page.locator(':enabled')).waitFor();
   await status.getByText('Done').waitFor();
   const table = await page.getByRole('table', { name: 'Labels' }).innerText();
-  for (const { name } of SHIPPED.package.output.labels) assert.match(table, new RegExp(`${name.replaceAll('_', ' ')}\\s+\\d\\.\\d\\d ml`));
+  for (const { name } of SHIPPED.package.output.labels) assert.match(table, new RegExp(`${name.replaceAll('_', ' ')}\\s+\\d+\\.\\d\\d ml`));
   const heard = await page.evaluate(() => globalThis.heard);
   assert.equal(heard.at(-1), 'result');
   assert.ok(heard.includes('infer'));
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save labels' }).click()]);
   assert.equal(download.suggestedFilename(), 'hippocampus_labels.nii.gz');
-  const known = labelsOf(readFileSync(`${root}tests/golden/samples/hippocampus.nii.gz`));
+  const known = native(SAMPLE, tiny.path);
   const saved = labelsOf(readFileSync(await download.path()));
   assert.deepEqual(saved.affine, known.affine);
-  assert.ok(saved.data.equals(known.data), 'the labels are MONAI\'s');
+  const differ = saved.data.reduce((n, v, i) => n + Number(v !== known.data[i]), 0);
+  assert.ok(differ <= 12, `${differ} labels are not those of the native program`);
   await page.evaluate(readFileSync(`${root}www/node_modules/axe-core/axe.min.js`, 'utf8'));
   const { violations } = await page.evaluate(() => globalThis.axe.run());
   assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.length]), []);

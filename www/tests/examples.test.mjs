@@ -10,9 +10,13 @@ import { NAMES, examples } from '../examples/build.mjs';
 import { launch, open } from './browser.mjs';
 import { SHIPPED, out, root } from './page.mjs';
 import { serve } from './server.mjs';
+import { tinyPackage } from './tiny.mjs';
 
 const folder = `${out}examples`;
 const dist = `${root}www/dist/`;
+/** In place of the model that the examples name: what they do with it is what is tested. */
+const MODEL = 'models/hippocampus.safetensors';
+const tiny = tinyPackage();
 let server;
 let browser;
 
@@ -20,7 +24,7 @@ before(async () => {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   await examples(folder);
-  server = await serve({ folder });
+  server = await serve({ folder, files: Object.fromEntries(NAMES.map((name) => [`/${name}/${MODEL}`, tiny.bytes])) });
   browser = await launch();
 });
 
@@ -53,6 +57,7 @@ for (const name of NAMES.filter((n) => n !== 'minimal')) {
     const project = `${folder}/vite-${name}`;
     cpSync(`${root}www/examples/${name}`, project, { recursive: true });
     for (const part of ['models', 'samples']) cpSync(dist + part, `${project}/public/${part}`, { recursive: true });
+    writeFileSync(`${project}/public/${MODEL}`, tiny.bytes);
     writeFileSync(`${project}/package.json`, JSON.stringify({ name, private: true, type: 'module' }));
     const npm = (...words) => execFileSync('npm', words, { cwd: project, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
     const [packed] = JSON.parse(npm('pack', `${root}www/pkg`, '--json'));

@@ -9,6 +9,7 @@ import { build, createServer } from 'vite';
 import { launch, open } from './browser.mjs';
 import { root } from './page.mjs';
 import { serve } from './server.mjs';
+import { tinyPackage } from './tiny.mjs';
 
 const MAIN = `
 import { checkSupport, createSegmenter, UnetrError } from 'unetr-wgpu';
@@ -22,7 +23,7 @@ globalThis.done = { webgpu: support.webgpu, volumes: result.statistics.map((s) =
 const PAGE = '<!doctype html><meta charset="utf-8"><title>x</title><link rel="icon" href="data:,">';
 const files = {
   'scan.nii.gz': readFileSync(`${root}models/samples/hippocampus.nii.gz`),
-  'model.safetensors': readFileSync(`${root}models/hippocampus.safetensors`),
+  'model.safetensors': tinyPackage().bytes,
 };
 
 let folder;

@@ -7,10 +7,10 @@ import dcmjs from 'dcmjs';
 
 import { launch, open } from './browser.mjs';
 import { dicomweb } from './dicomweb.mjs';
-import { labels as labelsOf } from './nifti.mjs';
-import { SHIPPED, out, root } from './page.mjs';
+import { SHIPPED, native, out, root } from './page.mjs';
 import { serve } from './server.mjs';
 import { sampleSeries } from './synthetic.mjs';
+import { tinyPackage } from './tiny.mjs';
 import { bundled } from './viewers.mjs';
 
 const folder = process.env.UNETR_OHIF ?? `${root}target/ohif/package/dist`;
@@ -21,7 +21,7 @@ const LABELS = SHIPPED.package.output.labels;
 const CONFIG = `window.config = {
   routerBasename: null, showStudyList: true, useSharedArrayBuffer: 'FALSE', investigationalUseDialog: { option: 'never' }, maxNumberOfWebWorkers: 1, showLoadingIndicator: true,
   extensions: ['extension-unetr'],
-  unetr: { models: [{ name: 'Hippocampus', url: '/repo/models/hippocampus.safetensors' }] },
+  unetr: { models: [{ name: 'Hippocampus', url: '/tiny.safetensors' }] },
   modes: ['extension-unetr/mode'],
   defaultDataSourceName: 'dicomweb',
   dataSources: [{ namespace: '@ohif/extension-default.dataSourcesModule.dicomweb', sourceName: 'dicomweb', configuration: {
@@ -30,6 +30,7 @@ const CONFIG = `window.config = {
   } }],
 };`;
 
+const tiny = skip ? null : tinyPackage();
 let server;
 let browser;
 let web;
@@ -47,7 +48,7 @@ before(async () => {
     if (path === '/unetr') response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page);
     return path === '/unetr' || web.answer(request, response, path);
   };
-  server = await serve({ folder, files: { ...viewers, '/app-config.js': Buffer.from(CONFIG) }, answer });
+  server = await serve({ folder, files: { ...viewers, '/app-config.js': Buffer.from(CONFIG), '/tiny.safetensors': tiny.bytes }, answer });
   browser = await launch();
 });
 
@@ -88,11 +89,12 @@ test('a series in OHIF is segmented from the panel, and stored as DICOM SEG', { 
   assert.deepEqual(got.names, LABELS.map(({ name }) => name));
   assert.ok(got.viewports >= 1);
   assert.deepEqual(got.colors.map((c) => c.slice(0, 3)), LABELS.map(({ color }) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16))));
-  // MONAI's labels of the sample; rows of the series run to the back, its columns to the left.
-  const known = labelsOf(readFileSync(`${root}tests/golden/samples/hippocampus.nii.gz`)).data;
+  // The native program's labels of the sample; rows of the series run to the back, its columns to the left.
+  const known = native(`${root}models/samples/hippocampus.nii.gz`, tiny.path).data;
   const differ = (z, pixels) => pixels.reduce((n, v, i) => n + Number(v !== known[nx - 1 - (i % nx) + nx * (ny - 1 - Math.floor(i / nx) + ny * z)]), 0);
   assert.equal(got.slices.length, nz);
-  assert.equal(got.slices.reduce((n, { position, pixels }) => n + differ(position[2], pixels), 0), 0);
+  const differing = got.slices.reduce((n, { position, pixels }) => n + differ(position[2], pixels), 0);
+  assert.ok(differing <= 12, `${differing} voxels`);
 
   await page.evaluate(readFileSync(`${root}www/node_modules/axe-core/axe.min.js`, 'utf8'));
   const { violations } = await page.evaluate(() => globalThis.axe.run('[data-cy=unetr-panel]'));
@@ -102,8 +104,8 @@ test('a series in OHIF is segmented from the panel, and stored as DICOM SEG', { 
   const file = readFileSync(await download.path());
   const seg = dcmjs.data.DicomMetaDictionary.naturalizeDataset(dcmjs.data.DicomMessage.readFile(file.buffer.slice(file.byteOffset, file.byteOffset + file.length)).dict);
   assert.deepEqual([seg.Modality, seg.StudyInstanceUID, seg.FrameOfReferenceUID], ['SEG', '1.2.3', '1.2.3.9']);
-  const { name: model, version } = SHIPPED.package;
-  assert.deepEqual([seg.SegmentSequence].flat().map((s) => [s.SegmentLabel, s.SegmentAlgorithmType, s.SegmentAlgorithmName]), LABELS.map(({ name }) => [name, 'AUTOMATIC', `${model} ${version}`]));
+  const { version } = SHIPPED.package;
+  assert.deepEqual([seg.SegmentSequence].flat().map((s) => [s.SegmentLabel, s.SegmentAlgorithmType, s.SegmentAlgorithmName]), LABELS.map(({ name }) => [name, 'AUTOMATIC', `tiny ${version}`]));
 
   await panel.getByRole('button', { name: 'Store SEG' }).click();
   const dialog = page.getByRole('dialog');

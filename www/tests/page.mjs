@@ -27,13 +27,13 @@ export const SHIPPED = {
 export const ROI = SHIPPED.package.network.img_size;
 export const SHA256 = SHIPPED.sha256;
 
-/** Call once per file. Gives an object whose `server` and `browser` live as long as the file's tests. */
-export function pages() {
+/** Call once per file. Gives an object whose `server`, with more `files`, and `browser` live as long as the file's tests. */
+export function pages(files = {}) {
   const shared = {};
   // A file's own preparations do not wait for these by themselves.
   shared.started = (async () => {
     mkdirSync(out, { recursive: true });
-    shared.server = await serve();
+    shared.server = await serve({ files });
     shared.browser = await launch();
   })();
   before(() => shared.started);
@@ -82,9 +82,9 @@ export function script(body, argument = {}) {
   })(${JSON.stringify({ MODEL, SHA256, SCAN, ROI, ...argument })})`;
 }
 
-/** The native program's labels of the scan at this path, a file or a folder. */
-export function native(image, ...options) {
+/** The native program's labels of the scan at this path, a file or a folder; `model` is a package's path. */
+export function native(image, model = `${root}models/hippocampus.safetensors`) {
   const path = `${out}${image.split('/').pop().replace(/(\.nii\.gz)?$/, '.nii.gz')}`;
-  execFileSync(unetr, ['segment', image, '-m', `${root}models/hippocampus.safetensors`, '-o', path, '--force', ...options], { stdio: 'pipe' });
+  execFileSync(unetr, ['segment', image, '-m', model, '-o', path, '--force'], { stdio: 'pipe' });
   return labels(readFileSync(path));
 }

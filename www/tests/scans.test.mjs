@@ -3,13 +3,16 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { before, test } from 'node:test';
 
-import { HIPPOCAMPUS, saved } from './app.mjs';
+import { drag, opened, saved } from './app.mjs';
 import { open } from './browser.mjs';
 import { labels, zContiguous } from './nifti.mjs';
-import { native, out, pages } from './page.mjs';
+import { native, out, pages, root } from './page.mjs';
 import { part, sampleSeries } from './synthetic.mjs';
+import { tinyPackage } from './tiny.mjs';
 
-const tab = pages();
+const tiny = tinyPackage();
+const MODEL = '/tiny.safetensors';
+const tab = pages({ [MODEL]: tiny.bytes });
 const SERIES = `${out}hippocampus`;
 const UID = '1.2.840.99999.1';
 const LONG = { timeout: 300_000 };
@@ -42,8 +45,8 @@ test('a series in any order gives the labels of the native program', async () =>
       inputs: result.provenance.inputs, source: result.provenance.geometry.affine_source, planned: plan.scanDims,
       same: chosen.labels.every((v, i) => v === result.labels[i]), several, missing, nifti: Array.from(shown.nifti), doubts: shown.warnings,
     };
-  }, { NAMES, UID });
-  const want = native(SERIES);
+  }, { MODEL, NAMES, UID });
+  const want = native(SERIES, tiny.path);
   const expected = zContiguous(want);
   const equal = expected.reduce((n, v, i) => n + (v === got.labels[i]), 0) / expected.length;
   assert.deepEqual([got.dims, got.planned], [[42, 57, 52], [42, 57, 52]]);
@@ -113,11 +116,16 @@ test('pairs of header and image are channels in the order they are given', async
 });
 
 test('the app shows and segments the files of a series', LONG, async () => {
-  const { page, problems, context } = await open(tab.browser, `${tab.server.url}${HIPPOCAMPUS}`, { viewport: { width: 1280, height: 800 } });
-  await page.locator('#segment:enabled').waitFor(LONG);
-  await page.waitForFunction(() => document.querySelector('#scan-name').textContent !== '…');
+  const { page, problems, context } = await open(tab.browser, `${tab.server.url}/?model=${MODEL}`, { viewport: { width: 1280, height: 800 } });
+  await page.waitForFunction(() => /Takes MR/.test(document.querySelector('#model-facts').textContent), null, LONG);
+  const name = 'hippocampus (52 files)';
   await page.setInputFiles('#folder-input', SERIES);
-  await page.waitForFunction(() => /^hippocampus \(52 files\)$/.test(document.querySelector('#scan-name').textContent), null, LONG);
+  await opened(page, name);
+  await page.setInputFiles('#scan-input', `${root}models/samples/hippocampus.nii.gz`);
+  await opened(page, 'hippocampus.nii.gz');
+  // Dropped, a folder gives its name to what is saved as well.
+  await drag(page, [SERIES], { x: 800, y: 400 });
+  await opened(page, name);
   assert.match(await page.textContent('#scan-facts'), /42 × 57 × 52 voxels of 1 × 1 × 1 mm/);
   await page.click('#segment');
   await page.locator('#result').waitFor(LONG);
@@ -127,7 +135,7 @@ test('the app shows and segments the files of a series', LONG, async () => {
   const file = await saved(page, '#save-labels');
   assert.equal(file.name, 'hippocampus_labels.nii.gz');
   const written = labels(file.bytes);
-  const want = native(SERIES);
+  const want = native(SERIES, tiny.path);
   const equal = want.data.reduce((n, v, i) => n + (v === written.data[i]), 0) / want.data.length;
   assert.ok(equal >= 0.9999, `${equal}`);
   assert.deepEqual(problems, []);

@@ -5,20 +5,22 @@ import { test } from 'node:test';
 
 import { launch, open } from './browser.mjs';
 import { SHIPPED, root, unetr } from './page.mjs';
-
-const MODEL = `${root}models/hippocampus.safetensors`;
+import { tinyPackage } from './tiny.mjs';
 
 test('the program serves an app that segments the scan it was given', async () => {
   const scan = `${root}models/samples/hippocampus.nii.gz`;
-  const server = spawn(unetr, ['serve', '--port', '0', '--model', MODEL, scan], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const server = spawn(unetr, ['serve', '--port', '0', '--model', tinyPackage().path, scan], { stdio: ['ignore', 'pipe', 'pipe'] });
+  // Heard from the first moment: it may end at once.
+  const started = new Promise((resolve, reject) => {
+    let words = '';
+    server.stderr.on('data', (data) => { words += data; });
+    server.stdout.once('data', (data) => resolve(String(data).trim()));
+    server.once('exit', () => reject(new Error(words)));
+  });
+  started.catch(() => {});
   const browser = await launch();
   try {
-    const address = await new Promise((resolve, reject) => {
-      let words = '';
-      server.stderr.on('data', (data) => { words += data; });
-      server.stdout.once('data', (data) => resolve(String(data).trim()));
-      server.once('exit', () => reject(new Error(words)));
-    });
+    const address = await started;
     assert.match(address, /^http:\/\/127\.0\.0\.1:\d+\/\?scan=\/local\//);
     const { page, problems, context } = await open(browser, address);
     await page.locator('#segment:enabled').click({ timeout: 300_000 });

@@ -86,20 +86,21 @@ export function drawOverlay(context, tiles, { crosshair, dpr, outlines = [], vox
     if (crosshair && tile.cross) cross(context, tile, dpr);
     const small = width < 220 * dpr;
     context.font = `600 ${(small ? 11 : 13) * dpr}px system-ui, sans-serif`;
-    context.shadowColor = '#000';
-    context.shadowBlur = 3 * dpr;
+    context.strokeStyle = '#000';
+    context.lineWidth = 3 * dpr;
+    context.lineJoin = 'round';
     context.fillStyle = '#ffe28a';
     const pad = (small ? 9 : 12) * dpr;
     context.textAlign = 'center';
     const [l, t, r, b] = tile.letters ?? ['', '', '', ''];
-    context.fillText(l, left + pad, top + height / 2);
-    context.fillText(r, left + width - pad, top + height / 2);
-    context.fillText(t, left + width / 2, top + pad);
-    context.fillText(b, left + width / 2, top + height - pad);
-    context.fillStyle = '#cdd6e2';
+    text(context, l, left + pad, top + height / 2);
+    text(context, r, left + width - pad, top + height / 2);
+    text(context, t, left + width / 2, top + pad);
+    text(context, b, left + width / 2, top + height - pad);
+    context.fillStyle = '#e6ebf2';
     context.textAlign = 'left';
     context.font = `${(small ? 10 : 12) * dpr}px system-ui, sans-serif`;
-    context.fillText(NAMES[tile.sliceType], left + 6 * dpr, top + pad);
+    text(context, NAMES[tile.sliceType], left + 6 * dpr, top + pad);
     if (tile.pixelsPerMm) bar(context, tile, dpr);
     context.restore();
   }
@@ -177,6 +178,12 @@ function cross(context, { box: [left, top, width, height], cross: at }, dpr) {
   context.stroke();
 }
 
+/** With an edge, so that it is read over white as over black. @param {CanvasRenderingContext2D} context @param {string} words @param {number} x @param {number} y */
+function text(context, words, x, y) {
+  context.strokeText(words, x, y);
+  context.fillText(words, x, y);
+}
+
 /** A bar of 1, 2 or 5 times a power of ten mm, at most a quarter of the tile. @param {CanvasRenderingContext2D} context @param {Tile} tile @param {number} dpr */
 function bar(context, { box: [left, top, width, height], pixelsPerMm = 1 }, dpr) {
   const most = (0.25 * width) / pixelsPerMm;
@@ -184,13 +191,19 @@ function bar(context, { box: [left, top, width, height], pixelsPerMm = 1 }, dpr)
   const mm = [5, 2, 1].map((n) => n * power).find((n) => n <= most) ?? power;
   const length = mm * pixelsPerMm;
   const [x, y] = [left + 8 * dpr, top + height - 8 * dpr];
-  context.strokeStyle = '#cdd6e2';
-  context.lineWidth = Math.max(1, Math.round(1.5 * dpr));
   context.beginPath();
   context.moveTo(x, y - 4 * dpr);
   context.lineTo(x, y);
   context.lineTo(x + length, y);
   context.lineTo(x + length, y - 4 * dpr);
-  context.stroke();
-  context.fillText(mm >= 10 && mm % 10 === 0 ? `${mm / 10} cm` : `${mm} mm`, x + length + 5 * dpr, y - 3 * dpr);
+  for (const [color, line] of /** @type {[string, number][]} */ ([['#000', 3.5], ['#e6ebf2', 1.5]])) {
+    context.strokeStyle = color;
+    context.lineWidth = Math.max(1, Math.round(line * dpr));
+    context.stroke();
+  }
+  context.strokeStyle = '#000';
+  context.lineWidth = 3 * dpr;
+  // In a small view the letter of the patient's side would lie beside it.
+  const beside = width >= 220 * dpr;
+  text(context, mm >= 10 && mm % 10 === 0 ? `${mm / 10} cm` : `${mm} mm`, beside ? x + length + 5 * dpr : x + 3 * dpr, y - (beside ? 3 : 9) * dpr);
 }

@@ -1,12 +1,17 @@
 // What the package does when it is stopped, when something is wrong, and when the device is lost.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import { open } from '../browser.mjs';
 import { pages, script } from '../page.mjs';
 import { serve } from '../server.mjs';
+import { tinyPackage } from '../tiny.mjs';
 
-const tab = pages();
+// Wide enough that a window takes much longer than what a run has reached takes to be saved.
+const tiny = tinyPackage(32);
+const TINY = { MODEL: '/tiny.safetensors', ROI: [32, 32, 32], SHA256: createHash('sha256').update(tiny.bytes).digest('hex') };
+const tab = pages({ [TINY.MODEL]: tiny.bytes });
 
 test('progress rises, a stopped run ends at once, and the next run is right', async () => {
   const got = await tab.run(async ({ createSegmenter, fail, noise }, { MODEL, ROI }) => {
@@ -20,7 +25,7 @@ test('progress rises, a stopped run ends at once, and the next run is right', as
       overlap: 0.25,
       signal: controller.signal,
       onProgress: ({ phase, done }) => {
-        if (phase === 'infer' && done === 1) {
+        if (phase === 'infer' && done >= 1 && asked === 0) {
           asked = performance.now();
           controller.abort();
         }
@@ -34,7 +39,7 @@ test('progress rises, a stopped run ends at once, and the next run is right', as
     const late = await fail(segmenter.segment(scan));
     const same = whole.labels.every((v, i) => v === again.labels[i]);
     return { first, stopped, rejected, waited, same, before, late, windows: whole.plan.windows, inferMs: whole.timings.inferMs };
-  });
+  }, TINY);
   const windows = got.first.filter((p) => p.phase === 'infer');
   assert.equal(windows.at(-1).done, got.windows);
   assert.equal(windows.at(-1).fraction, 1);
@@ -78,7 +83,7 @@ test('wrong input is refused by name, and the segmenter stays usable', async () 
     };
     const result = await segmenter.segment(scan);
     return { errors, labelled: result.labels.some((l) => l > 0) };
-  }, {}, { noise: true });
+  }, TINY, { noise: true });
   const codes = Object.fromEntries(Object.entries(got.errors).map(([key, e]) => [key, e?.code]));
   assert.deepEqual(codes, {
     text: 'bad-input', cut: 'bad-input', twice: 'bad-input', empty: 'bad-input', nothing: 'bad-input', overlap: 'bad-input',
@@ -105,7 +110,8 @@ test('a run whose device is lost goes on, on a new one, and gives the same bits'
         onProgress: ({ phase, done }) => {
           if (phase !== 'infer') return;
           if (done > 0) told.push(done);
-          if (losses[0] === done) {
+          // Of quick windows not each is told.
+          if (done >= losses[0]) {
             losses.shift();
             gpu.postMessage('lose');
           }
@@ -124,7 +130,7 @@ test('a run whose device is lost goes on, on a new one, and gives the same bits'
     gpu.postMessage('alive');
     segmenter.dispose();
     return { total: whole.plan.windows, recoveries: whole.recoveries, once, twice, between: between.recoveries, plan: plan.windows, dead, workers: made() };
-  }, {}, { noise: true });
+  }, TINY, { noise: true });
   t.diagnostic(JSON.stringify({ ...got, dead: got.dead?.message }));
   assert.ok(got.total >= 3 && got.recoveries === 0);
   for (const run of [got.once, got.twice]) {
@@ -154,7 +160,7 @@ test('after a fault of the driver the next call starts anew', async () => {
     const last = await segmenter.segment(scan);
     segmenter.dispose();
     return { workers: made(), thrown, queued, same: before.labels.every((v, i) => v === last.labels[i]) };
-  }, {}, { noise: true });
+  }, TINY, { noise: true });
   assert.equal(got.thrown.code, 'internal');
   assert.match(got.thrown.message, /the driver is gone/);
   assert.equal(got.queued.code, 'internal', 'whoever waited behind is told too');
