@@ -11,6 +11,7 @@ mod datasets;
 mod formats;
 mod leaks;
 mod mirrored_labels;
+mod networks;
 mod recipes;
 mod train_data;
 mod train_data_bad_input;

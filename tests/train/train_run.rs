@@ -14,7 +14,7 @@ use unetr_wgpu::volume::nifti::{self, WriteOptions};
 use unetr_wgpu::volume::{Affine, LabelMap, Volume};
 use unetr_wgpu::weights::Package;
 
-fn gpu() -> Gpu {
+pub(super) fn gpu() -> Gpu {
     let adapter = std::env::var("UNETR_ADAPTER").ok();
     let options = GpuOptions { adapter, default_limits: true, ..GpuOptions::default() };
     pollster::block_on(Gpu::open(&options)).expect("an adapter: see README, 'tests'")
@@ -87,7 +87,7 @@ fn case(folder: &Path, seed: u64) -> serde_json::Value {
 }
 
 /// Three training and two validation cases.
-fn dataset(folder: &Path) -> PathBuf {
+pub(super) fn dataset(folder: &Path) -> PathBuf {
     let training: Vec<_> = (1..4).map(|seed| case(folder, seed)).collect();
     let validation: Vec<_> = (4..6).map(|seed| case(folder, seed)).collect();
     let path = folder.join("dataset.json");
@@ -103,7 +103,7 @@ fn recipe(change: impl Fn(&mut Recipe)) -> Recipe {
 }
 
 /// Runs until done, or until `stop` steps were made in this call.
-fn run(
+pub(super) fn run(
     gpu: &Gpu,
     data: &Path,
     folder: &Path,
@@ -124,12 +124,12 @@ fn run(
     pollster::block_on(train(gpu, setup, observer))
 }
 
-fn model(folder: &Path) -> Vec<u8> {
+pub(super) fn model(folder: &Path) -> Vec<u8> {
     std::fs::read(folder.join("model.safetensors")).expect("a model")
 }
 
 /// Loss of every step in the record.
-fn losses(folder: &Path) -> Vec<(u64, String)> {
+pub(super) fn losses(folder: &Path) -> Vec<(u64, String)> {
     let text = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("records");
     let lines = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
     lines
@@ -456,7 +456,7 @@ fn sigterm_saves_as_ctrl_c_does() {
     assert!(out.join("checkpoints/last.safetensors").is_file(), "{said}");
 }
 
-fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
