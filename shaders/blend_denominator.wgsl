@@ -1,9 +1,9 @@
 // Before a softmax over classes that lie in several buffers: the logarithm of its denominator, part by part.
-//   acc  (classes, RX, plane)   count (RX, plane)
-//   lse  (RX, plane): log of the sum of exp(mean logit); FIRST starts it
+//   acc  (classes, outer, ring, inner)   count (outer, ring, inner)
+//   lse  (outer, ring, inner): log of the sum of exp(mean logit); FIRST starts it
 #import index
 
-struct Params { classes: u32, plane: u32, ring: u32, start: u32, planes: u32 }
+struct Params { classes: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> acc: array<f32>;
 @group(0) @binding(#) var<storage, read> count: array<f32>;
@@ -16,11 +16,13 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    if (index >= params.planes * params.plane) {
+    if (index >= params.planes * params.outer * params.inner) {
         return;
     }
-    let at = (params.start + index / params.plane) % params.ring * params.plane + index % params.plane;
-    let size = params.ring * params.plane;
+    let inside = index % params.inner;
+    let place = (params.start + index / params.inner % params.planes) % params.ring;
+    let at = (index / params.inner / params.planes * params.ring + place) * params.inner + inside;
+    let size = params.outer * params.ring * params.inner;
     let n = count[at];
 #if FIRST
     var most = acc[at] / n;

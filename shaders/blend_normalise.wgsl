@@ -1,9 +1,9 @@
 // Sums of weighted logits to means, and on to class probabilities, in place.
 //   mean = acc / count;  SOFTMAX: exp(mean - lse);  SIGMOID: 1 / (1 + exp(-mean));  else the mean
-//   acc  (classes, RX, plane)   count (RX, plane)   lse (RX, plane)
+//   acc  (classes, outer, ring, inner)   count (outer, ring, inner)   lse (outer, ring, inner)
 #import index
 
-struct Params { classes: u32, plane: u32, ring: u32, start: u32, planes: u32 }
+struct Params { classes: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> count: array<f32>;
 #if SOFTMAX
@@ -18,14 +18,16 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    let voxels = params.planes * params.plane;
+    let voxels = params.planes * params.outer * params.inner;
     let c = index / voxels;
     if (c >= params.classes) {
         return;
     }
     let voxel = index % voxels;
-    let at = (params.start + voxel / params.plane) % params.ring * params.plane + voxel % params.plane;
-    let i = c * params.ring * params.plane + at;
+    let inside = voxel % params.inner;
+    let place = (params.start + voxel / params.inner % params.planes) % params.ring;
+    let at = (voxel / params.inner / params.planes * params.ring + place) * params.inner + inside;
+    let i = c * params.outer * params.ring * params.inner + at;
     var v = acc[i] / count[at];
 #if SOFTMAX
     v = exp(v - lse[at]);

@@ -1,6 +1,6 @@
 // The sum of window weights per voxel: count += weight, on the same ring as the logits.
 //   axes   window weights along X, then Y, then Z
-//   count  (RX, VY, VZ)
+//   count  (RX, RY, RZ)
 #import index
 
 struct Params {
@@ -26,6 +26,6 @@ fn forward(
     let vy = voxel / params.z % params.y;
     let vz = voxel % params.z;
     let weight = max(axes[vx] * axes[params.x + vy] * axes[params.x + params.y + vz], params.floor);
-    let plane = params.volume_y * params.volume_z;
-    count[(params.start_x + vx) % params.ring * plane + (params.start_y + vy) * params.volume_z + params.start_z + vz] += weight;
+    let row = (params.start_x + vx) % params.ring * params.volume_y + (params.start_y + vy) % params.volume_y;
+    count[row * params.volume_z + (params.start_z + vz) % params.volume_z] += weight;
 }

@@ -1,8 +1,8 @@
 // Zeroes planes of a ring for the windows to come.
-//   acc  (channels, RX, plane)
+//   acc  (channels, outer, ring, inner)
 #import index
 
-struct Params { channels: u32, plane: u32, ring: u32, start: u32, planes: u32 }
+struct Params { channels: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read_write> acc: array<f32>;
 
@@ -13,12 +13,14 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    let voxels = params.planes * params.plane;
+    let voxels = params.planes * params.outer * params.inner;
     let c = index / max(voxels, 1u);
     if ((voxels == 0u) | (c >= params.channels)) {
         return;
     }
     let voxel = index % voxels;
-    let at = (params.start + voxel / params.plane) % params.ring * params.plane + voxel % params.plane;
-    acc[c * params.ring * params.plane + at] = 0.0;
+    let inside = voxel % params.inner;
+    let place = (params.start + voxel / params.inner % params.planes) % params.ring;
+    let at = (voxel / params.inner / params.planes * params.ring + place) * params.inner + inside;
+    acc[c * params.outer * params.ring * params.inner + at] = 0.0;
 }

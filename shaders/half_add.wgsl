@@ -3,7 +3,7 @@
 //   weight = to_half(max(product of axes, floor));  sums[k] = to_half(sums[k] + weight passes[k] / count)
 //   passes  (K, X, Y, Z)
 //   axes    window weights along X, then Y, then Z
-//   sums    (folds (K + 1), ring, VY, VZ)
+//   sums    (folds (K + 1), RX, RY, RZ)
 #import half
 #import index
 
@@ -40,6 +40,7 @@ fn forward(
         value = passes[index] / params.count * weight;
     }
     let plane = (params.first + k) * params.ring + (params.start_x + vx) % params.ring;
-    let at = (plane * params.volume_y + params.start_y + vy) * params.volume_z + params.start_z + vz;
+    let row = plane * params.volume_y + (params.start_y + vy) % params.volume_y;
+    let at = row * params.volume_z + (params.start_z + vz) % params.volume_z;
     sums[at] = to_half(sums[at] + value);
 }

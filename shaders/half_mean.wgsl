@@ -1,10 +1,10 @@
 // Sums of folds in half precision to their mean: each fold's sum over its weight, their sum, over their number, rounded each time.
-//   halves  (folds (K + 1), RX, plane), behind the classes of a fold its weights
-//   mean    (K, RX, plane)
+//   halves  (folds (K + 1), outer, ring, inner), behind the classes of a fold its weights
+//   mean    (K, outer, ring, inner)
 #import half
 #import index
 
-struct Params { classes: u32, plane: u32, ring: u32, start: u32, planes: u32, folds: u32 }
+struct Params { classes: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32, folds: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
 @group(0) @binding(#) var<storage, read> halves: array<f32>;
 @group(0) @binding(#) var<storage, read_write> mean: array<f32>;
@@ -16,14 +16,16 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    let voxels = params.planes * params.plane;
+    let voxels = params.planes * params.outer * params.inner;
     let k = index / max(voxels, 1u);
     if ((voxels == 0u) | (k >= params.classes)) {
         return;
     }
     let voxel = index % voxels;
-    let at = (params.start + voxel / params.plane) % params.ring * params.plane + voxel % params.plane;
-    let size = params.ring * params.plane;
+    let inside = voxel % params.inner;
+    let place = (params.start + voxel / params.inner % params.planes) % params.ring;
+    let at = (voxel / params.inner / params.planes * params.ring + place) * params.inner + inside;
+    let size = params.outer * params.ring * params.inner;
     var sum = 0.0;
     for (var fold = 0u; fold < params.folds; fold += 1u) {
         let first = fold * (params.classes + 1u);

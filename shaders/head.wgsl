@@ -6,8 +6,9 @@
 //   y           (N, K, X, Y, Z)
 // Accumulating, for the classes from first_class on:
 //   axes        window weights along X, then Y, then Z
-//   acc         (classes of this part, RX, VY, VZ), a ring along X over the whole volume; acc += weight * logits
+//   acc         (classes of this part, RX, RY, RZ), a ring along one axis over the whole volume; acc += weight * logits
 //   mirrored    a bit for each axis along which the network saw the window mirrored
+//   BIAS        0 where another part of the channels adds it
 // One invocation holds SPAN values of WIDTH voxels each and 4 QUADS classes.
 #import index
 #import mirror
@@ -108,7 +109,8 @@ fn forward(
         let vy_$v = mirror(voxel_$v / params.z % params.y, params.y, params.mirrored >> 1u);
         let vz_$v = mirror(voxel_$v % params.z, params.z, params.mirrored >> 2u);
         let weight_$v = max(axes[vx_$v] * axes[params.x + vy_$v] * axes[params.x + params.y + vz_$v], params.floor);
-        let to_$v = (params.start_x + vx_$v) % params.ring * plane + (params.start_y + vy_$v) * params.volume_z + params.start_z + vz_$v;
+        let row_$v = (params.start_x + vx_$v) % params.ring * params.volume_y + (params.start_y + vy_$v) % params.volume_y;
+        let to_$v = row_$v * params.volume_z + (params.start_z + vz_$v) % params.volume_z;
 #end
 #end
 #unroll o in 0..QUADS
@@ -120,7 +122,7 @@ fn forward(
             if ((part < params.classes) & (k < params.k)) {
 #if ACCUMULATE
 #unroll v in 0..WIDTH
-                acc[part * params.ring * plane + to_$v] += weight_$v * (sum_$i_$v_$o[$j] + b[k]);
+                                acc[part * params.ring * plane + to_$v] += weight_$v * (sum_$i_$v_$o[$j] + f32(BIAS) * b[k]);
 #end
 #else
 #if WIDE

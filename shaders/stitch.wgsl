@@ -1,7 +1,7 @@
-// A window's logits into the sums of a volume: acc[k] += weight logits[first_class + k], on a ring of planes along X.
+// A window's logits into the sums of a volume: acc[k] += weight logits[first_class + k], on a ring of planes along one axis.
 //   logits  (1, K, X, Y, Z)
 //   axes    window weights along X, then Y, then Z; weight = max(their product, floor)
-//   acc     (classes, ring, VY, VZ)
+//   acc     (classes, RX, RY, RZ), as long as the volume along all axes but the ring's
 //   mirrored  a bit for each axis along which the network saw the window mirrored
 #import index
 #import mirror
@@ -34,6 +34,7 @@ fn forward(
     let vz = mirror(voxel % params.z, params.z, params.mirrored >> 2u);
     let weight = max(axes[vx] * axes[params.x + vy] * axes[params.x + params.y + vz], params.floor);
     let plane = index / voxels * params.ring + (params.start_x + vx) % params.ring;
-    let at = (plane * params.volume_y + params.start_y + vy) * params.volume_z + params.start_z + vz;
+    let row = plane * params.volume_y + (params.start_y + vy) % params.volume_y;
+    let at = row * params.volume_z + (params.start_z + vz) % params.volume_z;
     acc[at] = fma(weight, logits[params.first_class * voxels + index], acc[at]);
 }

@@ -65,6 +65,7 @@ pub const LFS_POINTER: FileType =
 const BEGINNINGS: &[(usize, &[u8], FileType)] = &[
     (0, b"version https://git-lfs.github.com/spec/v1", LFS_POINTER),
     (0, b"/annex/objects/", kind("a git-annex pointer, a line of text in place of the file", Content::Pointer)),
+    (0, b"PK\x05\x06", kind("an empty zip archive", Content::Archive)),
     (0, b"NRRD0", kind("an NRRD file", Content::Scan)),
     (0, b"ObjectType", kind("a MetaImage file (.mha, .mhd)", Content::Scan)),
     (0, b"NDims", kind("a MetaImage file (.mha, .mhd)", Content::Scan)),

@@ -61,7 +61,7 @@ impl CliError {
                 let mut next: Option<&dyn Error> = Some(cause.as_ref());
                 while let Some(error) = next {
                     let words = error.to_string();
-                    if text.is_empty() || words.starts_with(&text) {
+                    if text.is_empty() || repeats(&words, &text) {
                         text = words;
                     } else if !text.contains(&words) {
                         text = format!("{text}: {words}");
@@ -75,6 +75,11 @@ impl CliError {
             }
         }
     }
+}
+
+/// Whether words begin with the name of what they are about.
+fn repeats(words: &str, about: &str) -> bool {
+    words.strip_prefix(about).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 /// The option that does what an error advises.
@@ -155,6 +160,8 @@ mod tests {
         let inner = || Inner { path: "a/b.nii".into(), source: std::io::Error::other("disk full") };
         let error = Err::<(), _>(inner()).at(Path::new("a/b.nii"));
         assert_eq!(error.map_err(|e| e.chain()), Err("a/b.nii: disk full".to_owned()));
+        let error = Err::<(), _>(inner()).at(Path::new("a"));
+        assert_eq!(error.map_err(|e| e.chain()), Err("a: a/b.nii: disk full".to_owned()), "another name");
         let error = Err::<(), _>(inner()).about("writing the result");
         let text = error.map_err(|e| e.chain());
         assert_eq!(text, Err("writing the result: a/b.nii: disk full".to_owned()));

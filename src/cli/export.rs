@@ -12,6 +12,7 @@ use super::files::file_name;
 use super::options::Precision;
 use super::output::{Outputs, ends_in};
 use crate::report::sha256;
+use crate::weights::shards::{INDEX, ShardIndex};
 use crate::weights::{MonaiVersion, Package, export, export_torch, nnunet_folder};
 
 /// Write a model's weights as a state dict that MONAI, or nnU-Net's network, loads with strict=True; or the whole model as a
@@ -20,12 +21,16 @@ use crate::weights::{MonaiVersion, Package, export, export_torch, nnunet_folder}
 pub(super) struct Export {
     /// Model package.
     model: PathBuf,
-    /// State dict to write, by its name as safetensors or for torch.load; with --nnunet a folder.
-    #[arg(short, long, value_name = "OUT.safetensors|OUT.pt|FOLDER")]
+    /// State dict to write, by its name as safetensors or for torch.load; with --nnunet a folder, with --shards the index.
+    #[arg(short, long, value_name = "OUT.safetensors|OUT.pt|FOLDER|OUT.index.json")]
     output: PathBuf,
     /// Write a result folder of nnU-Net v2: dataset.json, plans.json and a checkpoint for each fold.
     #[arg(long, conflicts_with = "monai")]
     nnunet: bool,
+    /// Write the package itself, cut into files of 24 MiB with a hash each, beside an index that `-m`, the browser app and the npm
+    /// package take for a model.
+    #[arg(long, conflicts_with_all = ["nnunet", "monai", "dtype"])]
+    shards: bool,
     /// Type to store the weights in.
     #[arg(long, default_value = "f32")]
     dtype: Precision,
@@ -44,6 +49,9 @@ impl Export {
     pub fn run(&self) -> Result<(), CliError> {
         if self.nnunet {
             return self.folder(&files::model(&self.model)?);
+        }
+        if self.shards {
+            return self.cut();
         }
         ends_in("--output", Some(&self.output), &[".safetensors", ".pt", ".pth"])?;
         let mut outputs = Outputs::new(self.force, &[&self.model]);
@@ -81,11 +89,27 @@ impl Export {
         self.told(&files)
     }
 
+    /// Writes the shards and then their index.
+    fn cut(&self) -> Result<(), CliError> {
+        ends_in("--output", Some(&self.output), &[INDEX])?;
+        let package = files::model(&self.model)?;
+        let (index, parts) = ShardIndex::cut(&file_name(&self.output), package.file_bytes());
+        let mut files: Vec<(PathBuf, Vec<u8>)> = (index.shards.iter().zip(parts))
+            .map(|(shard, part)| (self.output.with_file_name(&shard.file), part.to_vec()))
+            .collect();
+        files.push((self.output.clone(), index.to_json().into_bytes()));
+        let mut outputs = Outputs::new(self.force, &[&self.model]);
+        files.iter().try_for_each(|(path, _)| outputs.plan("--output", path))?;
+        files.iter().try_for_each(|(path, bytes)| outputs.stage_bytes(path, bytes))?;
+        outputs.commit()?;
+        self.told(&files)
+    }
+
     fn told(&self, files: &[(PathBuf, Vec<u8>)]) -> Result<(), CliError> {
         if self.json {
             let entry = |(path, file): &(PathBuf, Vec<u8>)| json!({"output": path.display().to_string(), "sha256": sha256(file), "bytes": file.len()});
             let entries: Vec<Value> = files.iter().map(entry).collect();
-            return print_json(&match (entries.as_slice(), self.nnunet) {
+            return print_json(&match (entries.as_slice(), self.nnunet || self.shards) {
                 ([one], false) => one.clone(),
                 (all, _) => json!({"output": self.output.display().to_string(), "files": all}),
             });

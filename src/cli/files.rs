@@ -6,7 +6,8 @@ use super::console::note;
 use super::error::{CliError, Context};
 use super::options::FolderArgs;
 use crate::fields::json::decode;
-use crate::weights::{FileSet, ImportOptions, Imported, Package, import, import_files, is_zip_of_files};
+use crate::weights::shards::{INDEX, ShardIndex};
+use crate::weights::{FileSet, ImportOptions, Imported, Package, WeightsError, import, import_files, is_zip_of_files};
 
 /// A whole file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
@@ -72,6 +73,14 @@ fn open(path: &Path) -> Result<Opened, CliError> {
         return FileSet::from_folder(path).at(path).map(Opened::Several);
     }
     let bytes = read(path)?;
+    if file_name(path).ends_with(INDEX) {
+        let beside = path.parent().unwrap_or(Path::new(""));
+        let failed = |file: &str, e: std::io::Error| WeightsError::file(file, e.to_string());
+        let text = decode(&bytes).at(path)?;
+        let index = ShardIndex::read(&text).at(path)?;
+        let shard = |file: &str| std::fs::read(beside.join(file)).map_err(|e| failed(file, e));
+        return Ok(Opened::One(index.join(shard).at(path)?));
+    }
     match is_zip_of_files(&bytes) {
         true => FileSet::from_zip(&file_name(path), bytes).at(path).map(Opened::Several),
         false => Ok(Opened::One(bytes)),

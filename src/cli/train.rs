@@ -16,6 +16,7 @@ use crate::dataset::Dataset;
 use crate::report::NOTICE;
 use crate::train::Recipe;
 use crate::train::run::{Setup, TrainingSummary, train};
+use crate::weights::{Metadata, Package};
 
 /// Train a model: forward and backward pass, loss and AdamW as shaders on the GPU.
 ///
@@ -49,7 +50,8 @@ pub(super) struct Train {
     /// Go on with the run in the folder.
     #[arg(long)]
     resume: bool,
-    /// Model package to take the first weights from; layers that do not fit are made anew.
+    /// Model to take the first weights from: a package, MONAI bundle or nnU-Net result folder. Layers that do not fit are made
+    /// anew; what the recipe does not say of network, input, output and inference is the model's.
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     init: Option<PathBuf>,
     #[command(flatten)]
@@ -61,10 +63,12 @@ pub(super) struct Train {
 
 impl Train {
     pub fn run(&self) -> Result<(), CliError> {
-        let mut recipe = self.config.as_deref().map(|path| self.recipe(path)).transpose()?;
+        let init = self.init.as_deref().map(files::model).transpose()?;
+        let model = init.as_ref().map(Package::metadata);
+        let mut recipe = self.config.as_deref().map(|path| self.recipe(path, model)).transpose()?;
         if let Some(threads) = threads() {
             if recipe.is_none() {
-                recipe = Some(self.recipe(&self.output.join("recipe.toml"))?);
+                recipe = Some(self.recipe(&self.output.join("recipe.toml"), None)?);
             }
             if let Some(recipe) = &mut recipe {
                 recipe.data.threads = threads;
@@ -81,7 +85,10 @@ impl Train {
             let list = folds.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
             note(format!("warning: the folds {list} of the dataset are not used; --fold K judges by one of them"));
         }
-        let init = self.init.as_deref().map(files::model).transpose()?;
+        if let Some(model) = model.filter(|model| model.folds.len() > 1) {
+            let folds = model.folds.join(", ");
+            note(format!("warning: {} has the folds {folds}; the weights of the first are taken", model.name));
+        }
         let gpu = self.device.open()?;
         fact("adapter", gpu.adapter().to_string());
         fact("dataset", self.dataset.display().to_string());
@@ -99,9 +106,9 @@ impl Train {
         self.tell(&finished?)
     }
 
-    fn recipe(&self, path: &Path) -> Result<Recipe, CliError> {
+    fn recipe(&self, path: &Path, model: Option<&Metadata>) -> Result<Recipe, CliError> {
         let text = files::text(path)?;
-        let mut recipe = Recipe::read(&text).at(path)?;
+        let mut recipe = Recipe::read_for(&text, model).at(path)?;
         recipe.run.steps = self.steps.unwrap_or(recipe.run.steps);
         recipe.run.seed = self.seed.unwrap_or(recipe.run.seed);
         recipe.data.val_fraction = self.val_fraction.unwrap_or(recipe.data.val_fraction);

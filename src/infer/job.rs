@@ -1,8 +1,9 @@
 //! What one scan asks of the GPU: the graphs of a window, of finished planes and of the decision, and their memory.
 //!
-//! The sums of all windows lie in rings of planes along X, no longer than one window and one plane: as soon as no later
-//! window reaches a plane, its labels are decided and the plane is used again. Classes are spread over as many buffers
-//! as the binding limit asks for.
+//! The sums of all windows lie in rings of planes along X, no longer than one window and the planes that labels between it and the
+//! next need: as soon as no later window reaches a plane, its labels are decided and the plane is used again. Where a class
+//! would be too large for one binding so, planes are those along the axis where they are smallest. Classes are spread over as
+//! many buffers as the binding limit asks for.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::kernels::decide::{Decide, PackLabels};
 use crate::kernels::half_sums::{HalfAdd, HalfMean};
 use crate::kernels::head::Placement;
 use crate::kernels::head::taken;
-use crate::kernels::lazy::Form;
+use crate::kernels::lazy::{Form, Lazy};
 use crate::nets::{Built, Tail};
 
 /// Scan voxels decided at once, at most: bounds the memory of the decision.
@@ -39,15 +40,23 @@ impl Memory {
     }
 }
 
+/// A node that adds logits to the sums.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadNode {
+    pub node: NodeId,
+    /// Which part of the classes.
+    pub part: usize,
+    /// What it takes of the last block, where the network ends with one, and whether it adds the bias.
+    pub end: Option<(Form, bool)>,
+}
+
 /// A window's network with its sums.
 #[derive(Clone)]
 pub(super) struct WindowGraph {
     pub graph: Graph,
     pub input: TensorId,
     pub axes: TensorId,
-    pub heads: Vec<NodeId>,
-    /// What the head takes of the last block, where the network ends with one.
-    pub end: Option<Form>,
+    pub heads: Vec<HeadNode>,
     /// Adds the window's weights; none where sums are kept in half precision, which have their own.
     pub weights: Option<NodeId>,
 }
@@ -102,7 +111,7 @@ pub(super) struct Graphs {
     pub finish: FinishGraph,
     pub clear: ClearGraph,
     pub half: Option<HalfGraphs>,
-    pub decide: Option<DecideGraph>,
+    pub decide: DecideGraph,
 }
 
 impl Graphs {
@@ -110,7 +119,7 @@ impl Graphs {
     pub fn pipelines(&self, target: &Target, limits: &Limits) -> Result<Vec<PipelineKey>, InferError> {
         let mut graphs = vec![&self.window.graph, &self.finish.graph, &self.clear.graph];
         graphs.extend(self.half.iter().flat_map(|half| [&half.add, &half.mean]));
-        graphs.extend(self.decide.as_ref().map(|d| &d.graph));
+        graphs.push(&self.decide.graph);
         let mut keys = Vec::new();
         for graph in graphs {
             keys.extend(MemoryPlan::new(graph, target, limits, false)?.pipelines());
@@ -130,8 +139,12 @@ pub(super) struct Job {
     pub activation: Activation,
     /// Classes of each buffer.
     pub parts: Vec<Range<usize>>,
+    /// The axis along which planes are finished.
+    pub axis: usize,
     /// Planes in a ring.
     pub ring: usize,
+    /// Planes that stay for the labels between them and the next.
+    pub held: usize,
     /// Scan voxels of the largest box.
     pub box_voxels: usize,
     /// Sums are kept in half precision, each of so many folds' for itself.
@@ -139,38 +152,65 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// `decision`: how labels are made of planes along an axis.
     pub fn new(
         network: Arc<Built>,
         classes: usize,
         grid: WindowGrid,
         activation: Activation,
-        largest_slice: usize,
+        decision: &dyn Fn(usize) -> Decision,
         limit: u64,
         half: Option<usize>,
-    ) -> Result<Self, InferError> {
-        let ring = grid.padded[0].min(grid.roi[0] + 1);
-        let class_bytes = 4 * (ring * grid.padded[1] * grid.padded[2]) as u64;
+    ) -> Result<(Self, Decision), InferError> {
+        let voxels = |axis: usize, held: usize| {
+            let ring = grid.padded[axis].min(grid.roi[axis] + held);
+            grid.padded.iter().product::<usize>() / grid.padded[axis].max(1) * ring
+        };
+        let fits = |voxels: usize| 4 * (voxels * half.unwrap_or(1)) as u64 <= limit;
+        let axis = match fits(voxels(0, 1)) {
+            true => 0,
+            false => (0..3).min_by_key(|&axis| voxels(axis, 1)).unwrap_or(0),
+        };
+        let decision = decision(axis);
+        let held = decision.held();
+        let ring = grid.padded[axis].min(grid.roi[axis] + held);
+        let class_bytes = 4 * voxels(axis, held) as u64;
         let fitting = limit / (class_bytes * half.unwrap_or(1) as u64).max(1);
         // In half precision each part has its weights beside it.
         let most = fitting.saturating_sub(u64::from(half.is_some())).min(classes as u64) as usize;
         if most == 0 {
             return Err(InferError::VolumeTooLarge { dims: grid.image, planes: ring, bytes: class_bytes, limit });
         }
-        Ok(Self {
+        let job = Self {
             network,
             classes,
             parts: (0..classes).step_by(most).map(|s| s..(s + most).min(classes)).collect(),
-            box_voxels: BOX_VOXELS.min((limit / 8) as usize).max(largest_slice),
+            box_voxels: decision.most_voxels(BOX_VOXELS.min((limit / 8) as usize).max(decision.slice_voxels())),
             grid,
             activation,
+            axis,
             ring,
+            held,
             half,
-        })
+        };
+        Ok((job, decision))
+    }
+
+    /// Size of a ring: the padded volume's but along its own axis.
+    pub fn rings(&self) -> [usize; 3] {
+        let mut size = self.grid.padded;
+        size[self.axis] = self.ring;
+        size
+    }
+
+    /// These planes.
+    pub fn planes(&self, start: usize, count: usize) -> Planes {
+        Planes { axis: self.axis, start, count }
     }
 
     fn acc(&self, g: &mut Graph, part: usize) -> TensorId {
-        let [_, y, z] = self.grid.padded;
-        g.state(&format!("sums.{part}"), [self.parts[part].len(), self.ring, y, z])
+        let [x, y, z] = self.rings();
+        g.state(&format!("sums.{part}"), [self.parts[part].len(), x, y, z])
     }
 
     /// The sums of one window's passes.
@@ -181,27 +221,26 @@ impl Job {
 
     /// The sums of all folds in half precision.
     fn halves(&self, g: &mut Graph, part: usize, folds: usize) -> TensorId {
-        let [_, y, z] = self.grid.padded;
-        g.state(&format!("halves.{part}"), [folds * (self.parts[part].len() + 1), self.ring, y, z])
+        let [x, y, z] = self.rings();
+        g.state(&format!("halves.{part}"), [folds * (self.parts[part].len() + 1), x, y, z])
     }
 
     fn count(&self, g: &mut Graph) -> TensorId {
-        let [_, y, z] = self.grid.padded;
-        g.state("weights", [self.ring, y, z])
+        g.state("weights", self.rings())
     }
 
     pub fn placement(&self, part: usize, start: [usize; 3], floor: f32, mirrored: [bool; 3]) -> Placement {
         Placement { start, floor, first_class: self.parts[part].start, mirrored }
     }
 
-    /// The graphs of the run, with the decision if it is made on the GPU.
-    pub fn graphs(&self, decision: Option<&Decision>) -> Result<Graphs, InferError> {
+    /// The graphs of the run.
+    pub fn graphs(&self, decision: &Decision) -> Result<Graphs, InferError> {
         Ok(Graphs {
             window: self.window_graph()?,
             finish: self.finish_graph()?,
             clear: self.clear_graph()?,
             half: self.half.map(|folds| self.half_graphs(folds)).transpose()?,
-            decide: decision.map(|decision| self.decide_graph(decision)).transpose()?,
+            decide: self.decide_graph(decision)?,
         })
     }
 
@@ -214,10 +253,23 @@ impl Job {
             let acc = if self.half.is_some() { self.passes(&mut g, part) } else { self.acc(&mut g, part) };
             let at = self.placement(part, [0; 3], 0.0, [false; 3]);
             let name = format!("out.{part}");
-            heads.push(match &output.tail {
-                Tail::Head { end, weight, bias } => g.head_accumulate(&name, end, *weight, *bias, axes, acc, at)?,
-                Tail::Logits(logits) => g.stitch(&name, *logits, axes, acc, at)?,
-            });
+            let mut head = |g: &mut Graph, name: &str, (end, weight): (&Lazy, TensorId), bias, biased| {
+                let node = g.head_accumulate(name, end, weight, bias, axes, acc, (at, biased))?;
+                heads.push(HeadNode { node, part, end: Some((taken(end), biased)) });
+                Ok::<(), InferError>(())
+            };
+            match &output.tail {
+                Tail::Head { end, weight, bias } => head(&mut g, &name, (end, *weight), *bias, true)?,
+                Tail::Parts { ends, weights, bias } => {
+                    for (i, (end, &weight)) in ends.iter().zip(weights).enumerate() {
+                        head(&mut g, &format!("{name}.{i}"), (end, weight), *bias, i == 0)?;
+                    }
+                }
+                Tail::Logits(logits) => {
+                    let node = g.stitch(&name, *logits, axes, acc, at)?;
+                    heads.push(HeadNode { node, part, end: None });
+                }
+            }
         }
         let weights = match self.half {
             None => {
@@ -227,11 +279,7 @@ impl Job {
             }
             Some(_) => None,
         };
-        let end = match &output.tail {
-            Tail::Head { end, .. } => Some(taken(end)),
-            Tail::Logits(_) => None,
-        };
-        Ok(WindowGraph { graph: g, input: *input, axes, heads, end, weights })
+        Ok(WindowGraph { graph: g, input: *input, axes, heads, weights })
     }
 
     fn half_graphs(&self, folds: usize) -> Result<HalfGraphs, InferError> {
@@ -242,7 +290,7 @@ impl Job {
             let (passes, halves) = (self.passes(&mut add, part), self.halves(&mut add, part, folds));
             let op = HalfAdd { at: Placement::default(), fold: 0, count: 1 };
             adds.push(add.update(&format!("add.{part}"), op, &[passes, axes, halves])?);
-            let all = ClearPlanes { planes: Planes { start: 0, count: self.grid.roi[0] } };
+            let all = ClearPlanes { planes: Planes { axis: 0, start: 0, count: self.grid.roi[0] } };
             add.update(&format!("empty.{part}"), all, &[passes])?;
             let (halves, acc) = (self.halves(&mut mean, part, folds), self.acc(&mut mean, part));
             means.push(mean.update(
@@ -256,12 +304,11 @@ impl Job {
 
     fn finish_graph(&self) -> Result<FinishGraph, InferError> {
         let mut g = Graph::new();
-        let [_, y, z] = self.grid.padded;
         let count = self.count(&mut g);
         let parts: Vec<TensorId> = (0..self.parts.len()).map(|p| self.acc(&mut g, p)).collect();
         let planes = Planes::default();
         let softmax = self.activation == Activation::Softmax;
-        let lse = softmax.then(|| g.state("denominator", [self.ring, y, z]));
+        let lse = softmax.then(|| g.state("denominator", self.rings()));
         let mut made = FinishGraph { graph: Graph::new(), denominator: Vec::new(), normalise: Vec::new() };
         for (i, &acc) in parts.iter().enumerate() {
             if let Some(s) = lse {
@@ -280,7 +327,7 @@ impl Job {
 
     fn decide_graph(&self, decision: &Decision) -> Result<DecideGraph, InferError> {
         let mut g = Graph::new();
-        let tables = g.input("tables", [decision.tables.len() / 2, 2]);
+        let tables = g.input("tables", [decision.table_entries(self.box_voxels), 2]);
         let best = g.state("best", [self.box_voxels, 2]);
         let mut channels = Vec::new();
         let mut decide = Vec::new();
@@ -319,20 +366,18 @@ impl Job {
         let network = place(&graphs.window.graph)?.memory().clone();
         let finish = place(&graphs.finish.graph)?.memory().clone();
         let lse = match self.activation {
-            Activation::Softmax => 4 * (self.ring * self.grid.padded[1] * self.grid.padded[2]) as u64,
+            Activation::Softmax => 4 * self.rings().iter().product::<usize>() as u64,
             Activation::None | Activation::Sigmoid => 0,
         };
         let mut stitching = network.states + lse + finish.uniforms;
         if let Some(half) = &graphs.half {
             let (add, mean) = (place(&half.add)?.memory().clone(), place(&half.mean)?.memory().clone());
             // The window's passes are states of two graphs, the folds' sums as well.
-            let count = 4 * (self.ring * self.grid.padded[1] * self.grid.padded[2]) as u64;
+            let count = 4 * self.rings().iter().product::<usize>() as u64;
             stitching += mean.states + count + add.inputs + add.uniforms + mean.uniforms;
         }
-        if let Some(decide) = &graphs.decide {
-            let decide = place(&decide.graph)?.memory().clone();
-            stitching += 8 * self.box_voxels as u64 + decide.activations + decide.inputs + decide.uniforms;
-        }
+        let decide = place(&graphs.decide.graph)?.memory().clone();
+        stitching += 8 * self.box_voxels as u64 + decide.activations + decide.inputs + decide.uniforms;
         Ok(Memory { network: MemoryReport { states: 0, ..network }, stitching })
     }
 }

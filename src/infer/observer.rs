@@ -14,8 +14,9 @@ pub trait Observer {
     /// A window is finished; `Break` stops the run.
     fn window(&mut self, progress: Progress) -> ControlFlow<()>;
 
-    /// Labels on the scan's grid that no later window changes, as soon as there are any. Not called where the labels are
-    /// brought back to the scan on the host, or by nearest neighbour.
+    /// Labels on the scan's grid that no later window changes, as soon as there are any. Not called where labels are brought back
+    /// by nearest neighbour. Where the axes of scan and model are not parallel, voxels that are not decided yet are 0, and come
+    /// again.
     fn labels(&mut self, _part: &LabelBox<'_>) {}
 
     /// Whether to save the sums behind this window. Saving reads back four bytes per class and voxel of the rings.
@@ -77,7 +78,7 @@ pub(super) struct Saved {
     /// Planes finished.
     pub planes: usize,
     /// Which slices were decided.
-    pub decision: Option<Decision>,
+    pub decision: Decision,
     /// Rings of weighted logits and of weights.
     pub sums: Vec<Vec<f32>>,
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::InferError;
 use super::decision::Decision;
-use super::job::{ClearGraph, DecideGraph, FinishGraph, HalfGraphs, Job, WindowGraph};
+use super::job::{ClearGraph, DecideGraph, FinishGraph, HalfGraphs, HeadNode, Job, WindowGraph};
 use super::observer::{FinishedPlanes, LabelBox, Observer, RunState, Saved};
 use super::segmenter::{PreparedScan, Progress};
 use super::windows::Importance;
@@ -55,8 +55,8 @@ pub(super) struct Run {
     finish: Stage<FinishGraph>,
     clear: Stage<ClearGraph>,
     half: Option<Half>,
-    decide: Option<Stage<DecideGraph>>,
-    decision: Option<Decision>,
+    decide: Stage<DecideGraph>,
+    decision: Decision,
     keep: Keep,
 }
 
@@ -80,19 +80,14 @@ impl Run {
         }
         let finish = Stage::new(gpu, &graphs.finish.graph, &graphs.finish, &mut residents).await?;
         let clear = Stage::new(gpu, &graphs.clear.graph, &graphs.clear, &mut residents).await?;
-        let decide = match &graphs.decide {
-            Some(graph) => {
-                let stage = Stage::new(gpu, &graph.graph, graph, &mut residents).await?;
-                for (&id, part) in graph.channels.iter().zip(&job.parts) {
-                    stage.plan.write(id, table[part.clone()].as_flattened())?;
-                }
-                if let Some(decision) = &prepared.decision {
-                    stage.plan.write(graph.tables, &decision.tables)?;
-                }
-                Some(stage)
-            }
-            None => None,
-        };
+        let graph = &graphs.decide;
+        let decide = Stage::new(gpu, &graph.graph, graph, &mut residents).await?;
+        for (&id, part) in graph.channels.iter().zip(&job.parts) {
+            decide.plan.write(id, table[part.clone()].as_flattened())?;
+        }
+        if !prepared.decision.tables.is_empty() {
+            decide.plan.write(graph.tables, &prepared.decision.tables)?;
+        }
         let half = match (&graphs.half, job.half) {
             (Some(nodes), Some(folds)) => {
                 let options = PlanOptions::default();
@@ -101,8 +96,7 @@ impl Run {
                 add.write(nodes.axes, &importance.axes)?;
                 // Passes are added up as they are, and means divided by nothing.
                 window.plan.write(window.nodes.axes, &vec![1.0; importance.axes.len()])?;
-                let [_, y, z] = job.grid.padded;
-                clear.plan.write(clear.nodes.count, &vec![1.0; job.ring * y * z])?;
+                clear.plan.write(clear.nodes.count, &vec![1.0; job.rings().iter().product()])?;
                 Some(Half { add, mean, nodes: nodes.clone(), folds })
             }
             _ => {
@@ -113,7 +107,12 @@ impl Run {
         Ok(Self { importance, window, finish, clear, half, decide, decision: prepared.decision.clone(), keep, job })
     }
 
-    /// All windows that `state` does not have yet, in MONAI's order.
+    /// First voxel of a window: planes are finished one after the other.
+    fn start(&self, index: usize) -> [usize; 3] {
+        self.job.grid.start(index, self.job.axis)
+    }
+
+    /// All windows that `state` does not have yet, in MONAI's order where planes are finished along X.
     pub async fn windows(
         &mut self,
         prepared: &PreparedScan,
@@ -126,14 +125,15 @@ impl Run {
             planes = self.restore(saved)?;
         }
         for done in state.windows()..total {
-            let start = self.job.grid.start(done);
+            let start = self.start(done);
             self.window(prepared, start).await?;
             let done = done + 1;
             if observer.window(Progress { done, total }).is_break() {
                 return Err(InferError::Cancelled { done, total });
             }
-            let next = if done < total { self.job.grid.start(done)[0] } else { self.job.grid.padded[0] };
-            if next > start[0] {
+            let axis = self.job.axis;
+            let next = if done < total { self.start(done)[axis] } else { self.job.grid.padded[axis] };
+            if next > start[axis] {
                 self.planes(planes, next, &mut state.result, observer).await?;
                 planes = next;
             }
@@ -153,7 +153,7 @@ impl Run {
         tick: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(), InferError> {
         for _ in 0..times {
-            self.window(prepared, self.job.grid.start(0)).await?;
+            self.window(prepared, self.start(0)).await?;
             if tick().is_break() {
                 break;
             }
@@ -166,8 +166,7 @@ impl Run {
         let room = |keep: bool| if keep { voxels } else { 0 };
         result.logits.resize(room(self.keep.logits), 0.0);
         result.probabilities.resize(room(self.keep.probabilities), 0.0);
-        let labels = self.decision.as_ref().map_or(0, |d| d.dims.iter().product());
-        result.labels.resize(labels, 0);
+        result.labels.resize(self.decision.dims.iter().product(), 0);
     }
 
     async fn save(&self, done: usize, planes: usize) -> Result<Saved, InferError> {
@@ -185,9 +184,7 @@ impl Run {
         for (&id, values) in nodes.kept.iter().zip(&saved.sums) {
             plan.write(id, values)?;
         }
-        if let (Some(decision), Some(reached)) = (&mut self.decision, &saved.decision) {
-            decision.clone_from(reached);
-        }
+        self.decision.clone_from(&saved.decision);
         Ok(saved.planes)
     }
 
@@ -218,10 +215,10 @@ impl Run {
         let Stage { plan, nodes: graph } = &mut self.window;
         plan.write(graph.input, input)?;
         let (place, floor) = if self.half.is_some() { ([0; 3], 0.0) } else { (start, self.importance.floor) };
-        for (part, &node) in graph.heads.iter().enumerate() {
+        for &HeadNode { node, part, end } in &graph.heads {
             let at = self.job.placement(part, place, floor, mirrored);
-            match graph.end {
-                Some(form) => plan.set_kernel(node, &HeadAccumulate { form, at })?,
+            match end {
+                Some((form, biased)) => plan.set_kernel(node, &HeadAccumulate { form, at, biased })?,
                 None => plan.set_kernel(node, &Stitch { at })?,
             }
         }
@@ -232,8 +229,8 @@ impl Run {
         Ok(plan.run()?)
     }
 
-    /// Planes `from..to` get no more windows: probabilities, labels, and room for the planes to come. The last plane is
-    /// kept, because the first scan voxels of the next planes may lie between the two.
+    /// Planes `from..to` get no more windows: probabilities, labels, and room for the planes to come. The last are kept, because
+    /// the first scan voxels of the next planes may be made of both.
     async fn planes(
         &mut self,
         from: usize,
@@ -241,7 +238,7 @@ impl Run {
         result: &mut FinishedPlanes,
         observer: &mut dyn Observer,
     ) -> Result<(), InferError> {
-        let planes = Planes { start: from, count: to - from };
+        let planes = self.job.planes(from, to - from);
         if let Some(Half { mean, nodes, folds, .. }) = &mut self.half {
             for &node in &nodes.means {
                 mean.set_kernel(node, &HalfMean { folds: *folds, planes })?;
@@ -265,7 +262,8 @@ impl Run {
             scatter(&self.job, planes, &probabilities, &mut result.probabilities);
         }
         self.decide(to, &mut result.labels, observer).await?;
-        let old = Planes { start: from.saturating_sub(1), count: to - 1 - from.saturating_sub(1) };
+        let first = from.saturating_sub(self.job.held);
+        let old = self.job.planes(first, to.saturating_sub(self.job.held).max(first) - first);
         let Stage { plan, nodes: graph } = &mut self.clear;
         for &node in &graph.nodes {
             plan.set_kernel(node, &ClearPlanes { planes: old })?;
@@ -274,26 +272,36 @@ impl Run {
     }
 
     async fn decide(&mut self, planes: usize, out: &mut [u16], observer: &mut dyn Observer) -> Result<(), InferError> {
-        let (Some(Stage { plan, nodes: graph }), Some(decision)) = (&mut self.decide, &mut self.decision) else {
-            return Ok(());
-        };
+        let (Stage { plan, nodes: graph }, decision) = (&mut self.decide, &mut self.decision);
+        let begun = decision.decided();
         for (begin, extent) in decision.boxes(planes, self.job.box_voxels) {
             let voxels: usize = extent.iter().product();
+            let mut own = decision.voxels(begin, extent, begun);
+            if let Some((table, _)) = &mut own {
+                table.resize(2 * decision.table_entries(self.job.box_voxels), 0.0);
+                plan.write(graph.tables, table)?;
+            }
             for (i, &node) in graph.decide.iter().enumerate() {
                 plan.set_kernel(node, &Decide { first: i == 0, begin, extent, ..decision.op })?;
             }
             plan.set_kernel(graph.pack, &PackLabels { voxels })?;
             plan.run()?;
             let bytes = plan.read_raw(graph.labels, 2 * voxels as u64).await?;
-            let labels: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
+            let mut labels: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
             let bad = labels.iter().filter(|&&l| l == NOT_FINITE).count();
             if bad > 0 {
                 return Err(InferError::NotFinite { count: bad });
             }
             let d = decision.dims;
-            for (row, values) in labels.chunks_exact(extent[2]).enumerate() {
+            for (row, values) in labels.chunks_exact_mut(extent[2]).enumerate() {
                 let (x, y) = (begin[0] + row / extent[1], begin[1] + row % extent[1]);
-                out[(x * d[1] + y) * d[2] + begin[2]..][..extent[2]].copy_from_slice(values);
+                let target = &mut out[(x * d[1] + y) * d[2] + begin[2]..][..extent[2]];
+                if let Some((_, now)) = &own {
+                    let due = &now[row * extent[2]..][..extent[2]];
+                    let pairs = values.iter_mut().zip(target.iter()).zip(due);
+                    pairs.filter(|(_, due)| !**due).for_each(|((value, known), _)| *value = *known);
+                }
+                target.copy_from_slice(values);
             }
             if decision.on_scan {
                 observer.labels(&LabelBox { begin, extent, labels: &labels });
@@ -302,28 +310,34 @@ impl Run {
         Ok(())
     }
 
-    /// The sums of some planes as `(classes, planes, VY, VZ)`, divided by the weights if they are not yet.
+    /// The sums of some planes, plane by plane of each class, divided by the weights if they are not yet.
     async fn read(&self, planes: Planes, divide: bool) -> Result<Vec<f32>, InferError> {
-        let [_, y, z] = self.job.grid.padded;
-        let (ring, plane) = (self.job.ring, y * z);
         let Stage { plan, nodes } = &self.clear;
         let weights = if divide { plan.read(nodes.count).await? } else { Vec::new() };
-        let mut values = Vec::with_capacity(self.job.classes * planes.count * plane);
+        let size = self.job.rings();
+        let voxels = size.iter().product::<usize>();
+        let mut values = Vec::with_capacity(self.job.classes * planes.count * voxels / self.job.ring.max(1));
         for &sums in &nodes.sums {
             let part = plan.read(sums).await?;
-            for class in part.chunks_exact(ring * plane) {
-                for p in planes.start..planes.start + planes.count {
-                    let at = p % ring * plane;
-                    let row = &class[at..at + plane];
-                    if divide {
-                        values.extend(row.iter().zip(&weights[at..at + plane]).map(|(v, w)| v / w));
-                    } else {
-                        values.extend(row);
-                    }
+            for class in part.chunks_exact(voxels) {
+                for plane in planes.start..planes.start + planes.count {
+                    each_of_plane(size, planes.axis, plane % self.job.ring, |at| {
+                        values.push(if divide { class[at] / weights[at] } else { class[at] });
+                    });
                 }
             }
         }
         Ok(values)
+    }
+}
+
+/// Flat positions of one plane of a volume.
+fn each_of_plane(size: [usize; 3], axis: usize, plane: usize, mut visit: impl FnMut(usize)) {
+    let range = |a: usize| if a == axis { plane..plane + 1 } else { 0..size[a] };
+    for x in range(0) {
+        for y in range(1) {
+            range(2).for_each(|z| visit((x * size[1] + y) * size[2] + z));
+        }
     }
 }
 
@@ -356,19 +370,23 @@ fn mirror(window: &[f32], channels: usize, size: [usize; 3], axes: [bool; 3]) ->
     Cow::Owned(window.chunks(voxels).take(channels).flat_map(|channel| turn.apply(channel, size)).collect())
 }
 
-/// Planes `(classes, planes, VY, VZ)` of the padded volume into `(classes, X, Y, Z)` without the padding.
+/// Planes of each class, as [`Run::read`] gives them, into `(classes, X, Y, Z)` without the padding.
 fn scatter(job: &Job, planes: Planes, values: &[f32], out: &mut [f32]) {
-    let (grid, d) = (&job.grid, job.grid.image);
-    let [_, vy, vz] = grid.padded;
-    for (i, plane) in values.chunks_exact(vy * vz).enumerate() {
+    let (grid, d, a) = (&job.grid, job.grid.image, planes.axis);
+    let [u, v] = [[1, 2], [0, 2], [0, 1]][a];
+    let (rows, columns) = (grid.padded[u], grid.padded[v]);
+    for (i, plane) in values.chunks_exact(rows * columns).enumerate() {
         let (class, p) = (i / planes.count, planes.start + i % planes.count);
-        let Some(x) = p.checked_sub(grid.before[0]).filter(|&x| x < d[0]) else {
+        let Some(at) = p.checked_sub(grid.before[a]).filter(|&at| at < d[a]) else {
             continue;
         };
-        for y in 0..d[1] {
-            let source = (grid.before[1] + y) * vz + grid.before[2];
-            let target = ((class * d[0] + x) * d[1] + y) * d[2];
-            out[target..target + d[2]].copy_from_slice(&plane[source..source + d[2]]);
+        for row in 0..d[u] {
+            let source = (grid.before[u] + row) * columns + grid.before[v];
+            for column in 0..d[v] {
+                let mut place = [0; 3];
+                (place[a], place[u], place[v]) = (at, row, column);
+                out[((class * d[0] + place[0]) * d[1] + place[1]) * d[2] + place[2]] = plane[source + column];
+            }
         }
     }
 }

@@ -76,7 +76,7 @@ pub struct PreparedScan {
     pub overlap: f64,
     pub(super) job: Job,
     pub(super) graphs: Graphs,
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Decision,
     mirror_axes: Vec<usize>,
     memory: Memory,
 }
@@ -207,13 +207,12 @@ impl Segmenter {
         let made = input.preprocess.apply(scan)?;
         let overlap = self.overlap();
         let grid = WindowGrid::new(made.volume.dims, self.roi_size(), overlap, self.metadata.inference.windows)?;
-        let rule = self.decides();
-        let decision = match self.resample() {
-            Resample::Labels => Some(Decision::on_model_grid(made.volume.dims, grid.before, rule)),
-            Resample::Probabilities | Resample::Logits => Decision::on_scan(&made.geometry, grid.before, rule),
-        };
-        let job = self.job(grid, decision.as_ref())?;
-        let graphs = job.graphs(decision.as_ref())?;
+        let (rule, before) = (self.decides(), grid.before);
+        let (job, decision) = self.job(grid, &|ring| match self.resample() {
+            Resample::Labels => Decision::on_model_grid(made.volume.dims, before, ring, rule),
+            Resample::Probabilities | Resample::Logits => Decision::on_scan(&made.geometry, before, ring, rule),
+        })?;
+        let graphs = job.graphs(&decision)?;
         let memory = job.memory(&graphs, &self.target(), self.gpu.limits())?;
         let (volume, geometry, warnings) = (made.volume, made.geometry, made.warnings);
         let mirror_axes = match self.options.mirror {
@@ -235,8 +234,10 @@ impl Segmenter {
             None => {
                 let roi = self.roi_size();
                 let grid = WindowGrid::new(roi, roi, 0.0, Rule::Monai)?;
-                let decision = Decision::on_model_grid(roi, grid.before, self.decides());
-                self.job(grid, Some(&decision))?.graphs(Some(&decision))?.pipelines(&target, limits)?
+                let before = grid.before;
+                let decision = |ring| Decision::on_model_grid(roi, before, ring, self.decides());
+                let (job, decision) = self.job(grid, &decision)?;
+                job.graphs(&decision)?.pipelines(&target, limits)?
             }
         };
         Ok(self.gpu.missing(keys)?)
@@ -261,17 +262,16 @@ impl Segmenter {
         Target::of(&self.gpu)
     }
 
-    fn job(&self, grid: WindowGrid, decision: Option<&Decision>) -> Result<Job, InferError> {
+    fn job(&self, grid: WindowGrid, decision: &dyn Fn(usize) -> Decision) -> Result<(Job, Decision), InferError> {
         let limit = binding_limit(self.gpu.limits());
         let activation = match (self.resample(), self.regions()) {
             (Resample::Logits, _) => Activation::None,
             (_, true) => Activation::Sigmoid,
             (_, false) => Activation::Softmax,
         };
-        let slice = decision.map_or(1, Decision::slice_voxels);
         let classes = self.metadata.network.out_channels();
         let half = self.options.half_sums.then_some(self.weights.len());
-        Job::new(self.network.clone(), classes, grid, activation, slice, limit, half)
+        Job::new(self.network.clone(), classes, grid, activation, decision, limit, half)
     }
 
     /// Runs a prepared scan; `progress` is called after each window and may stop the run.
@@ -318,9 +318,8 @@ impl Segmenter {
     async fn plans(&self, prepared: &PreparedScan) -> Result<Run, InferError> {
         let importance = importance(prepared.job.grid.roi, self.blend(), &self.metadata.inference);
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
-        let on_host = prepared.decision.is_none();
         let SegmentOptions { keep_logits, keep_probabilities, keep_uncertainty, .. } = self.options;
-        let keep = Keep { logits: keep_logits, probabilities: keep_probabilities || keep_uncertainty || on_host };
+        let keep = Keep { logits: keep_logits, probabilities: keep_probabilities || keep_uncertainty };
         Run::new(&self.gpu, prepared, &self.weights, &table, importance, keep).await
     }
 
@@ -338,18 +337,15 @@ impl Segmenter {
             }
             labels
         };
-        let labels = match (&prepared.decision, self.resample()) {
-            (None, _) => {
-                whole(geometry.invert_probabilities(&result.probabilities, table.len(), |p| rules.label(&table, p))?)
-            }
-            (Some(d), Resample::Labels) => {
-                let labels = LabelMap::new(result.labels, d.dims, geometry.model_affine())?;
+        let labels = match self.resample() {
+            Resample::Labels => {
+                let labels = LabelMap::new(result.labels, prepared.decision.dims, geometry.model_affine())?;
                 match self.metadata.output.components_on_scan {
                     true => whole(geometry.invert_labels(&labels)?),
                     false => geometry.invert_labels(&whole(labels))?,
                 }
             }
-            (Some(d), _) => whole(LabelMap::new(result.labels, d.dims, geometry.scan_affine)?),
+            _ => whole(LabelMap::new(result.labels, prepared.decision.dims, geometry.scan_affine)?),
         };
         let probabilities = self
             .options
@@ -400,11 +396,11 @@ pub fn plan_memory(
     let limit = binding_limit(limits);
     check_window(network, &built, &build, limit)?;
     let grid = WindowGrid::new(dims, roi, 0.5, Rule::Monai)?;
-    let decision = Decision::on_model_grid(dims, grid.before, Rules::default());
-    let slice = decision.slice_voxels();
-    let job = Job::new(built, network.out_channels(), grid, Activation::Softmax, slice, limit, None)?;
+    let before = grid.before;
+    let decision = |ring| Decision::on_model_grid(dims, before, ring, Rules::default());
+    let (job, decision) = Job::new(built, network.out_channels(), grid, Activation::Softmax, &decision, limit, None)?;
     let target = Target { workgroup_bytes: limits.max_compute_workgroup_storage_size, ..Target::new(class) };
-    job.memory(&job.graphs(Some(&decision))?, &target, limits)
+    job.memory(&job.graphs(&decision)?, &target, limits)
 }
 
 /// Logits and probabilities that are kept must be finite; labels were checked as they were decided.

@@ -57,10 +57,14 @@ impl WindowGrid {
         })
     }
 
-    /// First voxel of the window number `index < count()`, in MONAI's order: Z fastest.
-    pub(super) fn start(&self, index: usize) -> [usize; 3] {
-        let [x, y, z] = &self.starts;
-        [x[index / z.len() / y.len()], y[index / z.len() % y.len()], z[index % z.len()]]
+    /// First voxel of the window number `index < count()`: slowest along `axis`, else in MONAI's order, Z fastest.
+    pub(super) fn start(&self, index: usize, axis: usize) -> [usize; 3] {
+        let order = [[0, 1, 2], [1, 0, 2], [2, 0, 1]][axis];
+        let [a, b, c] = order.map(|axis| &self.starts[axis]);
+        let firsts = [a[index / c.len() / b.len()], b[index / c.len() % b.len()], c[index % c.len()]];
+        let mut start = [0; 3];
+        order.iter().zip(firsts).for_each(|(&axis, first)| start[axis] = first);
+        start
     }
 
     /// Number of windows.
@@ -129,6 +133,18 @@ mod tests {
         }
         let grid = WindowGrid::new([314, 214, 234], [96; 3], 0.5, Rule::Monai).expect("valid");
         assert_eq!(grid.starts[0], [0, 48, 96, 144, 192, 218]);
+    }
+
+    #[test]
+    fn windows_of_planes_along_an_axis_follow_one_another() {
+        let grid = WindowGrid::new([5, 6, 7], [4; 3], 0.5, Rule::Monai).expect("valid");
+        for axis in 0..3 {
+            let starts: Vec<[usize; 3]> = (0..grid.count()).map(|i| grid.start(i, axis)).collect();
+            assert!(starts.is_sorted_by_key(|start| start[axis]), "{starts:?}");
+            let distinct: std::collections::BTreeSet<_> = starts.iter().collect();
+            assert_eq!(distinct.len(), grid.count());
+        }
+        assert_eq!([grid.start(1, 0), grid.start(2, 0)], [[0, 0, 2], [0, 0, 3]], "MONAI's order");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Stitching of windows: sums of weights, and sums of weighted logits to means and class probabilities.
 //!
 //! `mean = Σ w logits / Σ w` over the windows that cover a voxel, then softmax or sigmoid. The sums lie in rings of
-//! planes along X: `acc (classes, ring, VY, VZ)`, `count (ring, VY, VZ)`. Classes may be spread over several buffers, so
-//! a softmax first takes the logarithm of its denominator over all of them: `lse (ring, VY, VZ)`.
+//! planes along one axis: `acc (classes, RX, RY, RZ)`, `count (RX, RY, RZ)`, as long as the volume along the other two. Classes may be spread over several buffers, so
+//! a softmax first takes the logarithm of its denominator over all of them: `lse (RX, RY, RZ)`.
 //! Source: MONAI `sliding_window_inference`.
 
 use super::head::Placement;
@@ -23,12 +23,14 @@ params!(WeightParams {
     volume_y: u32,
     volume_z: u32,
 });
-params!(PlaneParams { classes: u32, plane: u32, ring: u32, start: u32, planes: u32 });
-params!(ClearParams { channels: u32, plane: u32, ring: u32, start: u32, planes: u32 });
+params!(PlaneParams { classes: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32 });
+params!(ClearParams { channels: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32 });
 
 /// Planes of a ring, by their place in the volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Planes {
+    /// The axis that they are counted along.
+    pub axis: usize,
     /// First plane.
     pub start: usize,
     pub count: usize,
@@ -76,18 +78,48 @@ pub struct ClearPlanes {
     pub planes: Planes,
 }
 
-/// (channels, ring, voxels of a plane) of `(C, ring, VY, VZ)` or `(ring, VY, VZ)`.
-fn ring(shape: &Shape) -> (usize, usize, usize) {
-    match *shape.dims() {
-        [c, r, y, z] => (c, r, y * z),
-        [r, y, z] => (1, r, y * z),
-        _ => (0, 1, 0),
-    }
+/// A ring of planes in memory, channel by channel.
+pub(super) struct Ring {
+    pub channels: usize,
+    /// Runs of planes in a channel.
+    pub outer: usize,
+    /// Planes in a run.
+    pub ring: usize,
+    /// Voxels of a plane in a run.
+    pub inner: usize,
 }
 
-/// Flat positions of some planes within one channel.
-fn positions(planes: Planes, ring: usize, plane: usize) -> impl Iterator<Item = usize> {
-    (0..planes.count * plane).map(move |i| (planes.start + i / plane) % ring * plane + i % plane)
+impl Ring {
+    /// Of `(C, RX, RY, RZ)` or `(RX, RY, RZ)`, its planes across an axis.
+    pub fn new(shape: &Shape, axis: usize) -> Self {
+        let (channels, size) = match *shape.dims() {
+            [c, x, y, z] => (c, [x, y, z]),
+            [x, y, z] => (1, [x, y, z]),
+            _ => (0, [1; 3]),
+        };
+        let product = |part: &[usize]| part.iter().product();
+        let axis = axis.min(2);
+        Self { channels, outer: product(&size[..axis]), ring: size[axis], inner: product(&size[axis + 1..]) }
+    }
+
+    /// Voxels of one plane.
+    pub fn plane(&self) -> usize {
+        self.outer * self.inner
+    }
+
+    /// Voxels of a channel.
+    pub fn channel(&self) -> usize {
+        self.plane() * self.ring
+    }
+
+    /// Flat positions of some planes within one channel.
+    pub fn positions(&self, planes: Planes) -> impl Iterator<Item = usize> {
+        let Self { outer, ring, inner, .. } = *self;
+        (0..planes.count * outer * inner).map(move |i| {
+            let (run, plane) = (i / inner / planes.count, i / inner % planes.count);
+            (run * ring + (planes.start + plane) % ring) * inner + i % inner
+        })
+    }
 }
 
 fn last(inputs: &[Shape], count: usize) -> Result<Vec<Shape>, GraphError> {
@@ -110,10 +142,11 @@ fn dispatch(
 }
 
 fn plane_params(planes: Planes, acc: &Shape) -> crate::graph::Params {
-    let (classes, ring, plane) = ring(acc);
+    let Ring { channels, outer, ring, inner } = Ring::new(acc, planes.axis);
     PlaneParams {
-        classes: classes as u32,
-        plane: plane as u32,
+        classes: channels as u32,
+        outer: outer as u32,
+        inner: inner as u32,
         ring: ring as u32,
         start: (planes.start % ring.max(1)) as u32,
         planes: planes.count as u32,
@@ -155,7 +188,8 @@ impl Kernel for BlendWeights {
             let p = [v / s[2] / s[1], v / s[2] % s[1], v % s[2]];
             let product = axes.data[p[0]] * axes.data[s[0] + p[1]] * axes.data[s[0] + s[1] + p[2]];
             let q = [0, 1, 2].map(|a| p[a] + self.at.start[a]);
-            count.data[(q[0] % d[0] * d[1] + q[1]) * d[2] + q[2]] += product.max(f64::from(self.at.floor));
+            count.data[(q[0] % d[0] * d[1] + q[1] % d[1]) * d[2] + q[2] % d[2]] +=
+                product.max(f64::from(self.at.floor));
         }
         vec![count]
     }
@@ -174,16 +208,17 @@ impl Kernel for BlendDenominator {
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
         let constants = vec![("FIRST", constant(self.first))];
-        let (_, _, plane) = ring(io.input(0));
+        let plane = Ring::new(io.input(0), self.planes.axis).plane();
         let params = plane_params(self.planes, io.input(0));
         vec![dispatch("blend_denominator", constants, params, io, self.planes.count * plane)]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
         let (acc, count, mut lse) = (inputs[0], inputs[1], inputs[2].clone());
-        let (classes, ring, plane) = ring(&acc.shape);
-        for at in positions(self.planes, ring, plane) {
-            let mut terms: Vec<f64> = (0..classes).map(|c| acc.data[c * ring * plane + at] / count.data[at]).collect();
+        let ring = Ring::new(&acc.shape, self.planes.axis);
+        for at in ring.positions(self.planes) {
+            let mean = |c: usize| acc.data[c * ring.channel() + at] / count.data[at];
+            let mut terms: Vec<f64> = (0..ring.channels).map(mean).collect();
             terms.extend((!self.first).then_some(lse.data[at]));
             let most = terms.iter().copied().fold(f64::MIN, f64::max);
             lse.data[at] = most + terms.iter().map(|t| (t - most).exp()).sum::<f64>().ln();
@@ -208,17 +243,17 @@ impl Kernel for BlendNormalise {
             ("SOFTMAX", constant(self.activation == Activation::Softmax)),
             ("SIGMOID", constant(self.activation == Activation::Sigmoid)),
         ];
-        let (classes, _, plane) = ring(io.output(0));
+        let ring = Ring::new(io.output(0), self.planes.axis);
         let params = plane_params(self.planes, io.output(0));
-        vec![dispatch("blend_normalise", constants, params, io, classes * self.planes.count * plane)]
+        vec![dispatch("blend_normalise", constants, params, io, ring.channels * self.planes.count * ring.plane())]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
         let (count, mut acc) = (inputs[0], inputs[inputs.len() - 1].clone());
-        let (classes, ring, plane) = ring(&acc.shape);
-        for c in 0..classes {
-            for at in positions(self.planes, ring, plane) {
-                let v = &mut acc.data[c * ring * plane + at];
+        let ring = Ring::new(&acc.shape, self.planes.axis);
+        for c in 0..ring.channels {
+            for at in ring.positions(self.planes) {
+                let v = &mut acc.data[c * ring.channel() + at];
                 *v /= count.data[at];
                 match self.activation {
                     Activation::None => {}
@@ -243,23 +278,24 @@ impl Kernel for ClearPlanes {
     }
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
-        let (channels, ring, plane) = ring(io.output(0));
+        let Ring { channels, outer, ring, inner } = Ring::new(io.output(0), self.planes.axis);
         let params = ClearParams {
             channels: channels as u32,
-            plane: plane as u32,
+            outer: outer as u32,
+            inner: inner as u32,
             ring: ring as u32,
             start: (self.planes.start % ring.max(1)) as u32,
             planes: self.planes.count as u32,
         };
-        vec![dispatch("clear_planes", Vec::new(), params.block(), io, channels * self.planes.count * plane)]
+        vec![dispatch("clear_planes", Vec::new(), params.block(), io, channels * self.planes.count * outer * inner)]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
         let mut acc = inputs[0].clone();
-        let (channels, ring, plane) = ring(&acc.shape);
-        for c in 0..channels {
-            for at in positions(self.planes, ring, plane) {
-                acc.data[c * ring * plane + at] = 0.0;
+        let ring = Ring::new(&acc.shape, self.planes.axis);
+        for c in 0..ring.channels {
+            for at in ring.positions(self.planes) {
+                acc.data[c * ring.channel() + at] = 0.0;
             }
         }
         vec![acc]
@@ -274,13 +310,20 @@ impl Kernel for ClearPlanes {
 pub fn cases() -> Vec<Case> {
     let acc = |seed| HostTensor::noise([3, 5, 4, 3], seed).map(|v| v * 90.0);
     let count = HostTensor::noise([5, 4, 3], 1).map(|v| v.abs() + 0.5);
-    let planes = Planes { start: 8, count: 4 };
+    let planes = Planes { axis: 0, start: 8, count: 4 };
+    let (middle, last) = (Planes { axis: 1, start: 6, count: 3 }, Planes { axis: 2, start: 5, count: 2 });
     let lse = HostTensor::noise([5, 4, 3], 2).map(|v| v * 90.0);
     let at = Placement { start: [7, 1, 0], floor: 0.2, ..Placement::default() };
     let axes = HostTensor::noise([8], 3).map(f64::abs);
     let normalise = |activation| BlendNormalise { activation, planes };
     vec![
-        Case::new("weights", BlendWeights { size: [4, 2, 2], at }, vec![axes, count.clone()]).updating(),
+        Case::new("weights", BlendWeights { size: [4, 2, 2], at }, vec![axes.clone(), count.clone()]).updating(),
+        Case::new(
+            "weights on a ring along Z",
+            BlendWeights { size: [4, 2, 2], at: Placement { start: [1, 1, 5], ..at } },
+            vec![axes, count.clone()],
+        )
+        .updating(),
         Case::new("first part", BlendDenominator { first: true, planes }, vec![acc(4), count.clone(), lse.clone()])
             .updating(),
         Case::new("second part", BlendDenominator { first: false, planes }, vec![acc(5), count.clone(), lse.clone()])
@@ -293,7 +336,20 @@ pub fn cases() -> Vec<Case> {
         )
         .updating(),
         Case::new("sigmoid", normalise(Activation::Sigmoid), vec![count, acc(8).map(|v| v / 9.0)]).updating(),
+        Case::new(
+            "along Y",
+            BlendDenominator { first: true, planes: middle },
+            vec![acc(4), HostTensor::noise([5, 4, 3], 1).map(|v| v.abs() + 0.5), HostTensor::noise([5, 4, 3], 2)],
+        )
+        .updating(),
+        Case::new(
+            "along Z",
+            BlendNormalise { activation: Activation::None, planes: last },
+            vec![HostTensor::noise([5, 4, 3], 1).map(|v| v.abs() + 0.5), acc(6)],
+        )
+        .updating(),
         Case::new("clear", ClearPlanes { planes }, vec![acc(9)]).updating(),
+        Case::new("clear along Y", ClearPlanes { planes: middle }, vec![acc(9)]).updating(),
         Case::new("clear nothing", ClearPlanes { planes: Planes::default() }, vec![acc(10)]).updating(),
     ]
 }

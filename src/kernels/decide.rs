@@ -2,7 +2,8 @@
 //! that classes x scan is never stored; and the labels packed for reading back.
 //!
 //! The coordinate of a scan voxel on the model's grid lies in a table for each axis; values are trilinear between its eight
-//! neighbours, zero outside the grid.
+//! neighbours, zero outside the grid. Where several resamplings in a row mix more neighbours, the table lists them; where the axes
+//! of scan and model are not parallel, it has a place for each voxel of the box.
 //! Softmax models take the first class of the greatest value; region models the region of the highest rank above a threshold.
 //! Source: MONAI `Invertd` with `nearest_interp=False`, `AsDiscrete`.
 
@@ -40,12 +41,25 @@ params!(Params {
     axis_y: u32,
     axis_z: u32,
     least: f32,
+    taps: u32,
 });
 params!(PackParams { voxels: u32 });
 
+/// What the table of [`Decide`] has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Places {
+    /// For each index along an axis of the scan the neighbour below and the lesser weight, negative where it is that of the
+    /// one below.
+    #[default]
+    Neighbours,
+    /// So many neighbours with their weights, those of weight 0 last.
+    Taps(usize),
+    /// As `Neighbours`, for each voxel of the box.
+    Voxels,
+}
+
 /// Decides one part of the classes in a box of the scan; arguments `p, channel, table, best`. The tables, one
-/// for each axis of the model's grid, lie one after the other: the neighbour below and the lesser weight, negative where
-/// it is that of the one below, for each index along an axis of the scan.
+/// for each axis of the model's grid, lie one after the other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decide {
     /// Whether this is the first part.
@@ -68,6 +82,7 @@ pub struct Decide {
     pub begin: [usize; 3],
     /// Size of the box.
     pub extent: [usize; 3],
+    pub places: Places,
 }
 
 /// Labels as 16-bit numbers, two to a word; argument `best`.
@@ -86,7 +101,7 @@ impl Kernel for Decide {
                 if p.rank() == 4
                     && channel.elements() == 2 * p.dims()[0]
                     && best.elements() >= 2 * self.extent.iter().product::<usize>()
-                    && table.elements() == 2 * self.offsets()[3] =>
+                    && self.fits(table.elements()) =>
             {
                 Ok(vec![best.clone()])
             }
@@ -125,6 +140,7 @@ impl Kernel for Decide {
             axis_y,
             axis_z,
             least: self.least,
+            taps: self.taps() as u32,
         };
         vec![Dispatch {
             shader: "decide",
@@ -133,6 +149,8 @@ impl Kernel for Decide {
                 ("FIRST", constant(self.first)),
                 ("REGIONS", constant(self.regions)),
                 ("LOGITS", constant(self.logits)),
+                ("TAPS", constant(matches!(self.places, Places::Taps(_)))),
+                ("VOXELS", constant(self.places == Places::Voxels)),
             ],
             params: params.block(),
             bindings: vec![bind_read(0), bind_read(1), bind_read(2), bind_write(0)],
@@ -149,7 +167,7 @@ impl Kernel for Decide {
         let e = self.extent;
         for index in 0..e.iter().product() {
             let v = [index / e[2] / e[1], index / e[2] % e[1], index % e[2]];
-            let corners = self.corners([0, 1, 2].map(|a| v[a] + self.begin[a]), inputs[2], &d);
+            let corners = self.corners(index, [0, 1, 2].map(|a| v[a] + self.begin[a]), inputs[2], &d);
             let mut winner = if self.first { (start, 0.0) } else { (best.data[2 * index], best.data[2 * index + 1]) };
             for k in (0..d[0]).filter(|_| !corners.is_empty()) {
                 let value: f64 = corners.iter().map(|(at, w)| w * p.data[k * d[1] * d[2] * d[3] + at]).sum();
@@ -174,34 +192,56 @@ impl Kernel for Decide {
 impl Decide {
     /// Where each axis' table begins, and where the last one ends, in entries.
     fn offsets(&self) -> [usize; 4] {
-        let [x, y, z] = self.axes.map(|axis| self.scan[axis]);
+        let [x, y, z] = match self.places {
+            Places::Voxels => [self.extent.iter().product(); 3],
+            _ => self.axes.map(|axis| self.scan[axis]),
+        };
         [0, x, x + y, x + y + z]
     }
 
-    /// The neighbour below a scan voxel along axis `a` of the model's grid, and the weights of this and the next.
-    fn place(&self, voxel: [usize; 3], table: &HostTensor, a: usize) -> (i64, [f64; 2]) {
-        let entry = 2 * (self.offsets()[a] + voxel[self.axes[a]]);
-        let (low, weight) = (table.data[entry], table.data[entry + 1]);
-        (low as i64, if weight < 0.0 { [-weight, 1.0 + weight] } else { [1.0 - weight, weight] })
+    /// Neighbours in an entry, if it lists them.
+    fn taps(&self) -> usize {
+        if let Places::Taps(taps) = self.places { taps } else { 1 }
+    }
+
+    /// Whether a table has so many numbers; that of voxels may be made for larger boxes.
+    fn fits(&self, numbers: usize) -> bool {
+        let needed = 2 * self.taps() * self.offsets()[3];
+        if self.places == Places::Voxels { numbers >= needed } else { numbers == needed }
+    }
+
+    /// The neighbours of a scan voxel along axis `a` of the model's grid, and their weights.
+    fn place(&self, index: usize, voxel: [usize; 3], table: &HostTensor, a: usize) -> Vec<(i64, f64)> {
+        let own = if self.places == Places::Voxels { index } else { voxel[self.axes[a]] };
+        let entry = 2 * self.taps() * (self.offsets()[a] + own);
+        if let Places::Taps(taps) = self.places {
+            return table.data[entry..][..2 * taps].chunks(2).map(|tap| (tap[0] as i64, tap[1])).collect();
+        }
+        let (low, weight) = (table.data[entry] as i64, table.data[entry + 1]);
+        let weights = if weight < 0.0 { [-weight, 1.0 + weight] } else { [1.0 - weight, weight] };
+        (0..).zip(weights).map(|(offset, weight)| (low + offset, weight)).collect()
     }
 
     /// Ring positions and weights of the neighbours that count for a scan voxel.
-    fn corners(&self, voxel: [usize; 3], table: &HostTensor, ring: &[usize]) -> Vec<(usize, f64)> {
-        let places = [0, 1, 2].map(|a| self.place(voxel, table, a));
-        (0..8)
-            .filter_map(|i| {
-                let offset = [i / 4, i / 2 % 2, i % 2];
-                let mut weight = 1.0;
-                let mut s = [0; 3];
-                for a in 0..3 {
-                    let (low, weights) = places[a];
-                    weight *= weights[offset[a]];
-                    let q = usize::try_from(low + offset[a] as i64).ok();
-                    s[a] = q.filter(|&q| q < self.size[a])? + self.shift[a];
+    fn corners(&self, index: usize, voxel: [usize; 3], table: &HostTensor, ring: &[usize]) -> Vec<(usize, f64)> {
+        let [xs, ys, zs] = [0, 1, 2].map(|a| self.place(index, voxel, table, a));
+        let mut corners = Vec::new();
+        for x in &xs {
+            for y in &ys {
+                for z in &zs {
+                    let mut s = [0; 3];
+                    let inside = [x, y, z].iter().enumerate().all(|(a, (at, _))| {
+                        s[a] = (*at + self.shift[a] as i64).max(0) as usize % ring[a + 1];
+                        (0..self.size[a] as i64).contains(at)
+                    });
+                    let weight = x.1 * y.1 * z.1;
+                    if inside && weight > 0.0 {
+                        corners.push(((s[0] * ring[2] + s[1]) * ring[3] + s[2], weight));
+                    }
                 }
-                (weight > 0.0).then_some(((s[0] % ring[1] * ring[2] + s[1]) * ring[3] + s[2], weight))
-            })
-            .collect()
+            }
+        }
+        corners
     }
 }
 
@@ -241,7 +281,8 @@ impl Kernel for PackLabels {
     }
 }
 
-/// Axes in another order with a crop, padding and ring; the grid itself; both rules; a second part.
+/// Axes in another order with a crop, padding and ring, along each axis; the grid itself; both rules; a second part; lists of
+/// neighbours; a place for each voxel.
 pub fn cases() -> Vec<Case> {
     let turned = Decide {
         first: true,
@@ -254,6 +295,7 @@ pub fn cases() -> Vec<Case> {
         shift: [2, 0, 1],
         begin: [1, 0, 2],
         extent: [6, 8, 5],
+        places: Places::Neighbours,
     };
     let size = [7, 6, 8];
     let own = Decide { axes: [0, 1, 2], scan: size, size, shift: [0; 3], begin: [0; 3], extent: size, ..turned };
@@ -275,8 +317,27 @@ pub fn cases() -> Vec<Case> {
         let table = HostTensor::new([table.len() / 2, 2], table.clone());
         Case::new(name, op, vec![p, channel.clone(), table, best.clone()]).updating()
     };
+    // Three neighbours, two, one and none.
+    let listed: Vec<f64> = (0..27)
+        .flat_map(|i| {
+            let first = (i * 5 % 4) as f64;
+            let weights = [[0.5, 0.3, 0.2], [0.75, 0.25, 0.0], [1.0, 0.0, 0.0], [0.0; 3]][i % 4];
+            (0..3).flat_map(move |t| [first + t as f64 % 2.0, weights[t]])
+        })
+        .collect();
+    let of_voxels: Vec<f64> = (0..3 * 240).flat_map(|i| [(i * 11 % 7) as f64 - 1.0, [0.0, 0.4, -0.1][i % 3]]).collect();
+    let with = |name: &str, places: Places, numbers: &[f64]| {
+        let table = HostTensor::new([numbers.len() / 2, 2], numbers.to_vec());
+        let op = Decide { places, ..turned };
+        Case::new(name, op, vec![p(8), channel.clone(), table, best.clone()]).updating()
+    };
+    let along = |name: &str, ring: [usize; 4]| case(name, turned, HostTensor::noise(ring, 5).map(|v| v.abs()));
     vec![
         case("turned", turned, p(5)),
+        along("a ring along Y", [4, 7, 4, 8]),
+        along("a ring along Z", [4, 7, 6, 5]),
+        with("lists", Places::Taps(3), &listed),
+        with("voxels", Places::Voxels, &of_voxels),
         case("its own grid", own, p(2)),
         case("logits", Decide { logits: true, ..turned }, signed(6)),
         case("regions of logits", Decide { logits: true, regions: true, least: 0.3, ..turned }, signed(7)),

@@ -3,11 +3,11 @@
 //!
 //! `HalfAdd`: `weight = half(max(product of axes, floor))`, `sums[k] = half(sums[k] + weight passes[k] / count)`, the weight
 //! itself added up behind the classes. `HalfMean`: of each fold `half(sums[k] / weights)`, added up and divided by the folds'
-//! number, rounded each time. Shapes: `passes (K, X, Y, Z)`, `axes (X + Y + Z)`, `sums (folds (K + 1), ring, VY, VZ)` a ring of
-//! planes along X, `mean (K, ring, VY, VZ)`.
+//! number, rounded each time. Shapes: `passes (K, X, Y, Z)`, `axes (X + Y + Z)`, `sums (folds (K + 1), RX, RY, RZ)` a ring of
+//! planes along one axis, `mean (K, RX, RY, RZ)`.
 //! Source: nnU-Net 2.8.1, `nnunetv2/inference/predict_from_raw_data.py`.
 
-use super::blend::Planes;
+use super::blend::{Planes, Ring};
 use super::head::Placement;
 use super::{bind_read, bind_write, kernel_name};
 use crate::graph::{Case, Cost, Dispatch, GraphError, Io, Kernel, Target};
@@ -29,7 +29,7 @@ params!(AddParams {
     first: u32,
     count: f32,
 });
-params!(MeanParams { classes: u32, plane: u32, ring: u32, start: u32, planes: u32, folds: u32 });
+params!(MeanParams { classes: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32, folds: u32 });
 
 /// To the nearest number of half precision.
 fn rounded(value: f64) -> f64 {
@@ -111,7 +111,8 @@ impl Kernel for HalfAdd {
             let weight = rounded(product.max(f64::from(self.at.floor)));
             let value = if k < d[0] { passes.data[index] / self.count as f64 * weight } else { weight };
             let q = [0, 1, 2].map(|a| p[a] + self.at.start[a]);
-            let at = (((self.fold * (d[0] + 1) + k) * s[1] + q[0] % s[1]) * s[2] + q[1]) * s[3] + q[2];
+            let plane = (self.fold * (d[0] + 1) + k) * s[1] + q[0] % s[1];
+            let at = (plane * s[2] + q[1] % s[2]) * s[3] + q[2] % s[3];
             sums.data[at] = rounded(sums.data[at] + value);
         }
         vec![sums]
@@ -141,13 +142,13 @@ impl Kernel for HalfMean {
     }
 
     fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
-        let d = io.output(0).dims();
-        let plane = d[2] * d[3];
+        let Ring { channels, outer, ring, inner } = Ring::new(io.output(0), self.planes.axis);
         let params = MeanParams {
-            classes: d[0] as u32,
-            plane: plane as u32,
-            ring: d[1] as u32,
-            start: (self.planes.start % d[1].max(1)) as u32,
+            classes: channels as u32,
+            outer: outer as u32,
+            inner: inner as u32,
+            ring: ring as u32,
+            start: (self.planes.start % ring.max(1)) as u32,
             planes: self.planes.count as u32,
             folds: self.folds as u32,
         };
@@ -157,20 +158,19 @@ impl Kernel for HalfMean {
             constants: Vec::new(),
             params: params.block(),
             bindings: vec![bind_read(0), bind_write(0)],
-            groups: groups((d[0] * self.planes.count * plane).div_ceil(64)),
+            groups: groups((channels * self.planes.count * outer * inner).div_ceil(64)),
         }]
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
         let (sums, mut mean) = (inputs[0], inputs[1].clone());
-        let d = mean.shape.dims().to_vec();
-        let (plane, size) = (d[2] * d[3], d[1] * d[2] * d[3]);
-        for k in 0..d[0] {
-            for i in 0..self.planes.count * plane {
-                let at = (self.planes.start + i / plane) % d[1] * plane + i % plane;
+        let ring = Ring::new(&mean.shape, self.planes.axis);
+        let (channels, size) = (ring.channels, ring.channel());
+        for k in 0..channels {
+            for at in ring.positions(self.planes) {
                 let of = |fold: usize| {
-                    let first = fold * (d[0] + 1);
-                    rounded(sums.data[(first + k) * size + at] / sums.data[(first + d[0]) * size + at])
+                    let first = fold * (channels + 1);
+                    rounded(sums.data[(first + k) * size + at] / sums.data[(first + channels) * size + at])
                 };
                 let sum = (1..self.folds).fold(of(0), |sum, fold| rounded(sum + of(fold)));
                 mean.data[k * size + at] = if self.folds > 1 { rounded(sum / self.folds as f64) } else { sum };
@@ -190,11 +190,13 @@ pub fn cases() -> Vec<Case> {
     let axes = HostTensor::noise([12], 2).map(|v| v.abs() * 0.02);
     let sums = |folds: usize| HostTensor::noise([folds * 3, 5, 6, 7], 3).map(|v| rounded(v.abs() + 0.1));
     let at = Placement { start: [3, 2, 1], floor: 2.0_f32.powi(-24), ..Placement::default() };
-    let planes = Planes { start: 8, count: 4 };
+    let planes = Planes { axis: 0, start: 8, count: 4 };
+    let along_y = Planes { axis: 1, start: 4, count: 5 };
     let mean = || HostTensor::noise([2, 5, 6, 7], 4);
     vec![
         Case::new("add", HalfAdd { at, fold: 1, count: 4 }, vec![passes, axes, sums(2)]).updating(),
         Case::new("mean of one", HalfMean { folds: 1, planes }, vec![sums(1), mean()]).updating(),
+        Case::new("mean along Y", HalfMean { folds: 1, planes: along_y }, vec![sums(1), mean()]).updating(),
         Case::new("mean of three", HalfMean { folds: 3, planes }, vec![sums(3), mean()]).updating(),
     ]
 }

@@ -4,7 +4,7 @@
 //! `logits[k] = b[k] + Σ_c w[k, c] a[c]`, `a` a value that is not stored yet. Shapes: `x_s (N, C, X, Y, Z)`,
 //! `w (K, C, 1, 1, 1)` stored [`Layout::TapMajor`], `b (K)`, `y (N, K, X, Y, Z)`.
 //! Accumulating (`N = 1`): `axes (X + Y + Z)` window weights along each axis, weight = max(product, floor);
-//! `acc (classes, ring, VY, VZ)` a ring of planes along X over the whole volume, for the classes of one part.
+//! `acc (classes, RX, RY, RZ)` a ring of planes along one axis over the whole volume, for the classes of one part.
 //! Source: MONAI's `UnetOutBlock`, `sliding_window_inference`.
 
 use super::lazy::{Form, Lazy};
@@ -76,6 +76,8 @@ pub struct HeadAccumulate {
     /// What the last value is made of.
     pub form: Form,
     pub at: Placement,
+    /// Whether the bias is added: of the parts of a value whose channels lie in several tensors, one adds it.
+    pub biased: bool,
 }
 
 /// (samples, channels, classes, size) from the arguments.
@@ -96,7 +98,7 @@ fn check(form: Form, inputs: &[Shape]) -> Result<(usize, usize, usize, [usize; 3
 }
 
 /// One dispatch per block of classes, from class `first` to `first + classes`.
-fn dispatches(form: Form, io: &Io, target: &Target, place: Option<&Placement>) -> Vec<Dispatch> {
+fn dispatches(form: Form, io: &Io, target: &Target, place: Option<&Placement>, biased: bool) -> Vec<Dispatch> {
     let shapes: Vec<&Shape> = io.inputs.iter().map(|t| &t.shape).collect();
     let (n, c, k, size) = sizes(form, &shapes).expect("checked by infer");
     let software = target.class == AdapterClass::Software;
@@ -139,6 +141,7 @@ fn dispatches(form: Form, io: &Io, target: &Target, place: Option<&Placement>) -
                 ("HALF", io.half(form.arguments())),
                 ("SCALAR", 0),
                 ("ACCUMULATE", constant(place.is_some())),
+                ("BIAS", constant(biased)),
                 ("WIDE", constant(wide)),
                 ("WIDTH", width),
                 ("SPAN", span),
@@ -156,7 +159,7 @@ fn dispatches(form: Form, io: &Io, target: &Target, place: Option<&Placement>) -
         .collect()
 }
 
-fn logits(form: Form, inputs: &[&HostTensor]) -> HostTensor {
+fn logits(form: Form, inputs: &[&HostTensor], biased: bool) -> HostTensor {
     let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
     let (n, c, k, size) = sizes(form, &shapes).expect("checked by infer");
     let voxels: usize = size.iter().product();
@@ -170,7 +173,7 @@ fn logits(form: Form, inputs: &[&HostTensor]) -> HostTensor {
         }
     }
     for (i, v) in y.data.iter_mut().enumerate() {
-        *v += b.data[i / voxels % k];
+        *v += if biased { b.data[i / voxels % k] } else { 0.0 };
     }
     y
 }
@@ -190,11 +193,11 @@ impl Kernel for Head {
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        dispatches(self.form, io, target, None)
+        dispatches(self.form, io, target, None, true)
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        vec![logits(self.form, inputs)]
+        vec![logits(self.form, inputs, true)]
     }
 
     fn cost(&self, io: &Io) -> Cost {
@@ -217,11 +220,11 @@ impl Kernel for HeadAccumulate {
     }
 
     fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
-        dispatches(self.form, io, target, Some(&self.at))
+        dispatches(self.form, io, target, Some(&self.at), self.biased)
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let y = logits(self.form, inputs);
+        let y = logits(self.form, inputs, self.biased);
         let at = self.form.arguments() + 2;
         let (axes, mut acc) = (inputs[at], inputs[at + 1].clone());
         let (_, k, s) = y.shape.volume().expect("a volume");
@@ -232,7 +235,7 @@ impl Kernel for HeadAccumulate {
                 let p = self.at.place([v / s[2] / s[1], v / s[2] % s[1], v % s[2]], s);
                 let product = axes.data[p[0]] * axes.data[s[0] + p[1]] * axes.data[s[0] + s[1] + p[2]];
                 let q = [0, 1, 2].map(|a| p[a] + self.at.start[a]);
-                let out = ((class * d[1] + q[0] % d[1]) * d[2] + q[1]) * d[3] + q[2];
+                let out = ((class * d[1] + q[0] % d[1]) * d[2] + q[1] % d[2]) * d[3] + q[2] % d[3];
                 acc.data[out] +=
                     product.max(f64::from(self.at.floor)) * y.data[(self.at.first_class + class) * voxels + v];
             }
@@ -286,12 +289,13 @@ impl Graph {
         b: TensorId,
         axes: TensorId,
         acc: TensorId,
-        at: Placement,
+        op: (Placement, bool),
     ) -> Result<NodeId, GraphError> {
         let value = self.for_head(name, value)?;
         let mut inputs = value.inputs();
         inputs.extend([w, b, axes, acc]);
-        self.update(name, HeadAccumulate { form: value.form(), at }, &inputs)
+        let (at, biased) = op;
+        self.update(name, HeadAccumulate { form: value.form(), at, biased }, &inputs)
     }
 }
 
@@ -313,9 +317,13 @@ pub fn cases() -> Vec<Case> {
         let mut inputs = arguments(form, 1, 3, k, size);
         inputs.push(HostTensor::noise([size.iter().sum()], 77).map(|v| v.abs()));
         inputs.push(HostTensor::noise([part, ring[0], ring[1], ring[2]], 78));
-        Case::new(format!("{part} of {k} classes at {:?} in {ring:?}", at.start), HeadAccumulate { form, at }, inputs)
-            .stored(form.arguments(), Layout::TapMajor, DType::F32)
-            .updating()
+        Case::new(
+            format!("{part} of {k} classes at {:?} in {ring:?}", at.start),
+            HeadAccumulate { form, at, biased: part != 2 },
+            inputs,
+        )
+        .stored(form.arguments(), Layout::TapMajor, DType::F32)
+        .updating()
     };
     let at = |start, floor, first_class| Placement { start, floor, first_class, mirrored: [false; 3] };
     let mirrored = |start, mirrored| Placement { mirrored, ..at(start, 0.05, 0) };
@@ -329,6 +337,7 @@ pub fn cases() -> Vec<Case> {
         plain(none, 1, 1, 2, [163, 161, 161], DType::F32),
         window(normalised, [4, 3, 5], 5, 5, at([0, 0, 0], 0.3, 0), [6, 4, 7]),
         window(identity, [4, 3, 5], 5, 2, at([9, 1, 2], 0.0, 3), [5, 4, 7]),
+        window(identity, [4, 3, 5], 5, 5, at([1, 1, 6], 0.3, 0), [6, 4, 7]),
         window(normalised, [3, 3, 5], 3, 3, at([1, 1, 1], 0.1, 0), [6, 4, 6]),
         window(none, [4, 3, 5], 21, 20, at([3, 0, 0], 0.01, 0), [4, 3, 5]),
         window(none, [4, 3, 5], 3, 3, mirrored([1, 0, 1], [true, false, true]), [5, 3, 7]),

@@ -3,12 +3,21 @@
 //!
 //! Shapes: `w (K, C, taps..)` stored [`Layout::TapMajor`] to `outs x ins` weights `(K / outs, C / ins, taps..)`, all parts of the
 //! source of a part of the result in a row; a transposed convolution's `w (C, K, taps..)` in natural order to
-//! `outs` weights `(C, K / outs, taps..)`. The gradient puts the parts' together again.
+//! `outs` weights `(C, K / outs, taps..)`; a vector `(K)`, of biases or of a norm, to `outs` vectors `(K / outs)`. The gradient puts
+//! the parts' together again.
 
 use super::pack_weights::Pack;
 use super::{bind_read, bind_write, kernel_name};
 use crate::graph::{Case, Cost, DType, Dispatch, Graph, GraphError, Io, Kernel, Layout, Target, TensorId};
 use crate::tensor::{HostTensor, Shape};
+
+/// A vector as the only row of a weight.
+fn row(w: &Shape) -> Shape {
+    match w.dims() {
+        [k] => Shape::from([1, *k]),
+        _ => w.clone(),
+    }
+}
 
 /// The op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +51,7 @@ impl SplitWeights {
 
     /// Each part among the whole weight's elements.
     pub(super) fn packs(&self, w: &Shape, half: u32) -> Vec<Pack> {
+        let w = &row(w);
         let part = self.part(w).expect("checked by infer");
         let (a, b) = (w.dims()[0], w.dims()[1]);
         let taps: usize = w.dims().iter().skip(2).product();
@@ -83,6 +93,7 @@ impl SplitWeights {
 
     /// For each part, the whole weight's element that each of its own is, both in natural order.
     pub(super) fn sources(&self, w: &Shape) -> Vec<Vec<usize>> {
+        let w = &row(w);
         let part = self.part(w).expect("checked by infer");
         let b = w.dims()[1];
         let taps: usize = w.dims().iter().skip(2).product();
@@ -107,9 +118,13 @@ impl Kernel for SplitWeights {
     kernel_name!("split_weights");
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
-        match inputs.first().filter(|_| inputs.len() == 1).and_then(|w| self.part(w)) {
+        let one = inputs.first().filter(|_| inputs.len() == 1);
+        match one.and_then(|w| Some((w, self.part(&row(w))?))) {
             // A part in natural order is a whole number of blocks of four.
-            Some(part) if self.layout == Layout::TapMajor || (part.elements() / part.dims()[0]).is_multiple_of(4) => {
+            Some((w, part))
+                if self.layout == Layout::TapMajor || (part.elements() / part.dims()[0]).is_multiple_of(4) =>
+            {
+                let part = if w.rank() == 1 { Shape::from([part.elements()]) } else { part };
                 Ok(vec![part; self.outs * self.ins])
             }
             _ => Err(GraphError::new(format!("{inputs:?} is no weight of {} x {} parts", self.outs, self.ins))),
@@ -126,7 +141,7 @@ impl Kernel for SplitWeights {
     }
 
     fn reference(&self, inputs: &[&HostTensor]) -> Vec<HostTensor> {
-        let part = self.part(&inputs[0].shape).expect("checked by infer");
+        let part = self.infer(&[inputs[0].shape.clone()]).expect("checked before").swap_remove(0);
         let sources = self.sources(&inputs[0].shape).into_iter();
         let values = |from: Vec<usize>| from.into_iter().map(|i| inputs[0].data[i]).collect();
         sources.map(|from| HostTensor::new(part.clone(), values(from))).collect()
@@ -138,6 +153,14 @@ impl Kernel for SplitWeights {
 }
 
 impl Graph {
+    /// The parts of a vector that has a number for each channel.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the channels cannot be divided so.
+    pub fn split_vector(&mut self, name: &str, v: TensorId, outs: usize) -> Result<Vec<TensorId>, GraphError> {
+        self.add_op(name, SplitWeights { outs, ins: 1, layout: Layout::Natural }, &[v])
+    }
+
     /// The weights of `outs` parts of a convolution's result, each over `ins` parts of its source.
     ///
     /// # Errors
@@ -158,6 +181,7 @@ impl Graph {
 /// Weights and how they are split.
 pub(super) fn examples() -> Vec<(SplitWeights, Shape)> {
     let case = |outs, ins, layout, shape: [usize; 5]| (SplitWeights { outs, ins, layout }, Shape::from(shape));
+    let vector = |outs, k: usize| (SplitWeights { outs, ins: 1, layout: Layout::Natural }, Shape::from([k]));
     let (major, natural) = (Layout::TapMajor, Layout::Natural);
     vec![
         case(1, 1, major, [1, 1, 1, 1, 1]),
@@ -166,6 +190,8 @@ pub(super) fn examples() -> Vec<(SplitWeights, Shape)> {
         case(2, 1, major, [4, 3, 1, 3, 3]),
         case(3, 1, natural, [5, 6, 2, 2, 2]),
         case(2, 1, natural, [3, 8, 1, 1, 1]),
+        vector(1, 4),
+        vector(3, 24),
     ]
 }
 

@@ -2,7 +2,7 @@
 //! [`super::head`] for those).
 //!
 //! `acc[k] += weight logits[first_class + k]`. Shapes: `logits (1, K, X, Y, Z)`, `axes (X + Y + Z)` window weights along each
-//! axis, weight = max(product, floor); `acc (classes, ring, VY, VZ)` a ring of planes along X over the whole volume.
+//! axis, weight = max(product, floor); `acc (classes, RX, RY, RZ)` a ring of planes along one axis over the whole volume.
 //! Source: MONAI `sliding_window_inference`.
 
 use super::head::Placement;
@@ -87,7 +87,7 @@ impl Kernel for Stitch {
             let k = i / (x * y * z);
             let [vx, vy, vz] = self.at.place([i / (y * z) % x, i / z % y, i % z], [x, y, z]);
             let weight = axes.data[vx] * axes.data[x + vy] * axes.data[x + y + vz];
-            let at = ((k * d[1] + (sx + vx) % d[1]) * d[2] + sy + vy) * d[3] + sz + vz;
+            let at = ((k * d[1] + (sx + vx) % d[1]) * d[2] + (sy + vy) % d[2]) * d[3] + (sz + vz) % d[3];
             acc.data[at] += weight.max(f64::from(self.at.floor)) * logits.data[self.at.first_class * x * y * z + i];
         }
         vec![acc]
@@ -136,6 +136,7 @@ pub fn cases() -> Vec<Case> {
             [3, 5, 6, 7],
             Placement { mirrored: [true, true, false], ..at([3, 2, 1], 0.1, 0) },
         ),
+        case("wrapped along Y", 3, [4, 3, 5], [3, 6, 4, 7], at([1, 3, 1], 0.1, 0)),
         case("a part", 7, [2, 5, 3], [2, 3, 5, 3], at([0, 0, 0], 0.9, 4)),
         case("many groups", 2, [130, 128, 128], [2, 131, 128, 128], Placement::default()),
     ]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::layers::dropout::{DropoutOptions, Sites};
+use super::layers::parts;
 use super::network::{Network, Output, Stage, Tail};
 use super::parameter::{Init, Kind, Parameter};
 use crate::graph::{Graph, GraphError, Layout, TensorId};
@@ -98,6 +99,7 @@ impl Built {
     fn tail(&mut self, name: &str, tail: &Tail) -> Result<TensorId, GraphError> {
         match tail {
             Tail::Head { end, weight, bias } => self.graph.head(name, end, *weight, *bias),
+            Tail::Parts { ends, weights, bias } => parts::head(&mut self.graph, name, ends, weights, *bias),
             Tail::Logits(logits) => Ok(*logits),
         }
     }
@@ -138,7 +140,8 @@ impl Built {
         let voxels: usize = self.graph.shape(self.input).dims().iter().skip(2).product();
         match &self.output.tail {
             Tail::Head { weight, .. } => (voxels * self.graph.shape(*weight).elements()) as f64,
-            Tail::Logits(_) => 0.0,
+            // Of parts it is convolutions.
+            Tail::Parts { .. } | Tail::Logits(_) => 0.0,
         }
     }
 }

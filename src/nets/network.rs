@@ -190,6 +190,15 @@ pub enum Tail {
         /// `(K)`.
         bias: TensorId,
     },
+    /// The same of a value too large for one binding, whose channels lie in several tensors.
+    Parts {
+        /// Each a part of the channels.
+        ends: Vec<Lazy>,
+        /// `(K, C of the part, 1, 1, 1)`.
+        weights: Vec<TensorId>,
+        /// `(K)`.
+        bias: TensorId,
+    },
     /// Logits as a tensor `(N, K, X, Y, Z)`.
     Logits(TensorId),
 }

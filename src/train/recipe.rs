@@ -274,6 +274,15 @@ impl Recipe {
     /// # Errors
     /// The first key that is unknown, missing, of a wrong type or out of range.
     pub fn read(text: &str) -> Result<Self, RecipeError> {
+        Self::read_for(text, None)
+    }
+
+    /// The same for a run that starts from a model: tables of the package that the recipe has not are the model's. Where the
+    /// recipe has an `[output]` of its own and no `[network]`, the model's network gets as many channels as that needs.
+    ///
+    /// # Errors
+    /// As [`Recipe::read`].
+    pub fn read_for(text: &str, model: Option<&Metadata>) -> Result<Self, RecipeError> {
         let mut root: toml::Table = toml::from_str(text.strip_prefix('\u{feff}').unwrap_or(text))?;
         let known = || PACKAGE.into_iter().chain(TABLES);
         if let Some(key) = root.keys().find(|key| known().all(|known| known != key.as_str())) {
@@ -284,8 +293,11 @@ impl Recipe {
         package.insert("licence".to_owned(), json!(""));
         for key in PACKAGE {
             if let Some(value) = root.remove(key) {
-                package.insert(key.to_owned(), to_json(key, value)?);
+                package.insert(key.to_owned(), with_nulls(to_json(key, value)?));
             }
+        }
+        if let Some(model) = model {
+            inherit(&mut package, model);
         }
         let format = Format::needed_by(&package);
         package.insert("format".to_owned(), json!(format.name()));
@@ -506,13 +518,52 @@ impl Recipe {
     }
 }
 
-/// JSON without its nulls, which TOML does not have: what is null is absent.
+/// Takes over from a model what the recipe does not say.
+fn inherit(package: &mut Map<String, Value>, model: &Metadata) {
+    let heads = package.get("output").and_then(heads_of);
+    let mut theirs = model.to_object();
+    for key in ["network", "input", "output", "inference"] {
+        let Some(mut table) = theirs.remove(key).filter(|_| !package.contains_key(key)) else { continue };
+        if let (true, Some(heads), Some(network)) = (key == "network", heads, table.as_object_mut())
+            && let Some(count) = ["out_channels", "num_classes"].into_iter().find(|key| network.contains_key(*key))
+        {
+            network.insert(count.to_owned(), json!(heads));
+        }
+        package.insert(key.to_owned(), table);
+    }
+}
+
+/// Channels that the labels or regions of an `output` need.
+fn heads_of(output: &Value) -> Option<u64> {
+    let (list, key) = match output.get("regions") {
+        Some(regions) => (regions, "channel"),
+        None => (output.get("labels")?, "value"),
+    };
+    list.as_array()?.iter().filter_map(|entry| entry.get(key)?.as_u64()).max()?.checked_add(1)
+}
+
+/// JSON without its nulls, which TOML does not have: what is null is absent, and in a list an empty table.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(map) => {
             Value::Object(map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect())
         }
-        Value::Array(list) => Value::Array(list.into_iter().map(without_nulls).collect()),
+        Value::Array(list) => {
+            let item = |v: Value| if v.is_null() { Value::Object(Map::new()) } else { without_nulls(v) };
+            Value::Array(list.into_iter().map(item).collect())
+        }
+        other => other,
+    }
+}
+
+/// The nulls of lists back in their places.
+fn with_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (k, with_nulls(v))).collect()),
+        Value::Array(list) => {
+            let empty = |v: &Value| v.as_object().is_some_and(Map::is_empty);
+            Value::Array(list.into_iter().map(|v| if empty(&v) { Value::Null } else { with_nulls(v) }).collect())
+        }
         other => other,
     }
 }

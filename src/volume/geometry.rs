@@ -5,8 +5,12 @@
 //! ```
 //! The way back equals MONAI's `Invertd` and nnU-Net's export: outside of a crop is background, then each voxel of the scan
 //! reads the model's grid where the moves took it, clamped to the border of each grid that was resampled: the
-//! nearest label, or the mix of the neighbours' probabilities or logits, and the label is decided on the scan. Several
-//! resamplings in a row are one on the way back: values are mixed once.
+//! nearest label, or the mix of the neighbours' probabilities or logits, and the label is decided on the scan. Through several
+//! resamplings in a row values are mixed again and again ([`AxisTaps`]); where axes are not parallel, once.
+
+mod taps;
+
+pub use taps::AxisTaps;
 
 use super::crop::Box3;
 use super::orientation::Turn;
@@ -282,6 +286,9 @@ impl Geometry {
 
     /// Calls `visit` for each scan voxel in order with its neighbours on the model's grid: position in a channel and weight.
     fn each_scan_voxel(&self, mut visit: impl FnMut(&[(usize, f64)])) {
+        if let Some(axes) = self.axis_taps() {
+            return self.each_by_taps(&axes, visit);
+        }
         let way = Way::new(self);
         let mut neighbours: Vec<(usize, f64)> = Vec::with_capacity(8);
         for i in 0..self.scan_dims[0] {
@@ -306,6 +313,42 @@ impl Geometry {
                         }
                     }
                     visit(&neighbours);
+                }
+            }
+        }
+    }
+}
+
+impl Geometry {
+    fn each_by_taps(&self, axes: &[AxisTaps; 3], mut visit: impl FnMut(&[(usize, f64)])) {
+        let mut neighbours: Vec<(usize, f64)> = Vec::new();
+        for i in 0..self.scan_dims[0] {
+            for j in 0..self.scan_dims[1] {
+                for k in 0..self.scan_dims[2] {
+                    let [xs, ys, zs] = axes.each_ref().map(|axis| &axis.taps[[i, j, k][axis.scan_axis]]);
+                    neighbours.clear();
+                    for (x, wx) in xs {
+                        for (y, wy) in ys {
+                            let row = (x * self.dims[1] + y) * self.dims[2];
+                            let weight = f64::from(*wx) * f64::from(*wy);
+                            neighbours.extend(zs.iter().map(|(z, wz)| (row + z, weight * f64::from(*wz))));
+                        }
+                    }
+                    visit(&neighbours);
+                }
+            }
+        }
+    }
+
+    /// Calls `visit` for each voxel of a box of the scan with its places along the axes of the model's grid; as
+    /// [`Geometry::axis_tables`], for any axes.
+    pub fn places(&self, begin: [usize; 3], extent: [usize; 3], mut visit: impl FnMut([Place; 3])) {
+        let way = Way::new(self);
+        for i in 0..extent[0] {
+            for j in 0..extent[1] {
+                for k in 0..extent[2] {
+                    let index = [begin[0] + i, begin[1] + j, begin[2] + k].map(|v| v as f64);
+                    visit(way.follow(index).map(Place::of));
                 }
             }
         }
@@ -349,6 +392,7 @@ enum Link {
     /// `last`: within the border, whose voxels are the last; `None`: beyond the grid a neighbour counts as 0.
     World {
         points: Points,
+        dims: [usize; 3],
         last: Option<[f64; 3]>,
     },
     Scale {
@@ -389,7 +433,7 @@ impl Way {
                         separable = false;
                     }
                     let last = (!grid.zeros).then(|| end(grid.dims));
-                    Link::World { points: Points::new(grid.dims, placed.dims, &map), last }
+                    Link::World { points: Points::new(grid.dims, placed.dims, &map), dims: grid.dims, last }
                 }
                 Move::Resize(Resized { dims, back, .. }) => Link::Scale {
                     ratio: std::array::from_fn(|a| dims[a] as f64 / placed.dims[a] as f64),
@@ -413,25 +457,36 @@ impl Way {
                 let outside = *bounded && !(-0.5..to.dims[a] as f64 - 0.5).contains(&c);
                 if outside { f64::NAN } else { c }
             }),
-            Link::World { points, last } => {
+            Link::World { points, last, .. } => {
                 let place = points.at(p);
                 last.map_or(place, |last| std::array::from_fn(|a| clamped(place[a], last[a])))
             }
-            Link::Scale { ratio, last, back } => std::array::from_fn(|a| {
-                let (ratio, centre) = (ratio[a], (p[a] + 0.5) * ratio[a] - 0.5);
-                match back[a] {
-                    Taken::Linear => clamped(centre, last[a]),
-                    Taken::Nearest => (clamped(centre, last[a]) + 0.5).floor(),
-                    Taken::Before => clamped(before(p[a], ratio), last[a]),
-                    Taken::Mean => {
-                        // Between two voxels their mean; a place is within rounding of where it is counted.
-                        let i = (p[a] + 0.5).floor();
-                        let (first, end) = ((i * ratio + 1e-9).floor(), ((i + 1.0) * ratio - 1e-9).ceil());
-                        clamped((first + end - 1.0) / 2.0, last[a])
-                    }
-                }
-            }),
+            Link::Scale { ratio, last, back } => {
+                std::array::from_fn(|a| Link::scaled(p[a], ratio[a], last[a], back[a]))
+            }
         })
+    }
+}
+
+impl Link {
+    /// A place on a grid of `ratio` times as many voxels over the same extent, up to `last`.
+    fn scaled(p: f64, ratio: f64, last: f64, taken: Taken) -> f64 {
+        let centre = (p + 0.5) * ratio - 0.5;
+        match taken {
+            Taken::Linear => clamped(centre, last),
+            Taken::Nearest => (clamped(centre, last) + 0.5).floor(),
+            Taken::Before => clamped(before(p, ratio), last),
+            Taken::Mean => {
+                // Between two voxels their mean.
+                let (first, end) = Self::covered((p + 0.5).floor(), ratio);
+                clamped((first + end - 1.0) / 2.0, last)
+            }
+        }
+    }
+
+    /// The voxels that voxel `i` covers there, first and end; a place is within rounding of where it is counted.
+    fn covered(i: f64, ratio: f64) -> (f64, f64) {
+        ((i * ratio + 1e-9).floor(), ((i + 1.0) * ratio - 1e-9).ceil())
     }
 }
 

@@ -54,7 +54,7 @@ pub mod study;
 
 pub use affine::Affine;
 pub use error::VolumeError;
-pub use geometry::{AxisTable, Geometry, Place};
+pub use geometry::{AxisTable, AxisTaps, Geometry, Place};
 pub use grid::{Alignment, VoxelGrid};
 pub use orientation::Orientation;
 pub use preprocess::{Preprocess, Preprocessed};

@@ -131,15 +131,6 @@ impl Preprocess {
         scan.affine.check("the scan")?;
         let mut frame = Frame { volume: Cow::Borrowed(scan), moves: Vec::new() };
         let mut warnings = Vec::new();
-        let resampled = |step: &&Step| matches!(step, Step::Spacing(_) | Step::Resampling(_) | Step::Resize(_));
-        let resamplings: Vec<&str> = self.steps.iter().filter(resampled).map(Step::name).collect();
-        if resamplings.len() > 1 {
-            warnings.push(format!(
-                "the scan is resampled by {} in a row, and labels are brought back from there at once; MONAI goes back step by \
-                 step, so that its labels differ along edges",
-                resamplings.join(" and ")
-            ));
-        }
         let non_finite = scan.non_finite();
         if non_finite > 0 {
             let background = self.steps.iter().find_map(Transform::background).unwrap_or(0.0);
@@ -151,6 +142,13 @@ impl Preprocess {
         }
         let volume = frame.volume.into_owned();
         let geometry = Geometry::new(scan.grid(), frame.moves, volume.grid());
+        if geometry.skips_resamplings() {
+            warnings.push(
+                "the scan's axes are sheared, and it is resampled several times in a row: labels are brought back from there at \
+                 once; MONAI goes back step by step, so that its labels differ along edges"
+                    .to_owned(),
+            );
+        }
         Ok(Preprocessed { volume, geometry, warnings })
     }
 }

@@ -19,11 +19,14 @@ use crate::volume::nifti::LabelName;
 /// Labels are given to JavaScript as bytes.
 const MAX_CLASSES: usize = 256;
 
+/// Bytes of weights from which on they are kept in 16 bits where nobody says how.
+const HALF_FROM: u64 = 100_000_000;
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Options {
-    /// Keep the weights in 16 bits on the GPU.
-    half_weights: bool,
+    /// Keep the weights in 16 bits on the GPU; undefined: where they would take more than 100 MB in 32.
+    half_weights: Option<bool>,
     /// `labels` instead of `probabilities`.
     resample_labels: bool,
 }
@@ -110,7 +113,7 @@ impl WebSegmenter {
             return Err(WebError::new("bad-model", problem));
         }
         let options = SegmentOptions {
-            half_weights: wanted.half_weights,
+            half_weights: wanted.half_weights.unwrap_or(4 * metadata.network.parameter_count() as u64 > HALF_FROM),
             resample: wanted.resample_labels.then_some(Resample::Labels),
             ..SegmentOptions::default()
         };

@@ -185,7 +185,7 @@ impl WeightsError {
         Self::Field { field: field.into(), problem }
     }
 
-    pub(super) fn file(path: &str, problem: impl AsRef<str>) -> Self {
+    pub(crate) fn file(path: &str, problem: impl AsRef<str>) -> Self {
         let problem = printable(problem.as_ref(), LONGEST_PROBLEM);
         Self::File { path: printable(path, 200), problem }
     }

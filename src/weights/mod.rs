@@ -5,6 +5,7 @@
 //! | [`safetensors`] | the container: named tensors over one buffer, read strictly, written deterministically |
 //! | [`package`] | a model: tensors and the JSON that says what they expect and mean |
 //! | [`mod@import`] | PyTorch checkpoints and safetensors state dicts to packages |
+//! | [`shards`] | a package in files of a size that any server keeps |
 //! | [`mod@export`] | packages to state dicts that a chosen MONAI loads with `strict=True` |
 //!
 //! Everything works on bytes in memory; paths are the caller's business. No pickle is ever executed: a pickle is
@@ -17,6 +18,7 @@ mod header;
 pub mod import;
 pub mod package;
 pub mod safetensors;
+pub mod shards;
 
 pub use crate::nets::{MonaiVersion, Undetermined};
 pub use crate::tensor::FloatType;

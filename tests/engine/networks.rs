@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
 use unetr_wgpu::graph::{MemoryPlan, Target};
-use unetr_wgpu::infer::verify_reference;
-use unetr_wgpu::nets::{Architecture, Build, DropoutOptions, MonaiVersion, NETWORKS};
+use unetr_wgpu::infer::{plan_memory, verify_reference};
+use unetr_wgpu::nets::{Architecture, Build, DropoutOptions, MonaiVersion, NETWORKS, NetworkType};
 use unetr_wgpu::tensor::{HostTensor, Shape};
 use unetr_wgpu::weights::package::{Metadata, Package, network_from_json};
 use unetr_wgpu::weights::{FloatType, ImportOptions, Tensors, TensorsBuilder, export, import};
@@ -57,6 +57,26 @@ fn every_published_network_fits_default_limits() {
             let plan = MemoryPlan::new(&built.graph, &Target::new(class), &Limits::default(), false);
             let plan = plan.unwrap_or_else(|e| panic!("{}, {class:?}: {e}", network.kind()));
             println!("{}, {class:?}: {} MiB", network.kind(), plan.memory().total() >> 20);
+        }
+    }
+}
+
+/// Windows of 128 voxels have tensors beyond one binding, and a whole body one class of sums along X.
+#[test]
+fn nnunets_windows_on_a_whole_body_fit_default_limits() {
+    for name in ["PlainConvUNet", "ResidualEncoderUNet"] {
+        for classes in [25, 118] {
+            let published = NetworkType::named(name).expect("a network").published().expect(name);
+            let mut arguments = Value::Object(published.to_json());
+            arguments["num_classes"] = json!(classes);
+            let network = network_from_json(&arguments.to_string()).expect(name);
+            for class in [AdapterClass::Software, AdapterClass::Discrete] {
+                for dims in [[400, 512, 512], [512, 512, 400]] {
+                    let memory = plan_memory(&network, [128; 3], dims, false, class, &Limits::default());
+                    let memory = memory.unwrap_or_else(|e| panic!("{name}, {classes} classes, {class:?}: {e}"));
+                    println!("{name}, {classes} classes, {class:?}, {dims:?}: {} MiB", memory.total() >> 20);
+                }
+            }
         }
     }
 }

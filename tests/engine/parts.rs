@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value};
 use unetr_wgpu::graph::{GraphError, Layout, TensorId, interpret};
 use unetr_wgpu::kernels::conv3d::Conv;
-use unetr_wgpu::kernels::lazy::Lazy;
-use unetr_wgpu::nets::layers::conv::{ConvLayer, conv};
+use unetr_wgpu::kernels::lazy::{Act, Lazy};
+use unetr_wgpu::nets::layers::conv::{ConvLayer, conv, conv_parts, conv_transpose_parts};
+use unetr_wgpu::nets::layers::norm::norm_parts;
 use unetr_wgpu::nets::layers::parts;
 use unetr_wgpu::nets::layers::unet_block::{Block, unet_block, up};
 use unetr_wgpu::nets::{Architecture, Build, ConfigError, Init, Kind, Net, Network, NormName, Output, Tail, Window};
@@ -82,9 +83,73 @@ impl Network for Level {
     }
 }
 
+/// A stage of nnU-Net: biases, affine norms, leaky ReLU, and a head over the parts.
+#[derive(Debug)]
+struct Stage {
+    parts: usize,
+}
+
+impl Network for Stage {
+    fn kind(&self) -> &'static str {
+        "Stage"
+    }
+
+    fn in_channels(&self) -> usize {
+        2
+    }
+
+    fn out_channels(&self) -> usize {
+        5
+    }
+
+    fn window(&self) -> Window {
+        Window::Fixed([4, 2, 6])
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    fn arguments(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn build(&self, n: &mut Net, x: TensorId) -> Result<Output, GraphError> {
+        let layer = ConvLayer { moments: true, he: true, ..ConvLayer::new(CHANNELS, [3; 3]) };
+        let block = |n: &mut Net, name: &str, sources: &[Lazy], layer: ConvLayer, parts: usize| {
+            n.scope(name, |n| {
+                let y = conv_parts(n, "conv", sources, layer, parts)?;
+                let norms = norm_parts(n, NormName::Instance { affine: true }, "norm", &y, 1.0)?;
+                let slope = Act::LeakyRelu(0.01);
+                Ok::<Vec<Lazy>, GraphError>(
+                    y.into_iter().zip(norms).map(|(y, norm)| Lazy::new(y, Some(norm), slope)).collect(),
+                )
+            })
+        };
+        let skip = block(n, "first", &[x.into()], layer, self.parts)?;
+        let below = block(n, "down", &skip, ConvLayer { out: 8, stride: [2; 3], ..layer }, 1)?;
+        let up = ConvLayer { kernel: [2; 3], stride: [2; 3], moments: false, ..layer };
+        let mut sources: Vec<Lazy> =
+            conv_transpose_parts(n, "up", &below, up, self.parts)?.into_iter().map(Lazy::from).collect();
+        sources.extend(skip);
+        let ends = block(n, "second", &sources, layer, self.parts)?;
+        let init = Init::he(CHANNELS);
+        let weight = n.matrix("out.weight", [5, CHANNELS, 1, 1, 1], Layout::TapMajor, init);
+        let bias = n.vector("out.bias", [5], Kind::Bias, Init::Constant(0.0));
+        let tail = match ends[..] {
+            [end] => Tail::Head { end, weight, bias },
+            _ => {
+                let weights = n.graph().split_weights("out.parts", weight, 1, ends.len())?.concat();
+                Tail::Parts { ends, weights, bias }
+            }
+        };
+        Ok(Output { tail, deep: Vec::new(), stages: Vec::new() })
+    }
+}
+
 /// Logits, and the gradient of every parameter by its name.
-fn results(parts: usize) -> BTreeMap<String, HostTensor> {
-    let network = Architecture::new(Level { parts }).expect("a network");
+fn results(network: impl Network) -> BTreeMap<String, HostTensor> {
+    let network = Architecture::new(network).expect("a network");
     let build = Build { batch: 2, training: true, ..Build::of(&*network) };
     let mut built = network.build(&build).expect("a graph");
     let logits = built.logits().expect("logits");
@@ -107,11 +172,11 @@ fn results(parts: usize) -> BTreeMap<String, HostTensor> {
     results
 }
 
-#[test]
-fn blocks_in_parts_are_the_blocks() {
-    let whole = results(1);
+/// What a network gives in parts, against the same in one.
+fn compare<N: Network>(network: impl Fn(usize) -> N) {
+    let whole = results(network(1));
     for parts in [2, 3] {
-        let divided = results(parts);
+        let divided = results(network(parts));
         assert_eq!(whole.keys().collect::<Vec<_>>(), divided.keys().collect::<Vec<_>>());
         for (name, want) in &whole {
             let scale = want.data.iter().fold(0.0f64, |m, v| m.max(v.abs()));
@@ -119,4 +184,14 @@ fn blocks_in_parts_are_the_blocks() {
             assert!(error <= 1e-9 * scale.max(1.0), "{parts} parts, {name}: {error:e} of {scale:e}");
         }
     }
+}
+
+#[test]
+fn blocks_in_parts_are_the_blocks() {
+    compare(|parts| Level { parts });
+}
+
+#[test]
+fn a_stage_of_nnunet_in_parts_is_the_stage() {
+    compare(|parts| Stage { parts });
 }

@@ -53,6 +53,12 @@ fn a_unet_gives_monais_labels() {
     labels_equal_monais("ct-unet");
 }
 
+/// Attention in windows, gaussian blending, probabilities brought back.
+#[test]
+fn a_swin_unetr_gives_monais_labels() {
+    labels_equal_monais("ct-swin");
+}
+
 /// Several channels, a sigmoid: one volume of 0 and 1 for each of the network's channels.
 #[test]
 fn a_segresnet_gives_monais_regions() {
@@ -97,6 +103,19 @@ fn the_program_takes_a_folder_for_a_model() {
     let same = unetr(&folder, &["info", "model.safetensors", "--json"]).expect(0);
     assert!(told.json()["model"]["sha256"].is_string(), "the model is told");
     assert_eq!(told.json()["model"], same.json()["model"]);
+    // So does a package that was cut into shards.
+    unetr(&folder, &["export", "model.safetensors", "--shards", "-o", "cut.index.json"]).expect(0);
+    let cut = unetr(&folder, &["info", "cut.index.json", "--json"]).expect(0);
+    assert_eq!(cut.json()["model"], same.json()["model"]);
+    folder.write("cut-1-of-1.bin", b"another");
+    let error = unetr(&folder, &["info", "cut.index.json"]).expect(1).stderr;
+    assert!(error.contains("cut.index.json: cut-1-of-1.bin: it has 7 bytes"), "{error}");
+    std::fs::remove_file(folder.path("cut-1-of-1.bin")).expect("removed");
+    let error = unetr(&folder, &["info", "cut.index.json"]).expect(1).stderr;
+    assert!(error.contains("cut-1-of-1.bin: No such file"), "{error}");
+    let option = unetr(&folder, &["import", "spleen", "--folds", "0", "-o", "other.safetensors"]).expect(1).stderr;
+    assert!(option.contains("--folds is for result folders of nnU-Net v2"), "{option}");
+
     let image = text(&folder.path("spleen/configs/inference.json"));
     std::fs::write(&image, "{\"preprocessing\": \"$compute()\"}").expect("written");
     let error = unetr(&folder, &["import", "spleen", "-o", "other.safetensors"]).expect(1).stderr;

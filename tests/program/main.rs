@@ -20,3 +20,4 @@ mod pipes;
 mod segment_many;
 #[cfg(feature = "serve")]
 mod serve;
+mod ways_back;

@@ -8,6 +8,7 @@ mod augment_geometry;
 mod augment_intensity;
 mod crops;
 mod datasets;
+mod fine_tuning;
 mod formats;
 mod leaks;
 mod mirrored_labels;

@@ -35,7 +35,11 @@ fn what_is_not_done_is_refused_by_its_place() {
         ),
         ("comprehension", spaced(json!("$[1.5 for _ in range(3)]")), "is an expression, and none is run"),
         ("import", spaced(json!("$__import__('os').system('true')")), "is an expression, and none is run"),
-        ("nothing", spaced(json!("@nowhere")), "pixdim: @nowhere leads to nothing"),
+        (
+            "nothing",
+            spaced(json!("@nowhere")),
+            "pixdim: @nowhere leads to nothing; give input.steps in the file of `unetr import --package`",
+        ),
         ("nothing in it", spaced(json!("@image_key::a")), "@image_key::a leads to nothing"),
         ("cycle", looped, "refers to itself"),
         ("cycle within", nested, "refers to itself, or lies too deep"),
@@ -164,14 +168,20 @@ fn what_is_not_done_is_refused_by_its_place() {
         (
             "no weights",
             without(changed(&[]), "models/model.pt"),
-            "models/model.pt: the weights are not in the bundle; the bundle has LICENSE, configs",
+            "models/model.pt: the weights are not in the bundle; put them there; in it are LICENSE, configs",
         ),
         (
             "listed",
             replace(without(changed(&[]), "models/model.pt"), "large_files.yml", list),
             "download https://example.org/model.pt to that path",
         ),
-        ("pointer", replace(changed(&[]), "models/model.pt", pointer), "models/model.pt: it is a pointer of Git LFS"),
+        ("pointer", replace(changed(&[]), "models/model.pt", pointer), "models/model.pt: it is a Git LFS pointer"),
+        (
+            "pointer of the configuration",
+            replace(changed(&[]), "configs/inference.json", pointer),
+            "configs/inference.json: it is a Git LFS pointer",
+        ),
+        ("empty", replace(changed(&[]), "configs/inference.json", ""), "configs/inference.json: it is empty; copy"),
         (
             "no checkpoint",
             replace(changed(&[]), "models/model.pt", "hello"),

@@ -9,6 +9,7 @@ use unetr_wgpu::weights::{
 };
 
 use crate::support::nnunet_folder::{Files, Model};
+use crate::support::torch_files::{ZipEntry, zip};
 
 fn import(files: Files, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
     import_files(FileSet::from_list("folder", files)?, options)
@@ -74,10 +75,19 @@ fn folds_and_checkpoints_are_chosen() {
     let error = import(model.files(), &options(&missing[..])).map(|_| ()).expect_err("no such fold").to_string();
     assert!(error.contains("fold_1/checkpoint_final.pth") && error.contains("0, 2, all"), "{error}");
 
+    // Whoever chose no folds is told of those that have not ended.
+    let mut files = model.files();
+    files[3].0 = "fold_2/checkpoint_latest.pth".into();
+    let made = import(files.clone(), &ImportOptions::default()).expect("a fold is left");
+    assert_eq!(made.warnings, ["the folds without checkpoint_final.pth are left out: 2"]);
+    assert_eq!(import(files, &options(&pick(&["0"])[..])).expect("a fold").warnings, Vec::<String>::new());
+
+    let best = ImportOptions { checkpoint: Some(CheckpointKind::Best), ..ImportOptions::default() };
+    let error = import(model.files(), &best).map(|_| ()).expect_err("none is best").to_string();
+    assert!(error.contains("checkpoint_final.pth; take that with --checkpoint final"), "{error}");
     model.checkpoint = "checkpoint_best.pth";
     let error = refused(model.files());
-    assert!(error.contains("--checkpoint best"), "{error}");
-    let best = ImportOptions { checkpoint: Some(CheckpointKind::Best), ..ImportOptions::default() };
+    assert!(error.contains("has not ended? take that with --checkpoint best"), "{error}");
     assert!(import(model.files(), &best).is_ok());
 }
 
@@ -131,6 +141,9 @@ fn half_right_folders_are_told_what_is_wrong() {
     let cascade = Model { configuration: "3d_cascade_fullres", ..Model::default() }.files();
     let unknown = Model { configuration: "3d_fulres", ..Model::default() }.files();
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    let whole = &Model::default().files()[3].1;
+    let half = whole[..whole.len() / 2].to_vec();
+    let code = zip(&[ZipEntry::stored("a/data.pkl", b"\x80\x02cposix\nsystem\n(X\x04\0\0\0truetR.".to_vec())]);
     let (zeros, wide) = (json!([4, 4]), json!([4, 8]));
     for (what, files, words) in [
         ("no plans", without("plans.json"), &["plans.json is missing", "fold_0/checkpoint_final.pth"][..]),
@@ -140,6 +153,13 @@ fn half_right_folders_are_told_what_is_wrong() {
             with("fold_1/checkpoint_final.pth", pointer),
             &["fold_1/checkpoint_final.pth", "Git LFS", "git lfs pull"],
         ),
+        ("an empty file", with("plans.json", b""), &["plans.json: it is empty; copy"]),
+        (
+            "half a checkpoint",
+            with("fold_1/checkpoint_final.pth", &half),
+            &["fold_1/checkpoint_final.pth", "to its end?"],
+        ),
+        ("code", with("fold_0/checkpoint_final.pth", &code), &["fold_0/checkpoint_final.pth", "nothing was run"]),
         ("no checkpoint", with("fold_1/checkpoint_final.pth", b"hello"), &["fold_1/checkpoint_final.pth"]),
         ("no JSON", with("plans.json", b"{"), &["plans.json", "not valid JSON"]),
         (

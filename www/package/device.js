@@ -241,7 +241,7 @@ export class Model {
         opened = made.intoFile();
       }
       // `create` takes the file, also when it fails.
-      segmenter = await Segmenter.create(this.#held.opened.device, opened, { halfWeights: precision === 'f16', resampleLabels: resample === 'labels' });
+      segmenter = await Segmenter.create(this.#held.opened.device, opened, { halfWeights: precision && precision === 'f16', resampleLabels: resample === 'labels' });
     } catch (error) {
       const { code, fields } = typed(error);
       // A checkpoint that only lacks the caller's word is one.

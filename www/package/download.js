@@ -1,4 +1,5 @@
 import { UnetrError, aborted, reasonOf, release, throwIfAborted } from './errors.js';
+import { checkAnswer, fetchShard, isIndex, readIndex, shardsFrom } from './shards.js';
 import { openStore } from './store.js';
 
 /** @import { Meta, Store } from './store.js' */
@@ -186,7 +187,7 @@ async function download({ url, store, signal, report, makeFile, sha256 }) {
     await resumeStored(state, { store, sha256, makeFile, signal, report });
     for (let attempt = 1; !state.written; attempt += 1) {
       try {
-        await request({ url, store, state, signal, report, makeFile });
+        await (isIndex(url) ? requestShards : request)({ url, store, state, signal, report, makeFile });
         break;
       } catch (error) {
         if (typeof codeOf(error) === 'string' || attempt === ATTEMPTS) throw error;
@@ -244,15 +245,9 @@ async function request({ url, store, state, signal, report, makeFile }) {
   const headers = from > 0 && state.etag ? { range: `bytes=${from}-`, 'if-range': state.etag } : {};
   const response = await fetch(url, { headers, signal, cache: 'no-store' });
   const goesOn = from > 0 && response.status === 206 && startsAt(response) === from;
-  if (!response.ok || (response.status === 206 && !goesOn)) {
-    if (response.status === 416) state.resumable = false;
-    const gone = response.status >= 400 && response.status < 500 && ![408, 416, 429].includes(response.status);
-    const text = `downloading ${url} failed: HTTP ${response.status}`;
-    throw gone ? new UnetrError('network', text) : new Error(text);
-  }
-  if (/^text\/html\b/i.test(response.headers.get('content-type') ?? '')) {
-    throw new UnetrError('network', `${url} answers with a web page instead of a model: is the address right, and does it need no login?`);
-  }
+  if (response.status === 416) state.resumable = false;
+  checkAnswer(response, url);
+  if (response.status === 206 && !goesOn) throw new Error(`${url} answers with another part than was asked for`);
   if (!response.body) throw new Error('the answer is empty');
   let file = goesOn ? state.file : null;
   if (!file) {
@@ -266,36 +261,65 @@ async function request({ url, store, state, signal, report, makeFile }) {
     file = makeFile(state.total);
     state.file = file;
   }
-  let writing = await begin(store, { ...state, file });
-  await stream(response.body, state.total, file, signal, report, (chunk) => {
-    if (!writing || !store) return;
-    try {
-      store.write(chunk);
-    } catch {
-      // The quota is reached; what was written would only take room.
-      store.dropPart().catch(() => {});
-      writing = false;
-    }
-  });
+  const writer = await begin(store, { ...state, file });
+  await stream(response.body, state.total, file, signal, report, writer.write);
   if (state.total && file.length() !== state.total) {
     throw new Error(`${file.length()} of ${state.total} bytes arrived`);
   }
-  state.written = writing;
+  state.written = writer.ok;
 }
 
 /**
+ * The same of a package in shards: those that are not there yet, each checked before it counts.
+ * @template {Target} T
+ * @param {Reading<T> & { url: string, store: Store | null, state: Download<T> }} options
+ */
+async function requestShards({ url, store, state, signal, report, makeFile }) {
+  const index = await readIndex(url, signal);
+  let shards = state.etag === index.sha256 && state.file ? shardsFrom(index, state.file.length()) : null;
+  let { file } = state;
+  if (!file || !shards) {
+    release(file);
+    state.file = null;
+    Object.assign(state, { total: index.bytes, etag: index.sha256 });
+    file = makeFile(index.bytes);
+    state.file = file;
+    shards = index.shards;
+  }
+  const writer = await begin(store, { ...state, file });
+  for (const shard of shards) {
+    const bytes = await fetchShard(shard, url, signal);
+    throwIfAborted(signal);
+    file.push(bytes);
+    writer.write(bytes);
+    report(file.length(), index.bytes);
+  }
+  verify(file, index.sha256);
+  state.written = writer.ok;
+}
+
+/**
+ * Begins to write what arrives into the store.
  * @param {Store | null} store
  * @param {{ etag: string | null, total: number, file: Target }} state
  */
 async function begin(store, { etag, total, file }) {
-  if (!store) return false;
-  try {
-    await store.begin({ etag, total }, file.length());
-    return true;
-  } catch {
-    // Another tab is writing the same model, or the quota is reached.
-    return false;
-  }
+  const writer = {
+    ok: store !== null,
+    write: (/** @type {Uint8Array} */ chunk) => {
+      if (!writer.ok) return;
+      try {
+        store?.write(chunk);
+      } catch {
+        // The quota is reached; what was written would only take room.
+        store?.dropPart().catch(() => {});
+        writer.ok = false;
+      }
+    },
+  };
+  // Another tab is writing the same model, or the quota is reached.
+  await store?.begin({ etag, total }, file.length()).catch(() => { writer.ok = false; });
+  return writer;
 }
 
 /** @param {Response} response */

@@ -88,7 +88,7 @@ export class Segmenter {
 
   /** @param {RunOptions} options */
   async #put({ signal, onProgress }) {
-    const { model, precision = 'f32', cache = 'auto', sha256, resample = 'probabilities', package: fields, prefix } = this.#options;
+    const { model, precision, cache = 'auto', sha256, resample = 'probabilities', package: fields, prefix } = this.#options;
     const source = modelSource(model, cache);
     this.#client.start();
     const { generation } = this.#client;

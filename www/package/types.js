@@ -45,7 +45,7 @@
 /**
  * @typedef {object} ModelOptions
  * @property {ModelSource} model
- * @property {'f32' | 'f16'} [precision] How the weights are kept on the GPU; arithmetic is in 32 bits. Default `f32`.
+ * @property {'f32' | 'f16'} [precision] How the weights are kept on the GPU; arithmetic is in 32 bits. Default `f16` where they take more than 100 MB in 32 bits, else `f32`.
  * @property {'auto' | 'opfs' | 'cache' | 'memory' | 'none' | false} [cache]
  *   Where downloads are kept. `auto` (default): private file system, else Cache API, else memory.
  * @property {'probabilities' | 'labels'} [resample]

@@ -1,5 +1,6 @@
 // Models on their way into the tab: broken connections, what is kept, and what is checked.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import { MODEL, SHA256, SHIPPED, pages } from './page.mjs';
@@ -119,5 +120,38 @@ test('a broken download is whole in every place, and is deleted there', async ()
     assert.deepEqual([kept, left], [[cache], []]);
     assert.equal(tab.server.breaks.size, 0, 'it was broken');
   }
+  await context.close();
+});
+
+test('a model in shards is checked shard by shard and goes on behind the last', async () => {
+  const whole = new Uint8Array(await (await fetch(`${tab.server.url}${MODEL}`)).arrayBuffer());
+  const hex = (bytes) => createHash('sha256').update(bytes).digest('hex');
+  const third = Math.ceil(whole.length / 3);
+  const files = [0, 1, 2].map((i) => whole.subarray(i * third, (i + 1) * third));
+  const shards = files.map((bytes, i) => ({ file: `m-${i}.bin`, bytes: bytes.length, sha256: hex(bytes) }));
+  const index = JSON.stringify({ format: 'unetr-shards/1', bytes: whole.length, sha256: SHA256, shards });
+  const { page, context } = await tab.page();
+  // What the server has this time, each once; all else is not found.
+  const load = async (there) => {
+    for (const [name, body] of Object.entries(there)) tab.server.instead.set(`/sharded/${name}`, { type: 'application/octet-stream', body });
+    const got = await page.evaluate(async () => {
+      const { createSegmenter } = await import('/unetr-wgpu/index.js');
+      try {
+        const segmenter = await createSegmenter({ model: '/sharded/m.index.json' });
+        segmenter.dispose();
+        return `${segmenter.model.from} ${segmenter.model.sha256}`;
+      } catch (error) {
+        return `${error.code}: ${error.message}`;
+      }
+    });
+    tab.server.instead.clear();
+    return got;
+  };
+  assert.match(await load({ 'm.index.json': '{"format": "other"}' }), /^bad-model: .*no index of shards/);
+  const damaged = new Uint8Array(third);
+  assert.match(await load({ 'm.index.json': index, 'm-0.bin': files[0], 'm-1.bin': damaged }), /^checksum: .*m-1\.bin/);
+  assert.match(await load({ 'm.index.json': index, 'm-0.bin': files[0], 'm-1.bin': files[1] }), /^network: .*m-2\.bin/);
+  assert.equal(await load({ 'm.index.json': index, 'm-2.bin': files[2] }), `network ${SHA256}`);
+  assert.equal(await load({}), `opfs ${SHA256}`);
   await context.close();
 });

@@ -163,3 +163,34 @@ pub fn norm_from(n: &mut Net, norm: NormName, name: &str, x: TensorId, first: f3
     };
     n.graph().norm(name, x, norm, affine)
 }
+
+/// The same for channels that lie in several tensors, each normalised for itself; see [`super::parts::divides`].
+///
+/// # Errors
+/// [`GraphError`] if the norm is of another kind, or the channels cannot be divided so.
+pub fn norm_parts(
+    n: &mut Net,
+    norm: NormName,
+    name: &str,
+    parts: &[TensorId],
+    first: f32,
+) -> Result<Vec<TensorId>, GraphError> {
+    if let [whole] = parts {
+        return Ok(vec![norm_from(n, norm, name, *whole, first)?]);
+    }
+    if !super::parts::divides(norm) {
+        return Err(GraphError::new(format!("{} norms are of whole volumes", norm.to_json())));
+    }
+    let channels: usize = parts.iter().map(|&x| n.channels(x)).sum();
+    let mut vector = |end: &str, init: f32| {
+        let whole = n.vector(&format!("{name}.{end}"), [channels], Kind::Scale, Init::Constant(init));
+        n.graph().split_vector(&format!("{name}.{end}.parts"), whole, parts.len())
+    };
+    let affine: Vec<(TensorId, TensorId)> = match norm.affine() {
+        true => vector("weight", first)?.into_iter().zip(vector("bias", 0.0)?).collect(),
+        false => Vec::new(),
+    };
+    let one =
+        |(i, &x): (usize, &TensorId)| n.graph().norm(&format!("{name}.{i}"), x, Norm::Instance, affine.get(i).copied());
+    parts.iter().enumerate().map(one).collect()
+}

@@ -2,9 +2,9 @@
 //! and each part of a result has a part of the weight, which a checkpoint holds whole.
 
 use super::super::builder::Net;
-use super::norm::{NormName, norm};
+use super::norm::{NormName, norm_parts};
 use super::unet_block::{Block, up_weight, weight};
-use crate::graph::{GraphError, TensorId};
+use crate::graph::{Graph, GraphError, TensorId};
 use crate::kernels::conv_transpose3d::ConvTranspose;
 use crate::kernels::conv3d::Conv;
 use crate::kernels::lazy::{Act, Lazy};
@@ -24,9 +24,10 @@ pub fn parts(channels: usize, voxels: usize) -> usize {
     (1..=channels).find(fits).unwrap_or(1)
 }
 
-/// Whether channels that are normalised so can lie in several tensors: parameters of a norm are not divided.
+/// Whether channels that are normalised so can lie in several tensors: groups may reach over parts, and running averages are
+/// kept whole.
 pub fn divides(norm: NormName) -> bool {
-    norm == NormName::Instance { affine: false }
+    matches!(norm, NormName::Instance { .. })
 }
 
 /// A convolution's result in `outs` parts; the channels of the sources follow one another.
@@ -38,12 +39,16 @@ pub fn conv(n: &mut Net, name: &str, sources: &[Lazy], outs: usize, conv: &Conv)
     let each = if sources.len().is_multiple_of(2) { 2 } else { 1 };
     let ins = sources.len() / each;
     let weights = n.graph().split_weights(&format!("{name}.parts"), conv.w, outs, ins)?;
+    let biases = match conv.bias {
+        Some(bias) if outs > 1 => n.graph().split_vector(&format!("{name}.bias.parts"), bias, outs)?,
+        whole => whole.into_iter().collect(),
+    };
     let mut results = Vec::with_capacity(outs);
     for (out, weights) in weights.into_iter().enumerate() {
         let mut sum: Option<TensorId> = None;
         for (i, (sources, w)) in sources.chunks(each).zip(weights).enumerate() {
             let name = format!("{name}.{out}.{i}");
-            let bias = conv.bias.filter(|_| i == 0);
+            let bias = biases.get(out).copied().filter(|_| i == 0);
             let own = Conv { w, bias, moments: conv.moments && ins == 1, ..*conv };
             let y = n.graph().conv3d(&name, sources, &own)?;
             sum = Some(match sum {
@@ -54,6 +59,30 @@ pub fn conv(n: &mut Net, name: &str, sources: &[Lazy], outs: usize, conv: &Conv)
         results.extend(sum);
     }
     Ok(results)
+}
+
+/// Logits of a value in parts: what each part's 1x1x1 convolution gives, added up.
+///
+/// # Errors
+/// [`GraphError`] if the shapes do not fit.
+pub fn head(
+    g: &mut Graph,
+    name: &str,
+    ends: &[Lazy],
+    weights: &[TensorId],
+    bias: TensorId,
+) -> Result<TensorId, GraphError> {
+    let mut sum: Option<TensorId> = None;
+    for (i, (end, &w)) in ends.iter().zip(weights).enumerate() {
+        let name = format!("{name}.{i}");
+        let bias = Some(bias).filter(|_| i == 0);
+        let y = g.conv3d(&name, &[*end], &Conv { bias, ..Conv::new(w) })?;
+        sum = Some(match sum {
+            None => y,
+            Some(sum) => g.sum(&format!("{name}.sum"), &sum.into(), &y.into(), Act::None)?,
+        });
+    }
+    sum.ok_or_else(|| GraphError::new("a value without channels"))
 }
 
 /// A block's result, and what its convolutions gave, all in parts.
@@ -76,9 +105,7 @@ pub fn unet_block(n: &mut Net, name: &str, inputs: &[TensorId], block: Block, ou
         let Block { out, he, act, .. } = block;
         let channels: usize = inputs.iter().map(|&x| n.channels(x)).sum();
         let sources: Vec<Lazy> = inputs.iter().map(|&x| x.into()).collect();
-        let normed = |n: &mut Net, name: &str, y: &[TensorId]| -> Result<Vec<TensorId>, GraphError> {
-            y.iter().enumerate().map(|(i, &y)| norm(n, block.norm, &format!("{name}.{i}"), y)).collect()
-        };
+        let normed = |n: &mut Net, name: &str, y: &[TensorId]| norm_parts(n, block.norm, name, y, 1.0);
         let w1 = weight(n, "conv1", [out, channels], 3, he);
         let u1 = conv(n, "conv1.conv", &sources, outs, &Conv::before_norm(w1))?;
         let mut convs = vec![("conv1", u1.clone())];

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::error::WeightsError;
 use crate::fields::json::decode;
+use crate::filetype::{FileType, HEAD, LFS_POINTER};
 
 /// Files of the largest set accepted; a result folder with all its validation scans has some thousands.
 const MAX_FILES: usize = 100_000;
@@ -163,9 +164,9 @@ impl FileSet {
     /// A file's bytes. Those of a list are copied.
     ///
     /// # Errors
-    /// It is missing or cannot be read.
+    /// It is missing or cannot be read, is empty, or stands for a file that is elsewhere.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, WeightsError> {
-        self.read_at_most(path, u64::MAX)
+        self.whole(path, u64::MAX)
     }
 
     /// A file's text, UTF-8 or UTF-16.
@@ -173,8 +174,17 @@ impl FileSet {
     /// # Errors
     /// As [`FileSet::read`], or it is no text.
     pub fn text(&self, path: &str) -> Result<String, WeightsError> {
-        let bytes = self.read_at_most(path, MAX_TEXT)?;
+        let bytes = self.whole(path, MAX_TEXT)?;
         decode(&bytes).map(Cow::into_owned).map_err(|e| WeightsError::file(path, e.to_string()))
+    }
+
+    fn whole(&self, path: &str, most: u64) -> Result<Vec<u8>, WeightsError> {
+        let bytes = self.read_at_most(path, most)?;
+        match FileType::of(bytes.get(..HEAD).unwrap_or(&bytes)) {
+            Some(LFS_POINTER) => Err(WeightsError::file(path, format!("it is {}", LFS_POINTER.name))),
+            _ if bytes.is_empty() => Err(WeightsError::file(path, "it is empty; copy or download it again")),
+            _ => Ok(bytes),
+        }
     }
 
     fn read_at_most(&self, path: &str, most: u64) -> Result<Vec<u8>, WeightsError> {
@@ -193,8 +203,7 @@ impl FileSet {
             }
             Entry::Zipped(index) => {
                 let mut archive = archive(&self.zip)?;
-                let mut file =
-                    archive.by_index(*index).map_err(|e| WeightsError::file(path, format!("broken zip: {e}")))?;
+                let mut file = archive.by_index(*index).map_err(|e| WeightsError::file(path, broken(&e)))?;
                 let allowed = file.compressed_size().saturating_mul(MOST_EXPANSION).max(SMALL).min(most);
                 if file.size() > allowed {
                     return Err(large(file.size()));
@@ -209,14 +218,14 @@ impl FileSet {
         }
     }
 
-    /// The first parts of all paths, shortened to what a message can hold.
+    /// A clause with the first parts of all paths, shortened to what a message can hold.
     pub fn summary(&self) -> String {
         let tops: BTreeSet<&str> = self.paths().map(|path| path.split('/').next().unwrap_or(path)).collect();
         let shown: Vec<&str> = tops.iter().take(8).copied().collect();
         match tops.len().saturating_sub(8) {
-            0 if shown.is_empty() => "nothing".to_owned(),
-            0 => shown.join(", "),
-            more => format!("{} and {more} more", shown.join(", ")),
+            0 if shown.is_empty() => "there is nothing in it".to_owned(),
+            0 => format!("in it are {}", shown.join(", ")),
+            more => format!("in it are {} and {more} more", shown.join(", ")),
         }
     }
 }
@@ -236,8 +245,13 @@ fn normal(path: &str) -> String {
     parts.join("/")
 }
 
+/// What a zip that cannot be read is called, here and where it is a checkpoint.
+pub(super) fn broken(error: &zip::result::ZipError) -> String {
+    format!("broken zip: {error}; was it copied or downloaded to its end?")
+}
+
 fn archive(bytes: &[u8]) -> Result<zip::ZipArchive<Cursor<&[u8]>>, WeightsError> {
-    zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| WeightsError::file("", format!("broken zip: {e}")))
+    zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| WeightsError::file("", broken(&e)))
 }
 
 #[cfg(test)]
@@ -278,7 +292,10 @@ mod tests {
             assert_eq!((set.name(), set.text("./configs//a.json").expect("text").as_str()), ("m", "{}"));
             assert!(set.has("configs/../models/b.pt") && !set.has("b.pt"));
             let error = set.read("c").expect_err("missing").to_string();
-            assert_eq!((error.as_str(), set.summary().as_str()), ("c: there is no such file", "configs, models"));
+            assert_eq!(
+                (error.as_str(), set.summary().as_str()),
+                ("c: there is no such file", "in it are configs, models")
+            );
             assert_eq!(set.folders_with("configs/a.json"), [""]);
         }
     }

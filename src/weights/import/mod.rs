@@ -35,6 +35,7 @@ use super::header;
 use super::package;
 use super::package::{Metadata, Package, check_shape, refuse_unexpected};
 use super::safetensors::{Tensors, TensorsBuilder};
+use super::shards::{self, ShardIndex};
 use crate::fields::Section;
 use crate::fields::json::parse_object;
 use crate::nets::{Architecture, Dialect};
@@ -100,23 +101,54 @@ pub struct Imported {
 /// # Errors
 /// See the module.
 pub fn import(bytes: Vec<u8>, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
+    not_of_folds(options)?;
     import_given(bytes, given_fields(options)?, options)
 }
 
-/// Makes a package of several files: a MONAI bundle or an nnU-Net v2 result folder.
+/// # Errors
+/// Folds are asked for where there are none.
+fn not_of_folds(options: &ImportOptions<'_>) -> Result<(), WeightsError> {
+    let given = [options.folds.map(|_| "--folds"), options.checkpoint.map(|_| "--checkpoint")];
+    match given.into_iter().flatten().next() {
+        None => Ok(()),
+        Some(option) => {
+            let problem = format!("{option} is for result folders of nnU-Net v2, and it is none; leave {option} out");
+            Err(WeightsError::file("", problem))
+        }
+    }
+}
+
+/// Makes a package of several files: a MONAI bundle, an nnU-Net v2 result folder, or a package that was cut into files.
 ///
 /// # Errors
 /// They are none, or lack what a bundle or result folder needs.
 pub fn import_files(files: FileSet, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
     if let Some(root) = bundle::root(&files)? {
+        not_of_folds(options)?;
         return bundle::import(&files.below(&root), options);
     }
     if let Some(root) = nnunet::root(&files)? {
         return nnunet::import(&files.below(&root), options);
     }
+    if let Some(path) = files.paths().find(|path| path.ends_with(shards::INDEX)).map(str::to_owned) {
+        return joined(&files, &path, options);
+    }
     let problem = "it is no model: a MONAI bundle has configs/metadata.json and configs/inference.json, an nnU-Net result \
                    folder dataset.json, plans.json and fold_X/checkpoint_final.pth";
-    Err(WeightsError::file("", format!("{problem}; in it are {}", files.summary())))
+    Err(WeightsError::file("", format!("{problem}; {}", files.summary())))
+}
+
+/// The package that was cut into files beside an index.
+fn joined(files: &FileSet, path: &str, options: &ImportOptions<'_>) -> Result<Imported, WeightsError> {
+    not_of_folds(options)?;
+    if options.package.is_some() || options.prefix.is_some() || options.dtype.is_some() {
+        return Err(WeightsError::file(path, "it is the index of a package, which says all of itself already"));
+    }
+    let folder = &path[..path.rfind('/').map_or(0, |at| at + 1)];
+    let within = |e: WeightsError| WeightsError::file(path, e.to_string());
+    let index = ShardIndex::read(&files.text(path)?).map_err(within)?;
+    let bytes = index.join(|file| files.read(&format!("{folder}{file}")))?;
+    Ok(Imported { package: Package::read(bytes)?, warnings: Vec::new() })
 }
 
 /// Whether a file is a zip of several files, for [`FileSet::from_zip`] and [`import_files`], and no checkpoint.
@@ -211,8 +243,12 @@ fn convert(
     let network = &metadata.network;
     let digests = add_weights(&mut tensors, network, dialect, &state, options, None)?;
     for (name, file, state) in rest {
-        add_weights(&mut tensors, network, dialect, &state, options, Some((&name, &digests)))
-            .map_err(|e| WeightsError::file(&file, format!("fold {name} is not like the first: {e}")))?;
+        add_weights(&mut tensors, network, dialect, &state, options, Some((&name, &digests))).map_err(|e| {
+            WeightsError::file(
+                &file,
+                format!("fold {name} is not like the first: {e}; --folds takes those that are alike"),
+            )
+        })?;
     }
     Ok(Imported { package: Package::build(&metadata, tensors)?, warnings })
 }

@@ -14,7 +14,7 @@ use zip::read::ZipReadOptions;
 use zip::write::SimpleFileOptions;
 
 use super::super::error::WeightsError;
-use super::pickle;
+use super::{files, pickle};
 
 /// Bytes that an entry may have beyond four times what is stored of it.
 const SLACK: u64 = 1 << 20;
@@ -31,7 +31,7 @@ pub(super) fn without_code(bytes: &[u8], name: &str, mut text: Vec<u8>) -> Resul
             made.copy_from_slice(&DICTIONARY);
         }
     }
-    let broken = |e: zip::result::ZipError| WeightsError::checkpoint(format!("broken zip: {e}"));
+    let broken = |e: zip::result::ZipError| WeightsError::checkpoint(files::broken(&e));
     let failed = |e: std::io::Error| WeightsError::checkpoint(format!("broken zip: {e}"));
     let root = name.strip_suffix("data.pkl").unwrap_or_default();
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;

@@ -16,6 +16,7 @@ use pytorch_reader::{DType, PytorchReader};
 
 use super::super::dtype::Dtype;
 use super::super::error::WeightsError;
+use super::files::broken;
 use super::pickle;
 use super::plain::{self, Plain};
 use super::script;
@@ -118,14 +119,14 @@ struct Guarded {
 
 /// Finds the one pickle of a zip and checks it, with the zip reader that will read it again.
 fn guard_zip(bytes: &[u8]) -> Result<Guarded, WeightsError> {
-    let broken = |error: zip::result::ZipError| WeightsError::checkpoint(format!("broken zip: {error}"));
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
+    let failed = |error: zip::result::ZipError| WeightsError::checkpoint(broken(&error));
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(failed)?;
     if archive.len() > MAX_ENTRIES {
         return Err(WeightsError::checkpoint(format!("{} zip entries are too many", archive.len())));
     }
     let (mut pickles, mut script) = (Vec::new(), false);
     for name in archive.file_names() {
-        let name = name.map_err(broken)?;
+        let name = name.map_err(failed)?;
         if name == "constants.pkl" || name.ends_with("/constants.pkl") {
             script = true;
         }
@@ -145,7 +146,7 @@ fn guard_zip(bytes: &[u8]) -> Result<Guarded, WeightsError> {
     let index = archive.index_for_name(pickle).ok_or_else(|| WeightsError::checkpoint("broken zip: no data.pkl"))?;
     // Some files are saved without checksums; the reader proper decides about those.
     let options = zip::read::ZipReadOptions::new().ignore_crc32(true);
-    let mut entry = archive.by_index_with_options(index, options).map_err(broken)?;
+    let mut entry = archive.by_index_with_options(index, options).map_err(failed)?;
     let mut text = Vec::new();
     let limit = pickle::MAX_BYTES as u64 + 1;
     let read = entry.by_ref().take(limit).read_to_end(&mut text);

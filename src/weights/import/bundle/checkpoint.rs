@@ -6,15 +6,13 @@ use super::super::super::error::WeightsError;
 use super::super::files::FileSet;
 use super::config::{Config, Node, object};
 
-/// What a file begins with that stands for another which Git keeps elsewhere.
-const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// Files that name where weights are kept.
 const LISTS: [&str; 4] = ["large_files.yml", "large_files.yaml", "large_file.yml", "configs/large_files.yaml"];
 
 /// Path and bytes of the weights: of the checkpoint that the configuration loads, else of what is usual.
 ///
 /// # Errors
-/// There is none, or it is a pointer to a file that is elsewhere.
+/// There is none, or none that can be read.
 pub(super) fn find(files: &FileSet, config: &Config<'_>) -> Result<(String, Vec<u8>), WeightsError> {
     let mut candidates = Vec::new();
     match load_path(config) {
@@ -32,21 +30,19 @@ pub(super) fn find(files: &FileSet, config: &Config<'_>) -> Result<(String, Vec<
         }
     }
     let wanted = candidates.first().map_or("models/model.pt", String::as_str);
-    let mut pointer = None;
+    let mut failed = None;
     for path in candidates.iter().filter(|path| files.has(path)) {
-        let bytes = files.read(path)?;
-        if !bytes.starts_with(LFS) {
-            return Ok((path.clone(), bytes));
+        match files.read(path) {
+            Ok(bytes) => return Ok((path.clone(), bytes)),
+            Err(error) => _ = failed.get_or_insert(error),
         }
-        pointer.get_or_insert(path);
     }
-    let remedy = match (pointer, listed(files, wanted)) {
-        (Some(pointer), _) => {
-            let problem = "it is a pointer of Git LFS, not the weights; run `git lfs pull` where the bundle was cloned";
-            return Err(WeightsError::file(pointer, problem));
-        }
-        (_, Some(url)) => format!("its list of large files says where it is kept: download {url} to that path"),
-        _ => format!("the bundle has {}", files.summary()),
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let remedy = match listed(files, wanted) {
+        Some(url) => format!("its list of large files says where it is kept: download {url} to that path"),
+        None => format!("put them there; {}", files.summary()),
     };
     Err(WeightsError::file(wanted, format!("the weights are not in the bundle; {remedy}")))
 }

@@ -268,7 +268,7 @@ impl<'c> Node<'c> {
 
     fn told(&self, trouble: Trouble) -> WeightsError {
         match trouble {
-            Trouble::Told(problem) => self.wrong(problem),
+            Trouble::Told(problem) => self.refused(problem),
             Trouble::Expression(text) => {
                 let short: String = text.chars().take(120).collect();
                 let more = if short.len() < text.len() { "..." } else { "" };

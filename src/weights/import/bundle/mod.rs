@@ -31,9 +31,9 @@ mod operators;
 mod yaml;
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::super::error::WeightsError;
+use super::super::shards::sha256;
 use super::files::FileSet;
 use super::{ImportOptions, Imported, given_fields, import_given};
 use after::Output;
@@ -84,9 +84,9 @@ pub(super) fn import(files: &FileSet, options: &ImportOptions<'_>) -> Result<Imp
     let (path, bytes) = checkpoint::find(files, &config)?;
     let mut read: Vec<(&str, String)> = Vec::new();
     for text in [METADATA, file].into_iter().filter(|path| files.has(path)) {
-        read.push((text, hash(&files.read(text)?)));
+        read.push((text, sha256(&files.read(text)?)));
     }
-    read.push((&path, hash(&bytes)));
+    read.push((&path, sha256(&bytes)));
     let files: Vec<Value> = read.iter().map(|(file, sha256)| json!({"file": file, "sha256": sha256})).collect();
     let mut source = json!({"program": "MONAI bundle", "files": files});
     if let Some(version) = &about.monai_version {
@@ -98,10 +98,6 @@ pub(super) fn import(files: &FileSet, options: &ImportOptions<'_>) -> Result<Imp
     })?;
     warnings.append(&mut made.warnings);
     Ok(Imported { package: made.package, warnings })
-}
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The package's fields, from the bundle where `given` has none.

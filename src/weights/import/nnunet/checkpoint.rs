@@ -124,8 +124,9 @@ impl Checkpoint {
         match pairs.into_iter().find(|(_, own, other)| own != other) {
             None => Ok(()),
             Some((what, own, other)) => {
-                let problem =
-                    format!("its {what} is {own}, that of the first fold {other}: they are no folds of one model");
+                let problem = format!(
+                    "its {what} is {own}, that of the first fold {other}: they are no folds of one model; --folds takes some of them"
+                );
                 Err(WeightsError::file(path, problem))
             }
         }
@@ -139,8 +140,10 @@ impl Checkpoint {
             if let (Some(own), Some(other)) = (own.as_deref(), named(key))
                 && own != other
             {
-                let problem =
-                    format!("it is {other:?}, and the checkpoint was made with {own:?}: these are not its plans");
+                let problem = format!(
+                    "it is {other:?}, and the checkpoint was made with {own:?}: these are not its plans; take {PLANS} and dataset.json from \
+                     the folder that it was trained in"
+                );
                 return Err(field(PLANS, key, problem));
             }
         }

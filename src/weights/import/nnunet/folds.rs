@@ -1,5 +1,7 @@
 //! Which checkpoints a result folder has, and which are taken.
 
+use std::collections::BTreeSet;
+
 use super::super::super::error::WeightsError;
 use super::super::files::FileSet;
 use super::super::{CheckpointKind, ImportOptions};
@@ -48,14 +50,30 @@ impl Fold {
             CheckpointKind::Best => CheckpointKind::Final,
         };
         let problem = match Self::found(files, other.file()).is_empty() {
-            false => format!(
-                "no fold has it, but there is {}: the training has not ended? take that with --checkpoint {}",
-                other.file(),
-                other.name()
-            ),
-            true => format!("no fold has it; in the folder are {}", files.summary()),
+            false => {
+                let ended = if kind == CheckpointKind::Final { ": the training has not ended?" } else { ";" };
+                format!(
+                    "no fold has it, but there is {}{ended} take that with --checkpoint {}",
+                    other.file(),
+                    other.name()
+                )
+            }
+            true => format!("no fold has it; {}", files.summary()),
         };
         Err(WeightsError::file(&format!("fold_X/{}", kind.file()), problem))
+    }
+
+    /// What is to be told of numbered folds that nobody chose to leave out, and that have no such checkpoint.
+    pub fn left_out(files: &FileSet, options: &ImportOptions<'_>, taken: &[Self]) -> Option<String> {
+        let number = |path: &str| path.split_once('/')?.0.strip_prefix("fold_")?.parse::<u32>().ok();
+        let numbers: BTreeSet<u32> = files.paths().filter_map(number).collect();
+        let missing: Vec<String> = (numbers.into_iter().map(|number| number.to_string()))
+            .filter(|name| options.folds.is_none() && taken.iter().all(|fold| fold.name != *name))
+            .collect();
+        (!missing.is_empty()).then(|| {
+            let file = options.checkpoint.unwrap_or_default().file();
+            format!("the folds without {file} are left out: {}", missing.join(", "))
+        })
     }
 
     fn found(files: &FileSet, checkpoint: &str) -> Vec<Self> {

@@ -22,15 +22,14 @@ mod folds;
 mod plans;
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::super::error::WeightsError;
+use super::super::shards::sha256;
 use super::files::FileSet;
 use super::source::StateDict;
 use super::{ImportOptions, Imported, Set, convert, given_fields, torch};
 use crate::fields::FieldError;
 use crate::fields::json::parse_object;
-use crate::filetype::{FileType, HEAD, LFS_POINTER};
 use checkpoint::Checkpoint;
 use dataset::Dataset;
 use folds::Fold;
@@ -92,6 +91,7 @@ pub(super) fn import(files: &FileSet, options: &ImportOptions<'_>) -> Result<Imp
     let mut warnings = Vec::new();
     let mut first = None;
     let mut sets = Vec::new();
+    warnings.extend(Fold::left_out(files, options, &folds));
     for fold in &folds {
         let (state, about) = read.checkpoint(&fold.path)?;
         if let Some(first) = &first {
@@ -195,17 +195,13 @@ impl Files<'_> {
     fn bytes(&mut self, path: &str) -> Result<Vec<u8>, WeightsError> {
         if !self.files.has(path) {
             let problem = format!(
-                "it is missing: an nnU-Net result folder has {DATASET}, {PLANS} and fold_X/checkpoint_final.pth; in it are {}",
+                "it is missing: an nnU-Net result folder has {DATASET}, {PLANS} and fold_X/checkpoint_final.pth; {}",
                 self.files.summary()
             );
             return Err(WeightsError::file(path, problem));
         }
         let bytes = self.files.read(path)?;
-        if FileType::of(bytes.get(..HEAD).unwrap_or(&bytes)) == Some(LFS_POINTER) {
-            return Err(WeightsError::file(path, format!("it is {}", LFS_POINTER.name)));
-        }
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        self.hashes.push((path.to_owned(), sha256));
+        self.hashes.push((path.to_owned(), sha256(&bytes)));
         Ok(bytes)
     }
 
