@@ -18,6 +18,8 @@ const DRAGS = {
 /** Azimuth of the side that is cut off the scan in 3-D, which is the one that is looked at first. */
 const CUT_SIDE = 290;
 const NO_CUT = [2, 0, 0];
+/** Of a map over the scan, which is still to be seen below it. */
+const MAP_OPACITY = 0.7;
 
 /**
  * @typedef {import('../state.js').View} View
@@ -203,7 +205,7 @@ export class Viewer {
     nv.opts.penSize = view.brush;
     nv.drawOpacity = view.labels && !view.outline ? view.labelOpacity : 0;
     if (nv.volumes[0]) nv.volumes[0].opacity = view.scanOpacity;
-    if (nv.volumes[1] && view.uncertainty !== before?.uncertainty) nv.setOpacity(1, Number(view.uncertainty));
+    if (nv.volumes[1] && view.uncertainty !== before?.uncertainty) nv.setOpacity(1, view.uncertainty ? MAP_OPACITY : 0);
     if (view.zoom !== nv.scene.pan2Dxyzmm[3]) this.#zoom(view.zoom);
     if (view.solid !== before?.solid) this.#cut(view);
     if (view.window && (view.window.level !== before?.window?.level || view.window.width !== before?.window?.width)) this.#setWindow(view.window);
@@ -293,7 +295,7 @@ export class Viewer {
     const name = 'uncertainty.nii.gz';
     const image = /** @type {any} */ (await NVImage.loadFromFile(/** @type {any} */ ({ file: new File([nifti], name), name, colormap: 'inferno' })));
     if (turn !== this.#maps || nv.volumes.length !== 1) return;
-    Object.assign(image, { cal_min: 0, cal_max: 1, opacity: Number(this.#view?.uncertainty ?? true) });
+    Object.assign(image, { cal_min: 0, cal_max: 1, opacity: this.#view?.uncertainty ? MAP_OPACITY : 0 });
     nv.addVolume(image);
     this.#place();
   }
