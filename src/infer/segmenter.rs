@@ -194,6 +194,11 @@ impl Segmenter {
         Ok(())
     }
 
+    /// Whether the next runs tell how undecided the model is about each voxel.
+    pub fn keep_uncertainty(&mut self, keep: bool) {
+        self.options.keep_uncertainty = keep;
+    }
+
     /// Preprocesses a scan and plans its run; nothing is asked of the device.
     ///
     /// # Errors

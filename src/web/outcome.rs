@@ -67,6 +67,23 @@ impl Outcome {
         object(&self.provenance)
     }
 
+    /// How undecided the model is about each voxel, from 0 to 1, in the order of the labels, if that was asked for.
+    pub fn uncertainty(&self) -> Option<Vec<f32>> {
+        self.segmentation.uncertainty.as_ref().map(|map| map.channel(0).to_vec())
+    }
+
+    /// The same as `.nii.gz`, with the scan's header and the provenance.
+    #[wasm_bindgen(js_name = uncertaintyNifti)]
+    pub fn uncertainty_nifti(&self) -> Result<Option<Vec<u8>>, JsValue> {
+        let Some(map) = &self.segmentation.uncertainty else { return Ok(None) };
+        let comment = self.provenance.for_embedding().to_json();
+        let options =
+            WriteOptions { gzip: true, like: self.header.as_ref(), label_names: &[], comment: Some(&comment) };
+        let mut bytes = Vec::new();
+        nifti::write_volume(&mut bytes, map, &options).map_err(WebError::from)?;
+        Ok(Some(bytes))
+    }
+
     /// The labels as `.nii.gz`, with the scan's header, the label table and the provenance.
     #[wasm_bindgen(js_name = toNifti)]
     pub fn to_nifti(&self) -> Result<Vec<u8>, JsValue> {
@@ -82,7 +99,10 @@ impl Outcome {
 impl Outcome {
     pub(super) fn new(segmenter: &WebSegmenter, plan: &Plan, segmentation: Segmentation) -> Result<Self, WebError> {
         let channels = &segmenter.inner.metadata().input.channels;
-        let numbers = statistics(&segmentation.labels, &plan.scan.study.volume, &segmenter.names, channels)?;
+        let mut numbers = statistics(&segmentation.labels, &plan.scan.study.volume, &segmenter.names, channels)?;
+        if let Some(map) = &segmentation.uncertainty {
+            numbers.add_uncertainty(&segmentation.labels, map)?;
+        }
         let doubts = label_doubts(segmenter.inner.metadata(), &numbers);
         let mut provenance = Provenance::of(&Origin {
             segmenter: &segmenter.inner,

@@ -77,6 +77,12 @@ impl WebSegmenter {
         object(&self.inner.missing_pipelines(None).map_err(WebError::from)?)
     }
 
+    /// Whether the next runs tell how undecided the model is about each voxel.
+    #[wasm_bindgen(js_name = keepUncertainty)]
+    pub fn keep_uncertainty(&mut self, keep: bool) {
+        self.inner.keep_uncertainty(keep);
+    }
+
     /// Preprocesses the scan and plans its windows and memory. `overlap` undefined takes the package's.
     pub fn prepare(&mut self, scan: Scan, overlap: Option<f64>) -> Result<Plan, JsValue> {
         Ok(Plan::new(self, scan, overlap)?)

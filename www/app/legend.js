@@ -11,7 +11,8 @@ const digits = (value, n) => (value === null || value === undefined ? '–' : va
 export function renderLegend({ result, comparison, alone, opacities, view }, { isolate, opacity }) {
   if (!result) return;
   const table = $('legend-table');
-  table.classList.toggle('compared', comparison !== null);
+  const uncertain = comparison === null && result.statistics.some((s) => s.uncertainty !== undefined);
+  for (const [name, on] of /** @type {[string, boolean][]} */ ([['compared', comparison !== null], ['uncertain', uncertain], ['narrow', comparison !== null || uncertain]])) table.classList.toggle(name, on);
   const total = result.statistics.reduce((sum, s) => sum + s.volume_ml, 0);
   $('legend').replaceChildren(...result.table.map(({ value, name, color }) => {
     const numbers = result.statistics.find((s) => s.value === value);
@@ -31,6 +32,7 @@ export function renderLegend({ result, comparison, alone, opacities, view }, { i
         make('td', { className: 'number', textContent: digits(scores?.hd95_mm, 1) }),
       );
     }
+    if (uncertain) row.append(make('td', { className: 'number uncertainty', textContent: digits(numbers?.uncertainty, 2) }));
     const only = make('button', {
       type: 'button', className: 'only', textContent: 'Isolate', ariaPressed: String(alone === value), ariaLabel: `Isolate ${words(name)}`, disabled: !numbers?.voxels,
     });

@@ -72,6 +72,7 @@ function wireRun() {
     store.set({ overlap: $('overlap').value, message: null });
     session.replan();
   });
+  $('ask-uncertainty').addEventListener('change', () => store.set({ uncertainty: $('ask-uncertainty').checked }));
   $('segment').addEventListener('click', segment);
   $('cancel').addEventListener('click', () => session.cancel());
   // The key that started the run may still be held down when Cancel takes its place.
@@ -109,6 +110,7 @@ function wireView() {
   const on = (id, event, change) => $(id).addEventListener(event, () => store.view(change($(id))));
   on('radiological', 'change', (e) => ({ radiological: e.checked }));
   on('crosshair', 'change', (e) => ({ crosshair: e.checked }));
+  on('uncertainty', 'change', (e) => ({ uncertainty: e.checked }));
   on('outline', 'change', (e) => ({ outline: e.checked }));
   on('labels-shown', 'change', (e) => ({ labels: e.checked }));
   on('keys', 'change', (e) => ({ keys: e.checked }));
@@ -152,8 +154,8 @@ function resetWindow() {
 }
 
 const hooks = {
-  /** @param {number[]} mm @param {number | undefined} value @param {number} label */
-  onPlace: (mm, value, label) => store.set({ place: { mm, value, label } }),
+  /** @param {import('./state.js').State['place']} place */
+  onPlace: (place) => store.set({ place }),
   /** @param {{level: number, width: number}} window */
   onWindow: (window) => store.view({ window: { ...window, preset: 'Own' } }),
   /** @param {number} value */

@@ -46,7 +46,7 @@ function renderPhase(state) {
   $('segment').disabled = busy || !(state.plan || (state.pending && state.scan));
   $('segment').textContent = state.result?.run || state.result?.corrected ? 'Segment again' : 'Segment';
   $('running').hidden = !busy;
-  for (const id of ['models', 'open-model', 'sample', 'compare', 'save-model', 'keep-model', 'forget-model', 'overlap', 'save-menu-button', 'go-back']) $(id).disabled = busy;
+  for (const id of ['models', 'open-model', 'sample', 'compare', 'save-model', 'keep-model', 'forget-model', 'overlap', 'ask-uncertainty', 'save-menu-button', 'go-back']) $(id).disabled = busy;
   // Opening another scan is always possible: during a run it is asked for.
   $('veil').hidden = !busy || run;
 }
@@ -206,6 +206,7 @@ function renderResult({ result, model, comparison, reference }) {
   }
   // Screen readers say only what changes in a part that was there before.
   $('spoken').textContent = `${$('result-title').textContent}: ${$('timing').textContent}`;
+  $('save-uncertainty').hidden = !result.run?.uncertainty;
   for (const id of ['save-csv', 'save-json', 'save-record']) $(id).disabled = !result.run && !own;
 }
 
@@ -222,7 +223,7 @@ function renderPlace({ place, result, viewerFault }) {
   const name = result?.table.find((l) => l.value === place.label)?.name;
   const { value } = place;
   const number = value === undefined ? '' : Number.isInteger(value) ? String(value) : value.toPrecision(4);
-  $('location').textContent = `${place.mm.map((v) => v.toFixed(1)).join(', ')} mm   ${number}${name ? `   ${words(name)}` : ''}`;
+  $('location').textContent = `${place.mm.map((v) => v.toFixed(1)).join(', ')} mm   ${number}${name ? `   ${words(name)}` : ''}${place.uncertainty === undefined ? '' : `   uncertainty ${place.uncertainty.toFixed(2)}`}`;
 }
 
 /** @param {State} state */
@@ -243,6 +244,8 @@ function renderView({ view, result, scan }) {
   set('radiological', view.radiological);
   set('crosshair', view.crosshair);
   set('outline', view.outline);
+  set('uncertainty', view.uncertainty);
+  $('uncertainty-field').hidden = !result?.run?.uncertainty;
   set('labels-shown', view.labels);
   set('keys', view.keys);
   if ($('solid').value !== view.solid) $('solid').value = view.solid;

@@ -38,6 +38,10 @@ export async function saveAs(session, what) {
     else save(glb(shown, result.table), `${stem}_labels.glb`, 'model/gltf-binary');
     return;
   }
+  if (what === 'uncertainty') {
+    save(/** @type {any} */ (result.run?.uncertaintyToNifti()), `${stem}_uncertainty.nii.gz`, 'application/gzip');
+    return;
+  }
   const made = await files(session);
   if (!made) {
     session.say(`These labels were made by ${result.model}: choose that model again to save them with their numbers.`);
@@ -65,7 +69,7 @@ function picture({ viewer, state }) {
   }));
   const grey = view.window && `Level ${Number(view.window.level.toPrecision(4))}, width ${Number(view.window.width.toPrecision(4))}${PRESETS.some((p) => p.name === view.window?.preset) ? ` (${view.window.preset})` : ''}.`;
   const side = view.radiological ? "Radiological convention: the patient's right is on the left." : "Neurological convention: the patient's left is on the left.";
-  const made = result && `Labels by ${result.model}${result.corrected ? ', corrected by hand' : ''}. ${comparison ? `Dashed: ${comparison.name}.` : ''}`;
+  const made = result && `Labels by ${result.model}${result.corrected ? ', corrected by hand' : ''}. ${comparison ? `Dashed: ${comparison.name}.` : ''}${result.run?.uncertainty && view.uncertainty ? ' Black to yellow: uncertainty, 0 to 1.' : ''}`;
   return pictureFile(viewer.picture(), {
     title: scan?.name ?? '', rows,
     lines: [[made, side, grey].filter(Boolean).join(' '), `Research use only. Not a medical device. ${new Date().toISOString().slice(0, 10)}`],

@@ -356,7 +356,7 @@ export class Session {
   // Runs
 
   async segment() {
-    const { scan, plan, job } = this.state;
+    const { scan, plan, job, uncertainty } = this.state;
     const { segmenter, viewer } = this;
     if (!scan || !plan || job || !segmenter) return null;
     const before = this.state.result ?? this.state.kept;
@@ -376,7 +376,7 @@ export class Session {
         for (let x = 0; x < ex; x += 1) for (let y = 0; y < ey; y += 1) whole.set(labels.subarray((x * ey + y) * ez, (x * ey + y + 1) * ez), ((bx + x) * ny + by + y) * nz + bz);
         viewer?.addLabels(part, whole);
       } : undefined;
-      return segmenter.segment(scan.files, { ...this.#overlap(), series: scan.series, ...options, onLabels });
+      return segmenter.segment(scan.files, { ...this.#overlap(), series: scan.series, uncertainty, ...options, onLabels });
     }, scan.files);
     awake?.then((lock) => lock?.release()).catch(() => {});
     // Another scan was opened instead.
@@ -410,7 +410,10 @@ export class Session {
   async #drawResult(result) {
     const { viewer } = this;
     if (!viewer?.showLabels(result.labels, result.dims, result.table)) return;
-    this.store.view({ labels: true, pen: result.table[0]?.value ?? 0, undoable: false });
+    const map = result.run?.uncertaintyToNifti() ?? null;
+    viewer.setUncertainty(map).catch((error) => this.say(`The map of uncertainty cannot be shown: ${error.message}`));
+    // Its colours are seen between the labels' borders.
+    this.store.view({ labels: true, pen: result.table[0]?.value ?? 0, undoable: false, ...(map && { uncertainty: true, outline: true }) });
     this.#makeSurfaces(result);
     await nextFrame();
     if (this.state.result !== result) return;
@@ -440,6 +443,7 @@ export class Session {
     this.viewer?.clearLabels();
     this.#drawn = null;
     this.viewer?.setReference(null, []);
+    this.viewer?.setUncertainty(null);
     this.store.set({ result: null, comparison: null, reference: null, alone: null, opacities: {}, place: null });
     if (['brush', 'eraser'].includes(this.state.view.tool)) this.store.view({ tool: 'crosshair' });
   }

@@ -81,6 +81,7 @@
  * @property {number} scanOpacity
  * @property {number} labelOpacity
  * @property {boolean} labels whether they are shown
+ * @property {boolean} uncertainty whether its map is shown, where the result has one
  * @property {'surfaces' | 'cut' | 'scan'} solid what the 3-D view shows
  * @property {'crosshair' | 'window' | 'pan' | 'distance' | 'brush' | 'eraser'} tool
  * @property {number} brush size in voxels
@@ -107,9 +108,10 @@
  * @property {number | null} alone the label that is shown alone
  * @property {Record<number, number>} opacities of single labels, where they are not 1
  * @property {{text: string, kind: 'error' | 'note'} | null} message
- * @property {{mm: number[], value: number | undefined, label: number} | null} place what the crosshair is on
+ * @property {{mm: number[], value: number | undefined, label: number, uncertainty?: number} | null} place what the crosshair is on
  * @property {boolean} dropping whether files are held over the page
  * @property {string} overlap '' for the model's own
+ * @property {boolean} uncertainty whether runs make a map of it
  * @property {string | null} viewerFault why the viewer did not start
  * @property {View} view
  */
@@ -117,9 +119,9 @@
 /** @type {State} */
 export const INITIAL = {
   support: null, models: [], model: null, pending: null, offline: false, scan: null, plan: null, windowMs: null, job: null, result: null, kept: null, comparison: null,
-  reference: null, alone: null, opacities: {}, message: null, place: null, dropping: false, overlap: '', viewerFault: null,
+  reference: null, alone: null, opacities: {}, message: null, place: null, dropping: false, overlap: '', uncertainty: false, viewerFault: null,
   view: {
-    layout: 'all', large: 'axial', radiological: true, crosshair: true, outline: false, scanOpacity: 1, labelOpacity: 0.6, labels: true,
+    layout: 'all', large: 'axial', radiological: true, crosshair: true, outline: false, scanOpacity: 1, labelOpacity: 0.6, labels: true, uncertainty: true,
     solid: 'surfaces', tool: 'crosshair', brush: 3, pen: 0, undoable: false, window: null, zoom: 1, keys: true,
   },
 };

@@ -324,12 +324,12 @@ export class Model {
   /**
    * Runs a scan. A run whose device is lost goes on, on a new one, behind the last window that was saved.
    * @param {Scan} scan
-   * @param {number | undefined} overlap
+   * @param {{ overlap?: number, uncertainty?: boolean }} options
    * @param {(begin: number[], extent: number[], labels: Uint8Array<ArrayBuffer>) => void} part
    * @param {AbortSignal} signal
    * @param {Report} progress
    */
-  async run(scan, overlap, part, signal, progress) {
+  async run(scan, { overlap, uncertainty = false }, part, signal, progress) {
     let segmenter = await this.ready();
     const plan = segmenter.prepare(scan, overlap ?? undefined);
     try {
@@ -354,6 +354,7 @@ export class Model {
           await this.compile(segmenter, plan, signal, progress);
           times.compileMs += performance.now() - began;
           if (losses === 0) progress('infer', 0, report.windows);
+          segmenter.keepUncertainty(uncertainty);
           const outcome = await plan.run(segmenter, step, part);
           return { outcome, plan: report, warnings, ...times, inferMs: performance.now() - times.prepared - times.compileMs };
         } catch (error) {

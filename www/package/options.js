@@ -7,7 +7,7 @@ const KNOWN = {
   createSegmenter: ['model', 'package', 'prefix', 'precision', 'cache', 'sha256', 'resample', 'device', ...RUN, ...ASSETS],
   compile: RUN,
   plan: ['overlap', 'series', 'acquisition', 'measure', ...RUN],
-  segment: ['overlap', 'series', 'acquisition', 'onLabels', ...RUN],
+  segment: ['overlap', 'series', 'acquisition', 'uncertainty', 'onLabels', ...RUN],
   amend: ['overlap', 'series', 'acquisition', 'corrected', 'signal'],
   compare: ['signal'],
   benchmark: ['repeats', 'signal'],
@@ -44,6 +44,9 @@ export function checked(call, options) {
     }
     if (CALLBACKS.includes(name) && typeof value !== 'function') {
       throw new UnetrError('bad-input', `options.${name} is ${JSON.stringify(value)}: it must be a function`);
+    }
+    if (name === 'uncertainty' && typeof value !== 'boolean') {
+      throw new UnetrError('bad-input', `options.uncertainty is ${JSON.stringify(value)}: it must be true or false`);
     }
     if (name === 'signal' && !(value instanceof AbortSignal)) {
       throw new UnetrError('bad-input', 'options.signal must be an AbortSignal');

@@ -7,6 +7,12 @@ export class SegmentationResult {
    * @readonly @type {Uint8Array<ArrayBuffer>}
    */
   labels;
+  /**
+   * How undecided the model is about each voxel, in the order of the labels, where `uncertainty` was asked for: the entropy of the class
+   * probabilities, from 0 to 1, where all classes are as likely; of regions, the mean of each one's.
+   * @readonly @type {Float32Array<ArrayBuffer> | null}
+   */
+  uncertainty;
   /** @readonly @type {[number, number, number]} */
   dims;
   /** @readonly @type {Affine} */
@@ -50,6 +56,8 @@ export class SegmentationResult {
   provenance;
   /** @type {Uint8Array<ArrayBuffer>} */
   #nifti;
+  /** @type {Uint8Array<ArrayBuffer> | null} */
+  #uncertaintyNifti;
   /** @type {string} */
   #csv;
   /** @type {string} */
@@ -60,9 +68,10 @@ export class SegmentationResult {
    * @internal
    * @param {any} answer
    */
-  constructor({ nifti, statisticsCsv, statisticsJson, ...rest }) {
+  constructor({ nifti, uncertaintyNifti, statisticsCsv, statisticsJson, ...rest }) {
     Object.assign(this, rest);
     this.#nifti = nifti;
+    this.#uncertaintyNifti = uncertaintyNifti;
     this.#csv = statisticsCsv;
     this.#json = statisticsJson;
   }
@@ -73,6 +82,14 @@ export class SegmentationResult {
    */
   toNifti() {
     return this.#nifti;
+  }
+
+  /**
+   * `uncertainty` as a `.nii.gz` file.
+   * @returns {Uint8Array<ArrayBuffer> | null}
+   */
+  uncertaintyToNifti() {
+    return this.#uncertaintyNifti;
   }
 
   /**

@@ -147,12 +147,13 @@ export class Segmenter {
    * on a new one, behind the last window that was saved. `onLabels` hears of parts of the result, on the scan's grid, as they become
    * final; of none with `resample: 'labels'` and for scans that lie oblique to the model's axes.
    * @param {Scan} scan
-   * @param {RunOptions & SeriesOptions & { overlap?: number, onLabels?: (part: LabelBox) => void }} [options]
+   * `uncertainty` asks for a map of how undecided the model is, and its mean over each label, at 4 bytes a voxel and class.
+   * @param {RunOptions & SeriesOptions & { overlap?: number, uncertainty?: boolean, onLabels?: (part: LabelBox) => void }} [options]
    * @returns {Promise<SegmentationResult>}
    */
   async segment(scan, options) {
-    const { overlap, signal, onProgress, onLabels, ...chosen } = checked('segment', options);
-    const request = { type: 'segment', input: scanInput(scan, chosen), overlap, parts: Boolean(onLabels) };
+    const { overlap, uncertainty = false, signal, onProgress, onLabels, ...chosen } = checked('segment', options);
+    const request = { type: 'segment', input: scanInput(scan, chosen), overlap, uncertainty, parts: Boolean(onLabels) };
     return new SegmentationResult(await this.#ask(request, { signal, onProgress, onPart: onLabels }));
   }
 

@@ -238,7 +238,7 @@ const HANDLERS = {
     }) };
   },
 
-  async segment({ id, model: of, input, overlap, parts }, signal, progress) {
+  async segment({ id, model: of, input, overlap, uncertainty, parts }, signal, progress) {
     const used = model(of);
     const start = performance.now();
     progress('preprocess', 0, 1);
@@ -249,7 +249,7 @@ const HANDLERS = {
     }
     /** @type {Parameters<Model['run']>[2]} */
     const part = parts ? (begin, extent, labels) => page?.postMessage({ id, part: { begin, extent, labels } }, [labels.buffer]) : () => {};
-    const run = await used.run(scan, overlap, part, signal, progress);
+    const run = await used.run(scan, { overlap, uncertainty }, part, signal, progress);
     progress('postprocess', 0, 1);
     const inferred = performance.now();
     const { outcome } = run;
@@ -257,6 +257,8 @@ const HANDLERS = {
     try {
       const value = {
         ...described(outcome),
+        uncertainty: outcome.uncertainty() ?? null,
+        uncertaintyNifti: outcome.uncertaintyNifti() ?? null,
         labelTable: (await used.ready()).labelTable(),
         plan: timed(run.plan, windowMs),
         windowMs,
@@ -272,7 +274,8 @@ const HANDLERS = {
       value.provenance.started = new Date(performance.timeOrigin + start).toISOString();
       value.provenance.seconds = value.timings.totalMs / 1000;
       progress('postprocess', 1, 1);
-      return { value, transfer: buffers(value.labels, value.nifti) };
+      const { uncertainty: map, uncertaintyNifti: file } = value;
+      return { value, transfer: buffers(value.labels, value.nifti, ...(map && file ? [map, file] : [])) };
     } finally {
       release(outcome);
     }
@@ -284,7 +287,7 @@ const HANDLERS = {
       let outcome;
       try {
         outcome = plan.amended(segmenter, labels, corrected);
-        const value = { ...described(outcome), labelTable: segmenter.labelTable(), warnings: plan.report().warnings };
+        const value = { ...described(outcome), uncertainty: null, uncertaintyNifti: null, labelTable: segmenter.labelTable(), warnings: plan.report().warnings };
         return { value, transfer: buffers(value.labels, value.nifti) };
       } finally {
         release(outcome);
@@ -335,7 +338,7 @@ const HANDLERS = {
   },
 };
 
-/** @param {...Uint8Array} arrays */
+/** @param {...(Uint8Array | Float32Array)} arrays */
 function buffers(...arrays) {
   return arrays.map(({ buffer }) => /** @type {ArrayBuffer} */ (buffer));
 }

@@ -149,6 +149,7 @@
  * @property {{ min: [number, number, number], max: [number, number, number] } | null} bounding_box
  * @property {boolean} touches_border
  * @property {IntensityStatistics[]} intensity
+ * @property {number} [uncertainty] Mean over its voxels, from 0 to 1, where it was asked for and there are any.
  */
 
 /**

@@ -201,8 +201,10 @@ test('everything is saved from one menu, the picture without a hole', async () =
     return n;
   };
   // The large view has letters at its four ends, the legend a patch of each label's colour, the foot a name and a notice.
-  const large = 0.66 * view.width;
-  for (const [x0, y0, x1, y1] of [[0, 0, 30, view.height], [large - 30, 0, large, view.height], [0, 0, large, 30], [0, view.height - 30, large, view.height]]) assert.ok(within(x0, y0, x1, y1, LETTER) > 8, `a letter from ${x0}, ${y0}`);
+  const [large, middle] = [0.66 * view.width, view.height / 2];
+  for (const [x0, y0, x1, y1] of [
+    [0, middle - 12, large / 4, middle + 12], [0.75 * large, middle - 12, large, middle + 12], [large / 2 - 12, 0, large / 2 + 12, 30], [large / 2 - 12, view.height - 30, large / 2 + 12, view.height],
+  ]) assert.ok(within(x0, y0, x1, y1, LETTER) > 8, `a letter from ${x0}, ${y0}`);
   for (const { color } of LABELS) {
     const [red, green, blue] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
     assert.ok(within(view.width, 0, picture.width, view.height, (r, g, b) => r === red && g === green && b === blue) >= 150, `${color} in the legend`);

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { LONG, opened, segmented, written } from './app.mjs';
+import { LONG, accessible, count, opened, saved, segmented, shown, written } from './app.mjs';
 import { open } from './browser.mjs';
+import { floats, labels as labelsOf } from './nifti.mjs';
 import { out, pages } from './page.mjs';
 import { nifti, series } from './synthetic.mjs';
 import { tinyNetwork } from './tiny.mjs';
@@ -69,6 +70,39 @@ test('of a file with more volumes than channels two are chosen, and the model ge
   await segmented(page);
   const record = await page.evaluate(() => document.querySelector('#legend').textContent);
   assert.match(record, /\d/);
+});
+
+test('a map of uncertainty lies over the scan, is read out, saved, and told for each label', async () => {
+  await page.check('#ask-uncertainty');
+  await segmented(page);
+  await page.waitForFunction(() => / uncertainty [01]\.\d\d$/.test(document.querySelector('#location').textContent), null, LONG);
+  const labels = labelsOf((await saved(page, '#save-labels')).bytes);
+  const file = await saved(page, '#save-uncertainty');
+  assert.match(file.name, /_uncertainty\.nii\.gz$/);
+  const map = floats(file.bytes);
+  assert.deepEqual(map.dims, labels.dims);
+  const told = await page.$$eval('#legend tr', (all) => all.map((r) => [Number(r.dataset.value), r.querySelector('.uncertainty').textContent]));
+  for (const [value, text] of told) {
+    const own = map.data.filter((_, i) => labels.data[i] === value);
+    assert.equal(text, own.length === 0 ? '–' : (own.reduce((a, b) => a + b) / own.length).toFixed(2));
+  }
+  // Without the labels, whose borders have colours too.
+  await page.click('#view-menu-button');
+  await page.uncheck('#labels-shown');
+  await page.keyboard.press('Escape');
+  const coloured = async () => count(await shown(page), (r, g, b) => r - b > 90 && r - g > 40);
+  const drawn = await coloured();
+  await page.screenshot({ path: `${out}app-uncertainty.png` });
+  await accessible(page, 'uncertainty');
+  await page.click('#view-menu-button');
+  await page.uncheck('#uncertainty');
+  await page.keyboard.press('Escape');
+  const without = await coloured();
+  await page.click('#view-menu-button');
+  await page.check('#labels-shown');
+  await page.keyboard.press('Escape');
+  assert.ok(drawn > 2000 && without < 0.2 * drawn, `${drawn} pixels with it, ${without} without`);
+  await page.uncheck('#ask-uncertainty');
 });
 
 test('of more files than channels, and of more series, each channel gets what its name says', async () => {

@@ -1,12 +1,13 @@
 // Scans of several files in the tab: DICOM series against the native program's labels, pairs, and the app from files to labels.
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { before, test } from 'node:test';
 
 import { drag, opened, saved } from './app.mjs';
 import { open } from './browser.mjs';
-import { labels, zContiguous } from './nifti.mjs';
-import { native, out, pages, root } from './page.mjs';
+import { floats, labels, zContiguous } from './nifti.mjs';
+import { native, out, pages, root, unetr } from './page.mjs';
 import { part, sampleSeries } from './synthetic.mjs';
 import { tinyPackage } from './tiny.mjs';
 
@@ -95,6 +96,36 @@ test('of several acquisitions in a series one is chosen by its number', async ()
   assert.match(got.refused.message, /2 acquisitions.*1: 52 image\(s\), Image Type .*AXIAL; 2: 52 image\(s\), Image Type .*PHASE/);
   assert.match(got.third.message, /no number 3/);
   assert.match(got.none.message, /options\.acquisition is 0/);
+});
+
+test('how undecided the model is: a map and a mean for each label, as the native program has them', async () => {
+  const got = await tab.run(async ({ createSegmenter, bytes, fail }, { MODEL, SCAN }) => {
+    const segmenter = await createSegmenter({ model: MODEL });
+    const scan = new File([await bytes(SCAN)], 'scan.nii.gz');
+    const told = await segmenter.segment(scan, { uncertainty: true });
+    // It is asked for by each run.
+    const plain = await segmenter.segment(scan);
+    const wrong = await fail(segmenter.segment(scan, { uncertainty: 1 }));
+    segmenter.dispose();
+    return {
+      map: Array.from(told.uncertainty), file: Array.from(told.uncertaintyToNifti()), csv: told.statisticsCsv(), means: told.statistics.map((s) => s.uncertainty),
+      plain: [plain.uncertainty, plain.uncertaintyToNifti(), plain.statistics[0].uncertainty ?? null], same: plain.labels.every((v, i) => v === told.labels[i]), wrong: wrong.message,
+    };
+  }, { MODEL });
+  const [path, table] = [`${out}uncertainty.nii.gz`, `${out}uncertainty.json`];
+  execFileSync(unetr, ['segment', `${root}models/samples/hippocampus.nii.gz`, '-m', tiny.path, '-o', `${out}undecided.nii.gz`, '--save-uncertainty', path, '--statistics', table, '--force'], { stdio: 'pipe' });
+  const want = zContiguous(floats(readFileSync(path)));
+  const file = zContiguous(floats(Uint8Array.from(got.file)));
+  assert.equal(got.map.length, want.length);
+  assert.ok(Math.max(...want.map((v, i) => Math.abs(v - got.map[i]))) <= 1e-4, 'the map');
+  assert.ok(want.some((v) => v > 0.5) && want.every((v) => v >= 0 && v <= 1));
+  assert.ok(file.every((v, i) => v === got.map[i]), 'its file');
+  const means = Object.values(JSON.parse(readFileSync(table, 'utf8'))).map((s) => s.uncertainty);
+  means.forEach((mean, i) => assert.ok(Math.abs(mean - got.means[i]) <= 1e-4, `${means} and ${got.means}`));
+  assert.match(got.csv, /,uncertainty,1,0\.\d+/);
+  assert.deepEqual(got.plain, [null, null, null]);
+  assert.ok(got.same, 'labels are the same with it');
+  assert.match(got.wrong, /options\.uncertainty is 1: it must be true or false/);
 });
 
 test('pairs of header and image are channels in the order they are given', async () => {

@@ -25,6 +25,8 @@ export async function segment(file: File, signal: AbortSignal): Promise<Blob> {
     const { labels: [row] } = await segmenter.compare(result, file);
     console.log(row?.dice ?? Number.NaN, plan.estimatedMs ?? 0);
     console.log(plan.windows, plan.memory.total, result.labels.length, result.statistics[0]?.volume_ml, result.labelTable[0]?.color);
+    const told = await segmenter.segment(file, { uncertainty: true });
+    console.log(told.uncertainty?.[0] ?? 0, told.statistics[0]?.uncertainty ?? 0, told.uncertaintyToNifti()?.length ?? 0);
     return new Blob([result.toNifti()]);
   } catch (error) {
     if (error instanceof UnetrError && error.code === 'aborted') return new Blob();

@@ -15,9 +15,11 @@ const DRAGS = {
   crosshair: DRAG_MODE.crosshair, brush: DRAG_MODE.crosshair, eraser: DRAG_MODE.crosshair,
   window: DRAG_MODE.windowing, pan: DRAG_MODE.pan, distance: DRAG_MODE.measurement,
 };
-/** Depth, azimuth and elevation of the plane that cuts the scan open in 3-D. */
-const CUT = [0.02, 110, 10];
+/** Azimuth of the side that is cut off the scan in 3-D, which is the one that is looked at first. */
+const CUT_SIDE = 290;
 const NO_CUT = [2, 0, 0];
+/** Of a map over the scan, which is still to be seen below it. */
+const MAP_OPACITY = 0.7;
 
 /**
  * @typedef {import('../state.js').View} View
@@ -25,7 +27,7 @@ const NO_CUT = [2, 0, 0];
  * @typedef {{at: (voxel: [number, number, number]) => number}} Grid
  *
  * @typedef {object} Hooks
- * @property {(mm: number[], value: number | undefined, label: number) => void} onPlace
+ * @property {(place: NonNullable<import('../state.js').State['place']>) => void} onPlace
  * @property {(window: {level: number, width: number}) => void} onWindow the user has changed it by dragging
  * @property {(zoom: number) => void} onZoom
  * @property {(plane: 'axial' | 'coronal' | 'sagittal' | 'volume') => void} onEnlarge a view was clicked twice
@@ -53,6 +55,7 @@ export class Viewer {
   #meshes = [];
   /** What is slow to read does not take the place of something later. */
   #scans = 0;
+  #maps = 0;
   #strokes = 0;
   /** A frame in which the grey window is to be applied. @type {number | null} */
   #windowing = null;
@@ -72,6 +75,7 @@ export class Viewer {
       isRadiologicalConvention: true,
       meshThicknessOn2D: 0,
       loadingText: '',
+      clipPlaneColor: [0, 0, 0, 0],
       rulerColor: [1, 0.89, 0.54, 1],
       measureLineColor: [1, 0.89, 0.54, 1],
       measureTextColor: [1, 0.89, 0.54, 1],
@@ -143,6 +147,18 @@ export class Viewer {
     new ResizeObserver(() => { if (this.#view) this.#arrange(this.#view); }).observe(canvas);
   }
 
+  /** Cuts the scan open in 3-D where the crosshair is, or not. @param {View} view */
+  #cut({ solid }) {
+    const nv = this.#nv;
+    if (solid !== 'cut') {
+      nv.setClipPlane(NO_CUT);
+      return;
+    }
+    const [x, y] = nv.sph2cartDeg(CUT_SIDE + 180, 0);
+    const [i, j] = nv.scene.crosshairPos;
+    nv.setClipPlane([-x * (i - 0.5) - y * (j - 0.5), CUT_SIDE, 0]);
+  }
+
   /** @param {string} action */
   #drawn(action) {
     if (!this.#labels.shown || (action !== 'draw' && action !== 'undo')) return;
@@ -156,7 +172,9 @@ export class Viewer {
     const voxel = this.#nv.frac2vox(this.#nv.scene.crosshairPos);
     const mm = Array.from(this.#nv.frac2mm(this.#nv.scene.crosshairPos, 0, true)).slice(0, 3).map(Number);
     const value = volume.getValue(voxel[0], voxel[1], voxel[2], volume.frame4D);
-    this.#hooks.onPlace(mm, value, this.#labels.at(voxel));
+    if (this.#view?.solid === 'cut') this.#cut(this.#view);
+    const uncertainty = this.#nv.volumes[1]?.getValue(voxel[0], voxel[1], voxel[2]);
+    this.#hooks.onPlace({ mm, value, label: this.#labels.at(voxel), uncertainty });
   }
 
   #windowed() {
@@ -187,8 +205,9 @@ export class Viewer {
     nv.opts.penSize = view.brush;
     nv.drawOpacity = view.labels && !view.outline ? view.labelOpacity : 0;
     if (nv.volumes[0]) nv.volumes[0].opacity = view.scanOpacity;
+    if (nv.volumes[1] && view.uncertainty !== before?.uncertainty) nv.setOpacity(1, view.uncertainty ? MAP_OPACITY : 0);
     if (view.zoom !== nv.scene.pan2Dxyzmm[3]) this.#zoom(view.zoom);
-    if (view.solid !== before?.solid) nv.setClipPlane(view.solid === 'cut' ? CUT : NO_CUT);
+    if (view.solid !== before?.solid) this.#cut(view);
     if (view.window && (view.window.level !== before?.window?.level || view.window.width !== before?.window?.width)) this.#setWindow(view.window);
     nv.drawScene();
   }
@@ -264,6 +283,21 @@ export class Viewer {
       dims: /** @type {[number, number, number]} */ (image.hdr.dims.slice(1, 4)),
       spacing: /** @type {[number, number, number]} */ (image.hdr.pixDims.slice(1, 4)),
     };
+  }
+
+  /** A map over the scan and below the labels, 0 to 1 in every voxel; null for none. @param {Uint8Array<ArrayBuffer> | null} nifti */
+  async setUncertainty(nifti) {
+    const nv = this.#nv;
+    this.#maps += 1;
+    const turn = this.#maps;
+    while (nv.volumes.length > 1) nv.removeVolume(nv.volumes[1]);
+    if (!nifti) return;
+    const name = 'uncertainty.nii.gz';
+    const image = /** @type {any} */ (await NVImage.loadFromFile(/** @type {any} */ ({ file: new File([nifti], name), name, colormap: 'inferno' })));
+    if (turn !== this.#maps || nv.volumes.length !== 1) return;
+    Object.assign(image, { cal_min: 0, cal_max: 1, opacity: this.#view?.uncertainty ? MAP_OPACITY : 0 });
+    nv.addVolume(image);
+    this.#place();
   }
 
   /** An empty result, to be filled by `addLabels`. @param {number[]} dims @param {Label[]} table */
