@@ -17,11 +17,17 @@ export const HIPPOCAMPUS = '/?model=models/hippocampus.safetensors';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 export const words = (name) => name.replaceAll('_', ' ');
 
-/** The app with a scan open that can be segmented, and everything kept for offline use; every phase and every gap between frames is noted. */
-export async function ready({ browser, server }, options, address = HIPPOCAMPUS) {
-  const opened = await open(browser, 'about:blank', { viewport: { width: 1280, height: 800 }, ...options });
+/** A page that will watch over the app. */
+export async function blank({ browser }, options) {
+  const opened = await open(browser, 'about:blank', options);
   await opened.page.addInitScript(watch);
-  await opened.page.goto(server.url + address);
+  return opened;
+}
+
+/** The app with a scan open that can be segmented, and everything kept for offline use; every phase and every gap between frames is noted. */
+export async function ready(tab, options, address = HIPPOCAMPUS) {
+  const opened = await blank(tab, { viewport: { width: 1280, height: 800 }, ...options });
+  await opened.page.goto(tab.server.url + address);
   await opened.page.locator('#segment:enabled').waitFor(LONG);
   await opened.page.waitForFunction(() => navigator.serviceWorker.ready.then(() => true), null, LONG);
   return opened;

@@ -418,35 +418,6 @@ test('a scan unlike those the model was trained on is told before the work, and 
   await page.click('#card [data-close]');
 });
 
-test('several scans become a list, with one table, that outlives the page and goes on after it', async () => {
-  const paths = written({ 'one.nii': nifti([30, 40, 30], tissue), 'two.nii': nifti([31, 40, 30], (x, y, z) => tissue(z, y, x)) });
-  await drag(page, paths, await middle());
-  await page.locator('#choice[open]').waitFor(LONG);
-  await page.click('#choice button[value=list]');
-  await page.locator('#queue-run', { hasText: 'Stop' }).click();
-  await page.waitForFunction(() => /^0 of 2 scans done, 2 waiting/.test(document.querySelector('#queue-state').textContent), null, LONG);
-  assert.ok(await page.evaluate('asked.persist') > 0, 'the browser is asked to keep them');
-  await page.locator('#segment:enabled').waitFor(LONG);
-  await page.reload();
-  await page.locator('#segment:enabled').waitFor(LONG);
-  await page.click('#queue-run');
-  await page.waitForFunction(() => /^2 of 2 scans done/.test(document.querySelector('#queue-state').textContent), null, LONG);
-  await page.screenshot({ path: `${out}app-queue.png` });
-  await accessible(page, 'list');
-  const csv = (await saved(page, '#queue-csv')).bytes.toString().trim().split('\n');
-  assert.match(csv[0], /^scan,label,/);
-  assert.deepEqual([...new Set(csv.slice(1).map((l) => l.split(',')[0]))], ['one.nii', 'two.nii']);
-  assert.equal((await saved(page, '#queue-zip')).bytes.toString('latin1', 0, 2), 'PK');
-  await page.reload();
-  await page.locator('#segment:enabled').waitFor(LONG);
-  await page.locator('#queue').waitFor(LONG);
-  await page.click('#queue-rows tr:nth-child(1) button');
-  await opened(page, 'one.nii');
-  await page.locator('#result').waitFor(LONG);
-  await page.click('#queue-clear');
-  await page.locator('#queue').waitFor({ state: 'hidden' });
-});
-
 test('after one visit the page works without a network', async () => {
   await app.context.setOffline(true);
   tab.server.log.length = 0;
