@@ -145,8 +145,8 @@ impl Geometry {
         self.affine
     }
 
-    /// After each move, the affine that the grid has on the way back. A crop is undone by moving the origin once more, as MONAI
-    /// does, and not to the same bits: they decide on which side of the box's edge a voxel of the scan lies that falls on it.
+    /// After each move, the affine that the grid has on the way back. Crops and other numbers of voxels are undone by moving and
+    /// scaling once more, as MONAI does, and not to the same bits: they decide on which side of the box's edge a voxel of the scan lies that falls on it.
     fn affines_back(&self) -> Vec<Affine> {
         let mut affine = self.affine;
         let mut back: Vec<Affine> = (self.moves.iter().rev())
@@ -155,7 +155,8 @@ impl Geometry {
                 affine = match placed.by {
                     Move::Turn(turn) => turn.inverse().affine(&after, turn.dims(placed.dims)),
                     Move::Crop(to) => Box3 { start: to.start.map(|s| -s), dims: placed.dims }.affine(&after),
-                    Move::Resample(_) | Move::Resize(_) => placed.affine,
+                    Move::Resample(_) => placed.affine,
+                    Move::Resize(back) => Resized { dims: placed.dims, ..back }.affine(&after, back.dims),
                 };
                 after
             })

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
 use unetr_wgpu::graph::{MemoryPlan, Target};
 use unetr_wgpu::infer::{plan_memory, verify_reference};
 use unetr_wgpu::nets::{Architecture, Build, DropoutOptions, MonaiVersion, NETWORKS, NetworkType};
 use unetr_wgpu::tensor::{HostTensor, Shape};
 use unetr_wgpu::weights::package::{Metadata, Package, network_from_json};
-use unetr_wgpu::weights::{FloatType, ImportOptions, Tensors, TensorsBuilder, export, import};
+use unetr_wgpu::weights::{FloatType, ImportOptions, Tensors, TensorsBuilder, WeightsError, export, import};
 
 fn gpu() -> Gpu {
     let adapter = std::env::var("UNETR_ADAPTER").ok();
@@ -169,6 +169,40 @@ fn every_network_survives_its_package() {
         let state = export(&made, MonaiVersion::V1_6, FloatType::F32).expect("a state dict");
         let again = import(state.into_bytes(), &options).unwrap_or_else(|e| panic!("{name}: {e}")).package;
         assert_eq!(again.metadata().network, network, "{name} is known by its tensors");
+    }
+}
+
+/// With no more of its arguments than import asks for, the network has the parameters of the state dict.
+#[test]
+fn what_is_not_asked_for_is_told_by_the_tensors() {
+    for (name, _, network) in references() {
+        let made = package(&network);
+        let state = export(&made, MonaiVersion::V1_6, FloatType::F32).expect("a state dict").into_bytes();
+        let all = network.to_json();
+        let mut section = Map::new();
+        let again = loop {
+            let mut given = made.metadata().to_object();
+            given.insert("network".to_owned(), section.clone().into());
+            let given = Value::Object(given).to_string();
+            let options = ImportOptions { package: Some(&given), ..ImportOptions::default() };
+            match import(state.clone(), &options) {
+                Ok(again) => break again.package,
+                Err(WeightsError::Undetermined { fields }) => {
+                    for field in fields {
+                        let key = field.field.strip_prefix("network.").expect("an argument").to_owned();
+                        let known = section.insert(key.clone(), all[&key].clone());
+                        assert!(known.is_none(), "{name}: {key} is asked for twice");
+                    }
+                }
+                Err(error) => panic!("{name}, with {section:?}: {error}"),
+            }
+        };
+        // Heads of coarser levels are stored where they are not trained, too.
+        let shapes = |other: &Architecture| -> Vec<(String, Vec<usize>)> {
+            let used = other.parameters().iter().filter(|p| !network.is_unused(&p.name));
+            used.map(|p| (p.name.clone(), p.shape.clone())).collect()
+        };
+        assert_eq!(shapes(&again.metadata().network), shapes(&network), "{name}");
     }
 }
 

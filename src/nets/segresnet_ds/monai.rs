@@ -9,7 +9,7 @@ use crate::fields::Section;
 use crate::nets::dialect::{Dialect, DialectError, Shapes};
 use crate::nets::network::Architecture;
 use crate::nets::segresnet::config::UpsampleMode;
-use crate::nets::segresnet::monai::{blocks, filled, norm_and_act};
+use crate::nets::segresnet::monai::{filled, norm_and_act};
 
 /// Modules in the order in which MONAI registers them.
 pub(super) const MODULES: &[&str] = &[
@@ -40,6 +40,11 @@ pub struct Monai;
 fn last_up(shapes: &Shapes) -> usize {
     let heads = shapes.names().filter_map(|name| name.strip_prefix("up_layers.")?.strip_suffix(".head.weight"));
     heads.filter_map(|i| i.parse().ok()).max().unwrap_or(0)
+}
+
+/// Number of residual blocks in a level.
+fn blocks(shapes: &Shapes, level: &str) -> usize {
+    (0..).take_while(|i| shapes.has(&format!("{level}.blocks.{i}.conv1.weight"))).count()
 }
 
 fn has_second_decoder(shapes: &Shapes) -> bool {
@@ -95,8 +100,8 @@ impl Dialect for Monai {
         let level = |i: usize| format!("encoder.layers.{i}");
         let downs = (0..).take_while(|&i| shapes.has(&format!("{}.downsample.weight", level(i)))).count();
         let up = |i: usize| format!("up_layers.{i}");
-        let counts: Vec<usize> = (0..=downs).map(|i| blocks(shapes, &format!("{}.blocks", level(i)), 0)).collect();
-        let ups: Vec<usize> = (0..downs).map(|i| blocks(shapes, &format!("{}.blocks", up(i)), 0)).collect();
+        let counts: Vec<usize> = (0..=downs).map(|i| blocks(shapes, &level(i))).collect();
+        let ups: Vec<usize> = (0..downs).map(|i| blocks(shapes, &up(i))).collect();
         let firsts = [counts.iter().position(|c| *c > 0).map(level), ups.iter().position(|c| *c > 0).map(up)];
         let first = firsts.into_iter().flatten().next().map_or_else(String::new, |level| format!("{level}.blocks.0"));
         let (norm, act) =
