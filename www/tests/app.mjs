@@ -29,7 +29,8 @@ export async function ready(tab, options, address = HIPPOCAMPUS) {
   const opened = await blank(tab, { viewport: { width: 1280, height: 800 }, ...options });
   await opened.page.goto(tab.server.url + address);
   await opened.page.locator('#segment:enabled').waitFor(LONG);
-  await opened.page.waitForFunction(() => navigator.serviceWorker.ready.then(() => true), null, LONG);
+  // It is said of pages with a model only.
+  if (address !== '/') await opened.page.locator('#offline').waitFor(LONG);
   return opened;
 }
 
