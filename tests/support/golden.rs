@@ -1,6 +1,8 @@
-//! Reads reference tensors from `tests/golden`. Weights, inputs and labels that a file describes by a formula are made here.
+//! Reads reference tensors from `tests/golden`, where large files may be packed by gzip. Weights, inputs and labels that a
+//! file describes by a formula are made here.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
@@ -14,14 +16,25 @@ pub fn path(relative: &str) -> PathBuf {
 }
 
 pub fn bytes(relative: &str) -> Vec<u8> {
-    let path = path(relative);
-    let stored = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let stored = stored(&path(relative));
     // Files of other kinds, and such as hold everything.
     let header = SafeTensors::read_metadata(&stored).map(|(_, header)| header.metadata().clone().unwrap_or_default());
     match header {
         Ok(about) if about.contains_key("shapes") => whole(&stored, &about),
         _ => stored,
     }
+}
+
+/// A file as it is, or unpacked where it has `.gz` behind its name.
+fn stored(path: &Path) -> Vec<u8> {
+    let read = |path: &Path| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let packed = PathBuf::from(format!("{}.gz", path.display()));
+    if !packed.exists() {
+        return read(path);
+    }
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(read(&packed).as_slice()).read_to_end(&mut bytes).expect("a whole file");
+    bytes
 }
 
 /// The number that the draws of a file start from.

@@ -1,7 +1,7 @@
 """What nibabel (and SimpleITK) read, as JSON for the tests to compare with.
 
     python3 nibabel_check.py readings FILE...  > tests/golden/nibabel-readings.json
-    python3 nibabel_check.py outputs FOLDER    > tests/golden/nibabel-orientations.json
+    python3 nibabel_check.py outputs FOLDER    | gzip -9n > tests/golden/nibabel-orientations.json.gz
 
 Needs nibabel, numpy and, for outputs, SimpleITK. The tests only need the JSON.
 """

@@ -1,12 +1,12 @@
 //! Left stays left: 48 orientations in 5 encodings, read, turned to RAS, segmented and written back.
 //!
 //! The phantom has a different marker on each side and a unique value in each voxel. Files are made
-//! and results are read without the library. `tests/golden/nibabel-orientations.json` holds what
+//! and results are read without the library. `tests/golden/nibabel-orientations.json.gz` holds what
 //! nibabel and SimpleITK read from the very same result files (by hash); to renew it:
 //!
 //! ```sh
 //! UNETR_ORIENTATIONS=out cargo test --release --test volume left
-//! python3 tests/tools/nibabel_check.py outputs out > tests/golden/nibabel-orientations.json
+//! python3 tests/tools/nibabel_check.py outputs out | gzip -9n > tests/golden/nibabel-orientations.json.gz
 //! ```
 
 use crate::support::defects::defects;
