@@ -23,7 +23,7 @@ function text({ browser, model, firstMs, firstParts, bench }) {
   const lines = [
     `browser        ${browser}`,
     `adapter        ${device.name}${device.software ? ' (software: runs on the CPU)' : ''}`,
-    `model          ${model.name} ${model.version}, ${mib(model.bytes)}, window ${model.network.img_size.join(' x ')}`,
+    `model          ${model.name} ${model.version}, ${mib(model.bytes)}, window ${model.window.join(' x ')}`,
     `first result   ${firstMs.toFixed(0)} ms from nothing: download ${firstParts.loadMs.toFixed(0)}, scan to labels ${firstParts.totalMs.toFixed(0)}`,
     `window         ${windowMs.toFixed(1)} ms, lower median of ${repeatsMs.length} (${Math.min(...repeatsMs).toFixed(1)} to ${Math.max(...repeatsMs).toFixed(1)}), ${(total / windowMs * 1e3).toFixed(1)} GFLOP/s`,
     `at best        ${fmaGflops.toFixed(1)} GFLOP/s of multiply-adds, ${copyGbs.toFixed(1)} GB/s of copies`,
@@ -61,7 +61,7 @@ async function run() {
     segmenter.dispose();
     const { name, version, bytes, network, sha256 } = segmenter.model;
     const report = {
-      browser: navigator.userAgent, model: { name, version, bytes, network, sha256 }, firstMs, firstParts: { loadMs, ...result.timings },
+      browser: navigator.userAgent, model: { name, version, bytes, network, sha256, window: result.plan.roi }, firstMs, firstParts: { loadMs, ...result.timings },
       windowsMs: result.timings.inferMs / result.plan.windows, bench,
     };
     $('report').textContent = text(report);

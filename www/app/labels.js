@@ -1,4 +1,5 @@
-// Arithmetic on labels: `(X, Y, Z)`, Z contiguous.
+// Arithmetic on labels: `(X, Y, Z)`, Z contiguous; and their colours.
+import { rgb } from './format.js';
 
 /**
  * Voxels of each value.
@@ -67,4 +68,36 @@ export function recounted(before, labels, affine) {
   const ml = voxelVolume(affine) / 1000;
   const all = counts(labels);
   return before.map((s) => ({ ...s, voxels: all[s.value], volume_ml: all[s.value] * ml }));
+}
+
+/** Colours with less between their least and largest part are greys: over a scan nobody sees them. */
+const GREY = 40;
+
+/** @param {number[]} rgb */
+function hueOf([r, g, b]) {
+  const most = Math.max(r, g, b);
+  const spread = most - Math.min(r, g, b);
+  return 60 * (most === r ? ((g - b) / spread + 6) % 6 : most === g ? (b - r) / spread + 2 : (r - g) / spread + 4);
+}
+
+/**
+ * The table as the page shows it: a label that is grey gets the hue that is farthest from all others.
+ * @template {import('unetr-wgpu').Label} T
+ * @param {T[]} table
+ * @returns {T[]}
+ */
+export function distinct(table) {
+  const spread = (/** @type {number[]} */ parts) => Math.max(...parts) - Math.min(...parts);
+  const hues = table.map(({ color }) => rgb(color)).filter((parts) => spread(parts) >= GREY).map(hueOf);
+  const far = (/** @type {number} */ hue) => Math.min(360, ...hues.map((h) => Math.min(Math.abs(h - hue), 360 - Math.abs(h - hue))));
+  return table.map((label) => {
+    if (spread(rgb(label.color)) >= GREY) return label;
+    const hue = Array.from({ length: 72 }, (_, i) => 5 * i).reduce((best, h) => (far(h) > far(best) ? h : best));
+    hues.push(hue);
+    const part = (/** @type {number} */ n) => {
+      const k = (n + hue / 30) % 12;
+      return Math.round(255 * (0.6 - 0.2 * Math.max(-1, Math.min(k - 3, 9 - k, 1)))).toString(16).padStart(2, '0');
+    };
+    return { ...label, color: `#${part(0)}${part(8)}${part(4)}` };
+  });
 }

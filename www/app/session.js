@@ -4,7 +4,7 @@ import { createSegmenter, importCheckpoint, scanToNifti } from 'unetr-wgpu';
 import { fetchFile, nameOf, stemOf } from './files.js';
 import { nextFrame, save, words } from './format.js';
 import { askFields, merge } from './import.js';
-import { counts, middleOf, recounted, voxelVolume } from './labels.js';
+import { counts, distinct, middleOf, recounted, voxelVolume } from './labels.js';
 import { explain } from './messages.js';
 import { frameCount, framesOf, readLabels } from './nifti.js';
 import { models as shelf } from './shelf.js';
@@ -143,7 +143,7 @@ export class Session {
     const at = this.state.models.includes(entry) ? this.state.models.indexOf(entry) : this.state.models.findIndex(same);
     const models = at < 0 ? [...this.state.models, known] : this.state.models.with(at, known);
     if (this.state.result?.sha256 !== facts.sha256) this.#putAside();
-    this.store.set({ models, model: { entry: known, facts, labels: made.labelTable }, pending: null, plan: null, windowMs: this.#paces.of(facts.sha256, this.state.support) });
+    this.store.set({ models, model: { entry: known, facts, labels: distinct(made.labelTable) }, pending: null, plan: null, windowMs: this.#paces.of(facts.sha256, this.state.support) });
     return true;
   }
 
@@ -335,7 +335,7 @@ export class Session {
   async #showExample(sample) {
     const { scan, models } = this.state;
     const entry = models.find((m) => m.sample?.scan === sample.scan);
-    const table = entry?.labels;
+    const table = entry?.labels && distinct(entry.labels);
     if (!scan || !table || !sample.labels) return;
     const file = await fetchFile(sample.labels).catch(() => null);
     if (!file || this.state.scan?.sample !== sample) return;
@@ -366,7 +366,7 @@ export class Session {
     this.store.set({ kept: before });
     const awake = navigator.wakeLock?.request('screen').catch(() => null);
     const made = await this.#job('run', scan.name, async (options) => {
-      const table = segmenter.labelTable;
+      const table = distinct(segmenter.labelTable);
       const [, ny, nz] = plan.scanDims;
       // Parts of the result are drawn as soon as no later window changes them.
       const growing = plan.windows > 1 && (viewer?.beginLabels(plan.scanDims, table) ?? false);
@@ -391,7 +391,7 @@ export class Session {
     if (model) this.#paces.set(model.facts.sha256, support, made.windowMs);
     /** @type {Result} */
     const result = {
-      scan, model: model?.facts.name ?? '', sha256: model?.facts.sha256 ?? '', table: made.labelTable, labels: made.labels, dims: made.dims,
+      scan, model: model?.facts.name ?? '', sha256: model?.facts.sha256 ?? '', table: distinct(made.labelTable), labels: made.labels, dims: made.dims,
       affine: made.affine, statistics: made.statistics, run: made, nifti: made.toNifti(), warnings: made.warnings, corrected: false, saved: false,
     };
     this.store.set({ plan: made.plan, windowMs: made.windowMs, kept: null });

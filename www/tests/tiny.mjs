@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 
-import { SHIPPED, unetr } from './page.mjs';
+import { SHIPPED, root, unetr } from './page.mjs';
 
 /**
  * A state dict as safetensors, and the fields that a package of it needs: a U-Net for these channels that tells so many classes
@@ -43,10 +43,19 @@ export function tinyNetwork(channels = ['T1', 'FLAIR'], classes = 4, width = 4) 
 export function tinyPackage(width = 4) {
   const { version, licence, input, output, inference } = SHIPPED.package;
   const { weights, fields } = tinyNetwork(input.channels, output.labels.length + 1, width);
+  return packaged(weights, { ...fields, version, licence, input, output, inference: { ...inference, ...fields.inference } });
+}
+
+/** A package of a UNETR of small windows: attention and all the rest. */
+export function tinyUnetr() {
+  return packaged(readFileSync(`${root}tests/golden/torch-checkpoints/plain-state-dict.pt`), { network: { img_size: [32, 16, 16], num_heads: 2 } });
+}
+
+function packaged(weights, fields) {
   const folder = mkdtempSync(`${tmpdir()}/unetr-tiny-`);
-  writeFileSync(`${folder}/weights.safetensors`, weights);
-  writeFileSync(`${folder}/package.json`, JSON.stringify({ ...fields, version, licence, input, output, inference: { ...inference, ...fields.inference } }));
   const path = `${folder}/tiny.safetensors`;
-  execFileSync(unetr, ['import', `${folder}/weights.safetensors`, '--package', `${folder}/package.json`, '-o', path, '--force'], { stdio: 'pipe' });
+  writeFileSync(`${folder}/weights`, weights);
+  writeFileSync(`${folder}/package.json`, JSON.stringify(fields));
+  execFileSync(unetr, ['import', `${folder}/weights`, '--package', `${folder}/package.json`, '-o', path], { stdio: 'pipe' });
   return { path, bytes: readFileSync(path) };
 }

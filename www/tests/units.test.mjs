@@ -6,7 +6,7 @@ import { zipSync } from 'fflate';
 
 import { sort, stemOf, volumes } from '../app/files.js';
 import { suggestions } from '../app/import.js';
-import { middleOf, recounted } from '../app/labels.js';
+import { distinct, middleOf, recounted } from '../app/labels.js';
 import { explain } from '../app/messages.js';
 import { isModelFolder, severalFiles } from '../app/model-files.js';
 import { framesOf, labelGrid, parseHeader, readLabels } from '../app/nifti.js';
@@ -46,6 +46,19 @@ test('the middle of a label lies in the label, also where its centroid does not'
   assert.equal(middleOf(labels, dims, 1), null);
   const [after] = recounted([{ value: 2, name: 'ring', voxels: 0, volume_ml: 0 }], labels, [[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 1]]);
   assert.equal(after.volume_ml, after.voxels / 1000);
+});
+
+test('a grey label gets a colour that is seen over a scan, and like no other', () => {
+  const table = ['#8c8c8c', '#e8e0d0', '#4070c0', '#e0a040', '#ffffff', '#60a060'].map((color, i) => ({ value: i + 1, name: `${i}`, color }));
+  const got = distinct(table).map(({ color }) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
+  assert.deepEqual(distinct(table).filter((l, i) => l.color === table[i].color).map((l) => l.value), [3, 4, 6]);
+  for (const [i, a] of got.entries()) {
+    assert.ok(Math.max(...a) - Math.min(...a) >= 40, String(a));
+    for (const b of got.slice(i + 1)) assert.ok(Math.max(...a.map((v, k) => Math.abs(v - b[k]))) > 40, `${a} and ${b}`);
+  }
+  const alone = distinct([{ value: 1, name: 'only', color: '#808080' }]);
+  assert.match(alone[0].color, /^#[0-9a-f]{6}$/);
+  assert.deepEqual(distinct(table.slice(2, 4)), table.slice(2, 4));
 });
 
 test('a label file is told from a scan, and frames are taken out whole', async () => {
