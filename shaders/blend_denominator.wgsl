@@ -2,6 +2,7 @@
 //   acc  (classes, outer, ring, inner)   count (outer, ring, inner)
 //   lse  (outer, ring, inner): log of the sum of exp(mean logit); FIRST starts it
 #import index
+#import planes
 
 struct Params { classes: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
@@ -16,13 +17,11 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    if (index >= params.planes * params.outer * params.inner) {
+    if (index >= plane_voxels()) {
         return;
     }
-    let inside = index % params.inner;
-    let place = (params.start + index / params.inner % params.planes) % params.ring;
-    let at = (index / params.inner / params.planes * params.ring + place) * params.inner + inside;
-    let size = params.outer * params.ring * params.inner;
+    let at = plane_place(index);
+    let size = ring_voxels();
     let n = count[at];
 #if FIRST
     var most = acc[at] / n;

@@ -2,6 +2,7 @@
 //   mean = acc / count;  SOFTMAX: exp(mean - lse);  SIGMOID: 1 / (1 + exp(-mean));  else the mean
 //   acc  (classes, outer, ring, inner)   count (outer, ring, inner)   lse (outer, ring, inner)
 #import index
+#import planes
 
 struct Params { classes: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
@@ -18,16 +19,13 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    let voxels = params.planes * params.outer * params.inner;
+    let voxels = plane_voxels();
     let c = index / voxels;
     if (c >= params.classes) {
         return;
     }
-    let voxel = index % voxels;
-    let inside = voxel % params.inner;
-    let place = (params.start + voxel / params.inner % params.planes) % params.ring;
-    let at = (voxel / params.inner / params.planes * params.ring + place) * params.inner + inside;
-    let i = c * params.outer * params.ring * params.inner + at;
+    let at = plane_place(index % voxels);
+    let i = c * ring_voxels() + at;
     var v = acc[i] / count[at];
 #if SOFTMAX
     v = exp(v - lse[at]);

@@ -2,6 +2,7 @@
 //   axes   window weights along X, then Y, then Z
 //   count  (RX, RY, RZ)
 #import index
+#import stitching
 
 struct Params {
     x: u32, y: u32, z: u32, floor: f32,
@@ -22,10 +23,6 @@ fn forward(
     if (voxel >= params.x * params.y * params.z) {
         return;
     }
-    let vx = voxel / params.z / params.y;
-    let vy = voxel / params.z % params.y;
-    let vz = voxel % params.z;
-    let weight = max(axes[vx] * axes[params.x + vy] * axes[params.x + params.y + vz], params.floor);
-    let row = (params.start_x + vx) % params.ring * params.volume_y + (params.start_y + vy) % params.volume_y;
-    count[row * params.volume_z + (params.start_z + vz) % params.volume_z] += weight;
+    let v = vec3<u32>(voxel / params.z / params.y, voxel / params.z % params.y, voxel % params.z);
+    count[ring_place(v)] += window_weight(v);
 }

@@ -1,6 +1,7 @@
 // Zeroes planes of a ring for the windows to come.
 //   acc  (channels, outer, ring, inner)
 #import index
+#import planes
 
 struct Params { channels: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
@@ -13,14 +14,10 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    let voxels = params.planes * params.outer * params.inner;
+    let voxels = plane_voxels();
     let c = index / max(voxels, 1u);
     if ((voxels == 0u) | (c >= params.channels)) {
         return;
     }
-    let voxel = index % voxels;
-    let inside = voxel % params.inner;
-    let place = (params.start + voxel / params.inner % params.planes) % params.ring;
-    let at = (voxel / params.inner / params.planes * params.ring + place) * params.inner + inside;
-    acc[c * params.outer * params.ring * params.inner + at] = 0.0;
+    acc[c * ring_voxels() + plane_place(index % voxels)] = 0.0;
 }

@@ -6,6 +6,7 @@
 //   sums    (folds (K + 1), RX, RY, RZ)
 #import half
 #import index
+#import stitching
 
 struct Params {
     x: u32, y: u32, z: u32, floor: f32,
@@ -31,16 +32,12 @@ fn forward(
         return;
     }
     let voxel = index % voxels;
-    let vx = voxel / params.z / params.y;
-    let vy = voxel / params.z % params.y;
-    let vz = voxel % params.z;
-    let weight = to_half(max(axes[vx] * axes[params.x + vy] * axes[params.x + params.y + vz], params.floor));
+    let v = vec3<u32>(voxel / params.z / params.y, voxel / params.z % params.y, voxel % params.z);
+    let weight = to_half(window_weight(v));
     var value = weight;
     if (k < params.classes) {
         value = passes[index] / params.count * weight;
     }
-    let plane = (params.first + k) * params.ring + (params.start_x + vx) % params.ring;
-    let row = plane * params.volume_y + (params.start_y + vy) % params.volume_y;
-    let at = row * params.volume_z + (params.start_z + vz) % params.volume_z;
+    let at = (params.first + k) * params.ring * params.volume_y * params.volume_z + ring_place(v);
     sums[at] = to_half(sums[at] + value);
 }

@@ -3,6 +3,7 @@
 //   mean    (K, outer, ring, inner)
 #import half
 #import index
+#import planes
 
 struct Params { classes: u32, outer: u32, inner: u32, ring: u32, start: u32, planes: u32, folds: u32 }
 @group(0) @binding(#) var<uniform> params: Params;
@@ -16,16 +17,13 @@ fn forward(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_group(wid, counts) * 64u + lane;
-    let voxels = params.planes * params.outer * params.inner;
+    let voxels = plane_voxels();
     let k = index / max(voxels, 1u);
     if ((voxels == 0u) | (k >= params.classes)) {
         return;
     }
-    let voxel = index % voxels;
-    let inside = voxel % params.inner;
-    let place = (params.start + voxel / params.inner % params.planes) % params.ring;
-    let at = (voxel / params.inner / params.planes * params.ring + place) * params.inner + inside;
-    let size = params.outer * params.ring * params.inner;
+    let at = plane_place(index % voxels);
+    let size = ring_voxels();
     var sum = 0.0;
     for (var fold = 0u; fold < params.folds; fold += 1u) {
         let first = fold * (params.classes + 1u);

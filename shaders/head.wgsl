@@ -11,7 +11,6 @@
 //   BIAS        0 where another part of the channels adds it
 // One invocation holds SPAN values of WIDTH voxels each and 4 QUADS classes.
 #import index
-#import mirror
 #import runs
 #import values
 #import weights
@@ -34,6 +33,8 @@ struct Params {
 @group(0) @binding(#) var<storage, read> w: array<Weight>;
 @group(0) @binding(#) var<storage, read> b: array<f32>;
 #if ACCUMULATE
+#import mirror
+#import stitching
 @group(0) @binding(#) var<storage, read> axes: array<f32>;
 @group(0) @binding(#) var<storage, read_write> acc: array<f32>;
 #else
@@ -104,13 +105,9 @@ fn forward(
 #if ACCUMULATE
         let plane = params.volume_y * params.volume_z;
 #unroll v in 0..WIDTH
-        let voxel_$v = at_$i * WIDTH + $vu;
-        let vx_$v = mirror(voxel_$v / params.z / params.y, params.x, params.mirrored);
-        let vy_$v = mirror(voxel_$v / params.z % params.y, params.y, params.mirrored >> 1u);
-        let vz_$v = mirror(voxel_$v % params.z, params.z, params.mirrored >> 2u);
-        let weight_$v = max(axes[vx_$v] * axes[params.x + vy_$v] * axes[params.x + params.y + vz_$v], params.floor);
-        let row_$v = (params.start_x + vx_$v) % params.ring * params.volume_y + (params.start_y + vy_$v) % params.volume_y;
-        let to_$v = row_$v * params.volume_z + (params.start_z + vz_$v) % params.volume_z;
+        let voxel_$v = mirrored_voxel(at_$i * WIDTH + $vu);
+        let weight_$v = window_weight(voxel_$v);
+        let to_$v = ring_place(voxel_$v);
 #end
 #end
 #unroll o in 0..QUADS

@@ -5,6 +5,7 @@
 //   mirrored  a bit for each axis along which the network saw the window mirrored
 #import index
 #import mirror
+#import stitching
 
 struct Params {
     x: u32, y: u32, z: u32, floor: f32,
@@ -28,13 +29,7 @@ fn forward(
     if (index >= params.classes * voxels) {
         return;
     }
-    let voxel = index % voxels;
-    let vx = mirror(voxel / params.z / params.y, params.x, params.mirrored);
-    let vy = mirror(voxel / params.z % params.y, params.y, params.mirrored >> 1u);
-    let vz = mirror(voxel % params.z, params.z, params.mirrored >> 2u);
-    let weight = max(axes[vx] * axes[params.x + vy] * axes[params.x + params.y + vz], params.floor);
-    let plane = index / voxels * params.ring + (params.start_x + vx) % params.ring;
-    let row = plane * params.volume_y + (params.start_y + vy) % params.volume_y;
-    let at = row * params.volume_z + (params.start_z + vz) % params.volume_z;
-    acc[at] = fma(weight, logits[params.first_class * voxels + index], acc[at]);
+    let v = mirrored_voxel(index % voxels);
+    let at = index / voxels * params.ring * params.volume_y * params.volume_z + ring_place(v);
+    acc[at] = fma(window_weight(v), logits[params.first_class * voxels + index], acc[at]);
 }
