@@ -27,6 +27,7 @@
 //! | [`kernels`], [`graph`], [`gpu`] | ops with their WGSL and f64 twins; plans; the device |
 //! | [`report`] | statistics, preview, provenance |
 //! | [`filetype`] | what a file is by its first bytes |
+//! | [`digest`] | SHA-256 as text |
 //! | [`fields`] | JSON and TOML read strictly |
 //! | `dataset` | `dataset.json`, natively |
 //! | `web` | the same for JavaScript, on wasm32 only |
@@ -40,6 +41,7 @@
 pub mod cli;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod dataset;
+pub mod digest;
 pub mod fields;
 pub mod filetype;
 pub mod gpu;

@@ -11,7 +11,7 @@ use super::files;
 use super::files::file_name;
 use super::options::Precision;
 use super::output::{Outputs, ends_in};
-use crate::report::sha256;
+use crate::digest::sha256;
 use crate::weights::shards::{INDEX, ShardIndex};
 use crate::weights::{MonaiVersion, Package, export, export_torch, nnunet_folder};
 

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{CliError, Context};
 use super::output::Outputs;
+use crate::digest::hex;
 use crate::gpu::{AdapterReport, Choices};
 
 /// What is kept in the file.
@@ -35,7 +36,7 @@ fn folder() -> Option<PathBuf> {
 /// The file of an adapter.
 pub(super) fn file(adapter: &AdapterReport) -> Option<PathBuf> {
     let key = [&adapter.name, &adapter.backend, &adapter.driver, env!("CARGO_PKG_VERSION")].join("\n");
-    let digest: String = Sha256::digest(key.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&Sha256::digest(key)[..8]);
     Some(folder()?.join(format!("{digest}.json")))
 }
 

@@ -83,32 +83,9 @@ pub fn distinct_color(value: u16) -> [u8; 3] {
     [channel(0.0), channel(4.0), channel(2.0)]
 }
 
-/// Lower-case hexadecimal digits, two a byte.
-pub fn hex(bytes: impl AsRef<[u8]>) -> String {
-    crate::volume::study::hex(bytes.as_ref())
-}
-
-/// Lower-case hexadecimal digits of the SHA-256 of some bytes.
-pub fn sha256(bytes: &[u8]) -> String {
-    sha256_joined(&[bytes])
-}
-
-/// The same of several parts, one after the other.
-pub fn sha256_joined(parts: &[&[u8]]) -> String {
-    use sha2::{Digest, Sha256};
-    let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
-    hex(hash.finalize())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hashes_are_the_standards() {
-        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    }
 
     #[test]
     fn colours_differ() {

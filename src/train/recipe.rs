@@ -514,7 +514,7 @@ impl Recipe {
                 data.remove(key);
             });
         }
-        crate::report::sha256(value.to_string().as_bytes())
+        crate::digest::sha256(value.to_string().as_bytes())
     }
 }
 

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
 use super::error::WebError;
-use crate::report::hex;
+use crate::digest::hex;
 use crate::weights::{FileSet, ImportOptions, Imported, Package, import, import_files, is_zip_of_files, needs_import};
 
 /// Collects a model package chunk by chunk, so that the file never lies twice in memory, and hashes it on the way.

@@ -11,9 +11,9 @@
 //! An index that is none, or a file that is missing, has another size or another hash: each is named.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::error::WeightsError;
+use crate::digest::sha256;
 use crate::fields::json::parse_object;
 use crate::fields::{FieldError, from_json};
 
@@ -23,11 +23,6 @@ pub const INDEX: &str = ".index.json";
 pub const MOST: usize = 24 << 20;
 /// What an index calls itself.
 const FORMAT: &str = "unetr-shards/1";
-
-/// 64 hexadecimal digits.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// One of the files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

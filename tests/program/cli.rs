@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use crate::support::tiny;
 use serde_json::Value;
+use unetr_wgpu::digest::sha256;
 use unetr_wgpu::nets::UnetrConfig;
-use unetr_wgpu::report::sha256;
 use unetr_wgpu::volume::nifti::{self, ReadOptions};
 use unetr_wgpu::volume::{LabelMap, Volume};
 use unetr_wgpu::weights::Tensors;

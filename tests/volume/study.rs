@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::support::data::{known, real};
 use crate::support::dicom_file::{Encoding, slice};
 use crate::support::run::{Folder, repository};
-use unetr_wgpu::report::sha256;
+use unetr_wgpu::digest::sha256;
 use unetr_wgpu::volume::nifti::{WriteOptions, write_labels, write_volume};
 use unetr_wgpu::volume::orientation::Turn;
 use unetr_wgpu::volume::study::{FORMATS, LabelFiles};

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::report::sha256;
+use crate::digest::sha256;
 
 /// The app's files, by their path below its root.
 static APP: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/app.rs"));

@@ -14,7 +14,7 @@ use super::crop::Places;
 use super::error::DataError;
 use super::prepare::{CaseFiles, PreparedCase, Source};
 use crate::dataset::Case;
-use crate::report::hex;
+use crate::digest::hex;
 use crate::train::files::{is_partial, write_atomically};
 
 /// Changes when preprocessing gives other values.

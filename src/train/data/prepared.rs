@@ -13,8 +13,8 @@ use super::error::{CaseError, DataError};
 use super::prepare::{PreparedCase, Source};
 use super::recipe::DataRecipe;
 use crate::dataset::Case;
+use crate::digest::hex;
 use crate::report::fit::SeenScan;
-use crate::report::hex;
 
 /// Hears (cases done, of how many) from any of the threads, and may stop the work.
 pub type Progress<'a> = dyn Fn(usize, usize) -> ControlFlow<()> + Sync + 'a;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::report::hex;
+use crate::digest::hex;
 use crate::train::files::write_atomically;
 use crate::train::{Part, Recipe, TrainError, TrainingPlan};
 use crate::weights::FloatType;

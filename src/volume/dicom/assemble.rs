@@ -1,7 +1,5 @@
 //! The slices of one acquisition as a volume.
 
-use sha2::{Digest, Sha256};
-
 use super::acquisitions::{Acquisition, twins};
 use super::error::DicomError;
 use super::patient::patient;
@@ -10,6 +8,7 @@ use super::read::{ReadOptions, Series, Source, with_image};
 use super::stack::{Slice, Stack, stack};
 use super::survey::Survey;
 use super::tags;
+use crate::digest::sha256;
 use crate::volume::source::{Patient, SourceSlice};
 use crate::volume::{SourceSeries, Volume, VolumeError, VoxelGrid, checked_len};
 
@@ -63,7 +62,7 @@ pub(super) fn assemble(
             inverted |= header.inverted;
             unscaled |= header.ct && header.frames.iter().any(|f| !f.scaled);
             mended = header.frames.iter().map(|f| f.plane.mended).fold(mended, f64::max);
-            digests.push(hex(&Sha256::digest(bytes)));
+            digests.push(sha256(bytes));
             if slices.is_empty() {
                 origin.study_instance_uid.clone_from(&header.study);
                 origin.frame_of_reference_uid.clone_from(&header.frame_of_reference);
@@ -119,13 +118,9 @@ pub(super) fn assemble(
     Ok(Series {
         volume: Volume::new(data, 1, dims, affine)?,
         files: files.into_iter().map(|(_, file)| file).collect(),
-        sha256: hex(&Sha256::digest(list)),
+        sha256: sha256(list),
         modality: survey.modality.clone(),
         source: origin,
         warnings,
     })
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|b| format!("{b:02x}")).collect()
 }

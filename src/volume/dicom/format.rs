@@ -10,8 +10,6 @@ use std::io::Read;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
-
 use super::error::DicomError;
 #[cfg(not(target_arch = "wasm32"))]
 use super::file::is_directory;
@@ -20,8 +18,9 @@ use super::file::{LIST_READ, is_dicom};
 use super::folder;
 use super::read::{ReadOptions, Source, read};
 use super::seg;
+use crate::digest::sha256;
 use crate::volume::VolumeError;
-use crate::volume::study::{FileRecord, Format, Image, InputFile, LabelImage, StudyOptions, hex, labels_of_one};
+use crate::volume::study::{FileRecord, Format, Image, InputFile, LabelImage, StudyOptions, labels_of_one};
 
 /// Series of DICOM images: loose files, folders, or files in memory.
 pub struct Dicom;
@@ -251,7 +250,7 @@ impl Format for Dicom {
                 let bytes = source.bytes(at)?;
                 let name = source.name(at);
                 let read = seg::read(&bytes, options.nifti.max_bytes).map_err(|e| e.of(&name))?;
-                let file = FileRecord::new(name, hex(&Sha256::digest(&bytes)));
+                let file = FileRecord::new(name, sha256(&bytes));
                 Ok(LabelImage { labels: read.labels, partial: true, warnings: read.warnings, file })
             }
             _ => {
@@ -266,10 +265,10 @@ impl Format for Dicom {
         let source = Files::new(files)?;
         let mut digests = Vec::with_capacity(source.len());
         for file in 0..source.len() {
-            digests.push(hex(&Sha256::digest(source.bytes(file)?)));
+            digests.push(sha256(source.bytes(file)?));
         }
         // Whatever the files are called.
         digests.sort_unstable();
-        Ok(hex(&Sha256::digest(digests.join("\n"))))
+        Ok(sha256(digests.join("\n")))
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::volume::VolumeError;
 
 /// Bytes that formats are told by; packed headers need the most.
@@ -172,9 +173,5 @@ pub fn sha256(files: &mut [InputFile]) -> Result<String, VolumeError> {
     for file in files {
         hash.update(file.bytes()?);
     }
-    Ok(hex(&hash.finalize()))
-}
-
-pub(crate) fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|b| format!("{b:02x}")).collect()
+    Ok(hex(hash.finalize()))
 }

@@ -14,7 +14,6 @@ mod archive;
 mod file;
 mod format;
 
-pub(crate) use file::hex;
 pub use file::{InputFile, sha256};
 #[cfg(feature = "dicom")]
 pub(crate) use format::labels_of_one;

@@ -18,9 +18,6 @@ mod source;
 mod trained_on;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
 
 pub use brats::{BRATS_ORDERS, BratsOrder, BratsRegion};
 pub use inference::{Blend, InferenceSection, Rule};
@@ -34,6 +31,7 @@ use super::dtype::Dtype;
 use super::error::{WeightsError, quoted};
 use super::export::counters;
 use super::safetensors::{TensorView, Tensors, TensorsBuilder};
+use crate::digest::sha256;
 use crate::filetype::{self, FileType};
 use crate::nets::Architecture;
 
@@ -162,12 +160,7 @@ impl Package {
 
     /// SHA-256 of the file, 64 hexadecimal digits.
     pub fn sha256(&self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in Sha256::digest(self.file_bytes()) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        sha256(self.file_bytes())
     }
 }
 

@@ -33,9 +33,9 @@ mod yaml;
 use serde_json::{Map, Value, json};
 
 use super::super::error::WeightsError;
-use super::super::shards::sha256;
 use super::files::FileSet;
 use super::{ImportOptions, Imported, given_fields, import_given};
+use crate::digest::sha256;
 use after::Output;
 use before::Before;
 use config::Config;

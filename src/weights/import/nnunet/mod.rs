@@ -24,10 +24,10 @@ mod plans;
 use serde_json::{Map, Value, json};
 
 use super::super::error::WeightsError;
-use super::super::shards::sha256;
 use super::files::FileSet;
 use super::source::StateDict;
 use super::{ImportOptions, Imported, Set, convert, given_fields, torch};
+use crate::digest::sha256;
 use crate::fields::FieldError;
 use crate::fields::json::parse_object;
 use checkpoint::Checkpoint;
