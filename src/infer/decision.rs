@@ -131,9 +131,9 @@ impl Decision {
             });
             let spans = spans.collect();
             let list = |list: &Vec<(usize, f32)>| -> Vec<f32> {
-                let mut sorted = list.clone();
-                sorted.resize(taps, (0, 0.0));
-                sorted.iter().flat_map(|(at, weight)| [*at as f32, *weight]).collect()
+                let mut padded = list.clone();
+                padded.resize(taps, (0, 0.0));
+                padded.iter().flat_map(|(at, weight)| [*at as f32, *weight]).collect()
             };
             let tables = axes.iter().flat_map(|axis| axis.taps.iter().flat_map(list)).collect();
             let scan_axes = axes.each_ref().map(|axis| axis.scan_axis);

@@ -1,8 +1,9 @@
 //! Stitching of windows: sums of weights, and sums of weighted logits to means and class probabilities.
 //!
 //! `mean = Σ w logits / Σ w` over the windows that cover a voxel, then softmax or sigmoid. The sums lie in rings of
-//! planes along one axis: `acc (classes, RX, RY, RZ)`, `count (RX, RY, RZ)`, as long as the volume along the other two. Classes may be spread over several buffers, so
-//! a softmax first takes the logarithm of its denominator over all of them: `lse (RX, RY, RZ)`.
+//! planes along one axis: `acc (classes, RX, RY, RZ)`, `count (RX, RY, RZ)`, as long as the volume along the other two.
+//! Classes may be spread over several buffers, so a softmax first takes the logarithm of its denominator over all of them:
+//! `lse (RX, RY, RZ)`.
 //! Source: MONAI `sliding_window_inference`.
 
 use super::head::Placement;
