@@ -102,7 +102,7 @@ fn the_record_says_where_the_labels_come_from() {
         segment(&folder, &["--json", "--overlap", "0.25", "--blend", "constant", "--resample", "labels"]).expect(0);
     let files = folder.files();
     let record: Value = serde_json::from_slice(&files["out.json"]).expect("JSON");
-    let hash = |path: &str| sha256(&std::fs::read(path).expect("a file"));
+    let hash = |path: &str| sha256(std::fs::read(path).expect("a file"));
     assert_eq!(record["tool"]["name"], "unetr-wgpu");
     assert_eq!(record["tool"]["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(record["model"]["sha256"], hash(&model));

@@ -49,7 +49,7 @@ fn a_pair_is_one_file_whichever_is_named() {
     bytes[108..112].copy_from_slice(&0f32.to_le_bytes());
     let (header, voxels) = bytes.split_at(352);
     let pair = [folder.write("a.hdr", &header[..348]), folder.write("a.img", voxels)];
-    let hash = sha256(&[&header[..348], voxels].concat());
+    let hash = sha256([&header[..348], voxels].concat());
     for path in &pair {
         let study = open(std::slice::from_ref(path));
         assert_eq!((study.volume == scan, study.files[0].sha256.as_str()), (true, hash.as_str()));
