@@ -111,7 +111,7 @@ fn one(segment: &Segment, session: &mut Session<'_>, case: &BatchCase, (package,
         inputs.push(&segment.model);
         // A record without labels is of a run that was cut short.
         let mut outputs = Outputs::new(segment.force, &inputs);
-        let paths = Paths::new(&output, [&None; 5])?;
+        let paths = Paths::new(&output, [&None; 6])?;
         let sidecar = paths.plan(&mut outputs)?;
         session.plan_split(&paths, &mut outputs)?;
         let scans = segment.read(&case.scans, package.metadata())?;

@@ -76,8 +76,7 @@ impl Bids {
     /// As [`Outputs::plan`], or a folder cannot be made.
     pub fn plan(&self, outputs: &mut Outputs) -> Result<(), CliError> {
         outputs.plan("--bids", &self.path("dseg.tsv"))?;
-        let description = self.description();
-        if description.exists() { Ok(()) } else { outputs.plan("--bids", &description) }
+        self.of_dataset().iter().filter(|path| !path.exists()).try_for_each(|path| outputs.plan("--bids", path))
     }
 
     /// Makes the folders.
@@ -88,11 +87,12 @@ impl Bids {
         std::fs::create_dir_all(&self.folder).at(&self.folder)
     }
 
-    fn description(&self) -> PathBuf {
-        self.root.join("dataset_description.json")
+    /// What is written once for all scans.
+    fn of_dataset(&self) -> [PathBuf; 2] {
+        ["dataset_description.json", "README"].map(|name| self.root.join(name))
     }
 
-    /// Stages the table of labels, and the description of the derivatives where there is none.
+    /// Stages the table of labels, and what describes the derivatives where there is none.
     pub fn write(&self, outputs: &mut Outputs, names: &[LabelName]) -> Result<(), CliError> {
         let mut table = String::from("index\tname\tcolor\tcode\n");
         for name in names {
@@ -103,15 +103,22 @@ impl Bids {
             table.push_str(&format!("{}\t{plain}\t#{red:02x}{green:02x}{blue:02x}\t{code}\n", name.value));
         }
         outputs.stage_bytes(&self.path("dseg.tsv"), table.as_bytes())?;
-        if self.description().exists() {
-            return Ok(());
-        }
         let ToolRecord { name, version } = ToolRecord::this();
         let text = json!({
             "Name": "Labels made by unetr", "BIDSVersion": VERSION, "DatasetType": "derivative", "DatasetLinks": {"raw": "../.."},
             "GeneratedBy": [{"Name": name, "Version": version, "Description": NOTICE}],
         });
-        outputs.stage_bytes(&self.description(), (serde_json::to_string_pretty(&text)? + "\n").as_bytes())
+        let description = serde_json::to_string_pretty(&text)? + "\n";
+        let readme = format!(
+            "Label maps of the scans in this dataset, made by models.\n\n{NOTICE}\n\nBeside each label map lie a table of its labels \
+             (.tsv) and a record of model, settings and files (.json).\n"
+        );
+        for (path, text) in self.of_dataset().iter().zip([description, readme]) {
+            if !path.exists() {
+                outputs.stage_bytes(path, text.as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// What BIDS asks of the file beside the labels, before the record's own keys.
@@ -119,6 +126,7 @@ impl Bids {
         let mut all = Map::new();
         all.insert("Description".into(), json!(format!("Labels made by a model. {NOTICE}")));
         all.insert("SpatialReference".into(), json!("orig"));
+        all.insert("code".into(), json!({"Description": "What the label is: terminology and its code"}));
         if let Some(source) = &self.source {
             all.insert("Sources".into(), json!([format!("bids:raw:{source}")]));
         }

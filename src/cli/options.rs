@@ -154,6 +154,9 @@ pub(super) struct InferenceArgs {
     /// Step from one window to the next as a fraction of a window: 1 less the overlap, by its name in nnU-Net.
     #[arg(long, value_name = "F", value_parser = step, conflicts_with = "overlap")]
     pub step: Option<f64>,
+    /// Average over windows mirrored along each subset of these axes of the model's grid, as `x` or `x,y,z` [default: the model's].
+    #[arg(long, value_name = "AXES", value_parser = axes, conflicts_with = "no_mirror")]
+    pub mirror: Option<MirrorAxes>,
     /// Do not average over mirrored windows, where the model does.
     #[arg(long)]
     pub no_mirror: bool,
@@ -176,12 +179,36 @@ pub(super) struct InferenceArgs {
     pub accumulate: Precision,
 }
 
+/// Axes of a grid, ascending.
+#[derive(Clone, Debug)]
+pub(super) struct MirrorAxes(Vec<usize>);
+
+/// `x`, `y,z` and so on.
+fn axes(text: &str) -> Result<MirrorAxes, String> {
+    let mut axes = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        let axis = ["x", "y", "z"].iter().position(|axis| axis.eq_ignore_ascii_case(name));
+        let axis = axis.ok_or_else(|| format!("`{name}` is no axis; take x, y and z, as in `x` or `x,y`"))?;
+        if axes.contains(&axis) {
+            return Err(format!("`{name}` is there twice"));
+        }
+        axes.push(axis);
+    }
+    axes.sort_unstable();
+    Ok(MirrorAxes(axes))
+}
+
 impl InferenceArgs {
+    /// Axes along which windows are mirrored, where that is not left to the model.
+    pub fn mirror_axes(&self) -> Option<Vec<usize>> {
+        if self.no_mirror { Some(Vec::new()) } else { self.mirror.as_ref().map(|MirrorAxes(axes)| axes.clone()) }
+    }
+
     pub fn segment_options(&self) -> SegmentOptions {
         SegmentOptions {
             roi_size: self.roi,
             overlap: self.overlap.or(self.step.map(|step| 1.0 - step)),
-            mirror: self.no_mirror.then_some(false),
+            mirror_axes: self.mirror_axes(),
             blend: self.blend.map(|b| match b {
                 BlendArg::Gaussian => package::Blend::Gaussian,
                 BlendArg::Constant => package::Blend::Constant,

@@ -23,7 +23,7 @@ use super::segment_files::{self, Paths};
 use super::segment_plan::{self, label_table};
 use super::signals;
 use crate::gpu::Gpu;
-use crate::infer::{PreparedScan, Segmentation, Segmenter};
+use crate::infer::{InferError, PreparedScan, Progress, Segmentation, Segmenter};
 use crate::report::fit::{label_doubts, scan_doubts};
 use crate::report::provenance::{self, Origin, TimeRecord};
 use crate::report::{NOTICE, Provenance, Statistics, label_names, statistics};
@@ -41,7 +41,7 @@ pub(super) struct Segment {
     scans: Vec<PathBuf>,
     /// Many scans with the model loaded once: a folder of scans, or a list of them in .csv or .json. OUT is a folder then; what is
     /// in it already is kept, a scan that fails does not stop the others, and report.csv and report.json tell of all.
-    #[arg(long, value_name = "LIST", conflicts_with_all = ["scans", "statistics", "preview", "save_probabilities", "save_logits", "save_uncertainty", "meshes", "color_table", "series"])]
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["scans", "statistics", "preview", "save_probabilities", "save_logits", "save_uncertainty", "save_spread", "meshes", "color_table", "series"])]
     batch: Option<PathBuf>,
     /// Model package, MONAI bundle or nnU-Net result folder, the latter two as folder or zip.
     #[arg(short, long)]
@@ -78,6 +78,11 @@ pub(super) struct Segment {
     /// the entropy of classes that are all as likely; of regions, the mean of each one's. The statistics get its mean over each label.
     #[arg(long, value_name = "U.nii.gz")]
     save_uncertainty: Option<PathBuf>,
+    /// How far the passes over the scan (each fold, each way that windows are mirrored) disagree about each voxel, from 0 to 0.5:
+    /// the standard deviation over passes of the class probability, of the class where it is largest. Each pass is run again, by
+    /// itself. The statistics get its mean over each label.
+    #[arg(long, value_name = "S.nii.gz")]
+    save_spread: Option<PathBuf>,
     /// Names and colours of the labels for other programs, by the name's ending: .json (NiiVue), .label or .txt (ITK-SNAP), LUT.txt
     /// (FreeSurfer). Once for each.
     #[arg(long, value_name = "FILE")]
@@ -137,8 +142,8 @@ impl Session<'_> {
             "precision": segment.inference.precision.name(), "resample": self.segmenter.resample().name(),
             "postprocessing": self.postprocess.settings(),
         });
-        if segment.inference.no_mirror {
-            settings["mirror"] = json!(false);
+        if let Some(axes) = segment.inference.mirror_axes() {
+            settings["mirror_axes"] = json!(axes);
         }
         if segment.inference.accumulate == Precision::F16 {
             settings["accumulate"] = json!("f16");
@@ -165,8 +170,14 @@ impl Segment {
         if let Some(list) = &self.batch {
             return batch_run::run(self, list);
         }
-        let others =
-            [&self.statistics, &self.preview, &self.save_probabilities, &self.save_logits, &self.save_uncertainty];
+        let others = [
+            &self.statistics,
+            &self.preview,
+            &self.save_probabilities,
+            &self.save_logits,
+            &self.save_uncertainty,
+            &self.save_spread,
+        ];
         let scan = self.scans.first().map_or(Path::new(""), PathBuf::as_path);
         let bids = self.bids.as_deref().map(|root| Bids::new(root, scan)).transpose()?;
         let output = bids.as_ref().map_or_else(|| self.output().to_owned(), Bids::output);
@@ -271,14 +282,23 @@ impl Segment {
         };
         segment_plan::show(&origin);
         let mut record = Provenance::of(&origin);
+        let spread_windows = self.save_spread.as_ref().map(|_| segmenter.spread_windows(&prepared)).transpose()?;
         let mut segmentation = run_windows(segmenter, &prepared)?;
         detail("segmented", duration(started.seconds()));
+        if let Some(windows) = spread_windows {
+            let run = |tick: &mut Tick<'_>| pollster::block_on(segmenter.spread(&prepared, tick));
+            segmentation.spread = Some(with_progress(windows, run)?);
+            detail("compared", duration(started.seconds()));
+        }
 
         record.postprocessing = postprocess.apply(&mut segmentation.labels);
         let names = &postprocess.names;
         let mut numbers = statistics(&segmentation.labels, &scans.volume, names, &metadata.input.channels)?;
         if let Some(uncertainty) = &segmentation.uncertainty {
             numbers.add_uncertainty(&segmentation.labels, uncertainty)?;
+        }
+        if let Some(spread) = &segmentation.spread {
+            numbers.add_spread(&segmentation.labels, spread)?;
         }
         if let Some(doubts) = label_doubts(metadata, &numbers) {
             warn_all("labels", &doubts);
@@ -329,11 +349,18 @@ impl Moment {
 
 /// All windows of a scan, with their progress on stderr.
 pub(super) fn run_windows(segmenter: &mut Segmenter, prepared: &PreparedScan) -> Result<Segmentation, CliError> {
-    let mut progress = WindowProgress::new(prepared.windows());
-    let result = pollster::block_on(segmenter.run(prepared, &mut |p| {
+    with_progress(prepared.windows(), |tick| pollster::block_on(segmenter.run(prepared, tick)))
+}
+
+/// Hears of windows.
+type Tick<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
+
+fn with_progress<T>(windows: usize, run: impl FnOnce(&mut Tick<'_>) -> Result<T, InferError>) -> Result<T, CliError> {
+    let mut progress = WindowProgress::new(windows);
+    let result = run(&mut |p| {
         progress.update(p);
         if signals::asked_to_end() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }));
+    });
     progress.finish();
     Ok(result?)
 }

@@ -30,6 +30,7 @@ pub(super) struct Paths<'a> {
     probabilities: Option<&'a Path>,
     logits: Option<&'a Path>,
     uncertainty: Option<&'a Path>,
+    spread: Option<&'a Path>,
     tables: &'a [PathBuf],
     bids: Option<&'a Bids>,
 }
@@ -39,8 +40,8 @@ const NIFTI: &[&str] = &[".nii", ".nii.gz"];
 impl<'a> Paths<'a> {
     /// # Errors
     /// A name whose ending is of no format that is written there.
-    pub fn new(output: &'a Path, others: [&'a Option<PathBuf>; 5]) -> Result<Self, CliError> {
-        let [statistics, preview, probabilities, logits, uncertainty] = others.map(|p| p.as_deref());
+    pub fn new(output: &'a Path, others: [&'a Option<PathBuf>; 6]) -> Result<Self, CliError> {
+        let [statistics, preview, probabilities, logits, uncertainty, spread] = others.map(|p| p.as_deref());
         let endings: Vec<&str> = LabelFormat::ENDINGS.iter().map(|(ending, _)| *ending).collect();
         ends_in("--output", Some(output), &endings)?;
         ends_in("--statistics", statistics, &[".json", ".csv"])?;
@@ -48,7 +49,8 @@ impl<'a> Paths<'a> {
         ends_in("--save-probabilities", probabilities, NIFTI)?;
         ends_in("--save-logits", logits, &[".safetensors"])?;
         ends_in("--save-uncertainty", uncertainty, NIFTI)?;
-        Ok(Self { output, statistics, preview, probabilities, logits, uncertainty, tables: &[], bids: None })
+        ends_in("--save-spread", spread, NIFTI)?;
+        Ok(Self { output, statistics, preview, probabilities, logits, uncertainty, spread, tables: &[], bids: None })
     }
 
     /// With tables of the labels for other programs, and those of BIDS.
@@ -81,6 +83,7 @@ impl<'a> Paths<'a> {
             ("--save-probabilities", self.probabilities),
             ("--save-logits", self.logits),
             ("--save-uncertainty", self.uncertainty),
+            ("--save-spread", self.spread),
         ] {
             path.map_or(Ok(()), |path| outputs.plan(option, path))?;
         }
@@ -136,9 +139,12 @@ pub(super) fn write(
     if let Some(path) = paths.preview {
         outputs.stage_bytes(path, &picture(made)?)?;
     }
-    for (path, volume) in
-        [(paths.probabilities, &made.segmentation.probabilities), (paths.uncertainty, &made.segmentation.uncertainty)]
-    {
+    let segmentation = made.segmentation;
+    for (path, volume) in [
+        (paths.probabilities, &segmentation.probabilities),
+        (paths.uncertainty, &segmentation.uncertainty),
+        (paths.spread, &segmentation.spread),
+    ] {
         let (Some(path), Some(volume)) = (path, volume) else { continue };
         let gzip = nifti::is_gzip_name(&file_name(path));
         let options = WriteOptions { gzip, like, label_names: &[], comment: Some(&comment) };

@@ -159,11 +159,6 @@ impl Plan {
         Ok(())
     }
 
-    /// Sets of weights.
-    pub fn weight_sets(&self) -> usize {
-        self.sets.len()
-    }
-
     /// Takes the weights of this set from now on; one that is not there changes nothing.
     pub fn select_weights(&mut self, set: usize) {
         for (step, group) in self.steps.iter_mut().zip(self.sets.get(set).into_iter().flatten()) {

@@ -9,6 +9,7 @@ mod observer;
 mod reference;
 mod run;
 mod segmenter;
+mod spread;
 mod windows;
 
 pub use crate::weights::package::Resample;

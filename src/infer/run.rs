@@ -19,11 +19,21 @@ use crate::kernels::stitch::Stitch;
 use crate::volume::Volume;
 use crate::volume::orientation::Turn;
 
-/// What is kept on the model's grid besides the labels.
-#[derive(Clone, Copy)]
+/// What a run gives.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Keep {
+    pub labels: bool,
+    /// On the model's grid.
     pub logits: bool,
+    /// On the model's grid.
     pub probabilities: bool,
+}
+
+/// The scan seen by one set of weights, its windows mirrored along some axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pass {
+    pub fold: usize,
+    pub mirrored: [bool; 3],
 }
 
 /// A graph on the device, and the nodes of it that change from run to run.
@@ -58,6 +68,7 @@ pub(super) struct Run {
     decide: Stage<DecideGraph>,
     decision: Decision,
     keep: Keep,
+    passes: Vec<Pass>,
 }
 
 impl Run {
@@ -69,6 +80,7 @@ impl Run {
         importance: Importance,
         keep: Keep,
     ) -> Result<Self, InferError> {
+        let passes = prepared.passes(weights.len());
         let job = prepared.job.clone();
         // The sums are this run's own; only the weights are shared.
         let mut sets = weights.iter();
@@ -104,7 +116,13 @@ impl Run {
                 None
             }
         };
-        Ok(Self { importance, window, finish, clear, half, decide, decision: prepared.decision.clone(), keep, job })
+        let decision = prepared.decision.clone();
+        Ok(Self { importance, window, finish, clear, half, decide, decision, keep, passes, job })
+    }
+
+    /// The same run of one pass alone.
+    pub fn only(&mut self, pass: Pass) {
+        self.passes = vec![pass];
     }
 
     /// First voxel of a window: planes are finished one after the other.
@@ -166,7 +184,9 @@ impl Run {
         let room = |keep: bool| if keep { voxels } else { 0 };
         result.logits.resize(room(self.keep.logits), 0.0);
         result.probabilities.resize(room(self.keep.probabilities), 0.0);
-        result.labels.resize(self.decision.dims.iter().product(), 0);
+        if self.keep.labels {
+            result.labels.resize(self.decision.dims.iter().product(), 0);
+        }
     }
 
     async fn save(&self, done: usize, planes: usize) -> Result<Saved, InferError> {
@@ -190,14 +210,15 @@ impl Run {
 
     async fn window(&mut self, prepared: &PreparedScan, start: [usize; 3]) -> Result<(), InferError> {
         let seen = gather(&prepared.volume, &self.job, start);
-        for fold in 0..self.window.plan.weight_sets() {
+        let passes = self.passes.clone();
+        for passes in passes.chunk_by(|a, b| a.fold == b.fold) {
+            let (fold, count) = (passes.first().map_or(0, |pass| pass.fold), passes.len());
             self.window.plan.select_weights(fold);
-            for mirrored in prepared.mirrorings() {
-                let input = mirror(&seen, prepared.volume.channels, self.job.grid.roi, mirrored);
-                self.submit(&input, start, mirrored)?;
+            for pass in passes {
+                let input = mirror(&seen, prepared.volume.channels, self.job.grid.roi, pass.mirrored);
+                self.submit(&input, start, pass.mirrored)?;
                 self.window.plan.finish().await?;
             }
-            let count = prepared.mirrorings().count();
             let placements: Vec<_> = (0..self.job.parts.len())
                 .map(|part| self.job.placement(part, start, self.importance.floor, [false; 3]))
                 .collect();
@@ -261,7 +282,9 @@ impl Run {
             let probabilities = self.read(planes, false).await?;
             scatter(&self.job, planes, &probabilities, &mut result.probabilities);
         }
-        self.decide(to, &mut result.labels, observer).await?;
+        if self.keep.labels {
+            self.decide(to, &mut result.labels, observer).await?;
+        }
         let first = from.saturating_sub(self.job.held);
         let old = self.job.planes(first, to.saturating_sub(self.job.held).max(first) - first);
         let Stage { plan, nodes: graph } = &mut self.clear;

@@ -8,14 +8,15 @@ use super::binding::check_window;
 use super::decision::{Decision, Rules, channel_table};
 use super::job::{Graphs, Job, Memory};
 use super::observer::{FinishedPlanes, Observer, ProgressObserver, RunState};
-use super::run::{Keep, Run};
+use super::run::{Keep, Pass, Run};
+use super::spread::Spread;
 use super::windows::{WindowGrid, importance};
 use crate::gpu::{AdapterClass, Gpu, Limits, PipelineSource};
 use crate::graph::{Residents, Target};
 use crate::kernels::blend::Activation;
 use crate::nets::{Architecture, Build, Built};
 use crate::volume::components::{KeepRule, remove_components};
-use crate::volume::{Geometry, LabelMap, Volume};
+use crate::volume::{Geometry, LabelMap, Orientation, Volume};
 use crate::weights::package::{self, Blend, Metadata, Package, Resample, Rule};
 
 /// What a run is asked to do; `None` takes the package's value.
@@ -29,8 +30,8 @@ pub struct SegmentOptions {
     pub blend: Option<Blend>,
     /// The way back to the scan's grid.
     pub resample: Option<Resample>,
-    /// Whether a model that is made for it sees each window mirrored too.
-    pub mirror: Option<bool>,
+    /// Axes of the model's grid along which it sees each window mirrored too.
+    pub mirror_axes: Option<Vec<usize>>,
     /// Keep the weights in 16 bits on the GPU.
     pub half_weights: bool,
     /// Add windows up in half precision, as nnU-Net does: to compare with it.
@@ -62,6 +63,8 @@ pub struct Segmentation {
     /// How undecided the model is, on the scan's grid, if asked for: the entropy of the class probabilities, from 0 to 1, where
     /// all classes are as likely; of regions, the mean of each one's.
     pub uncertainty: Option<Volume>,
+    /// How far the passes that are averaged disagree, on the scan's grid, if that was asked for ([`Segmenter::spread`]).
+    pub spread: Option<Volume>,
 }
 
 /// A scan made ready: preprocessed, with its windows and its memory planned.
@@ -87,12 +90,16 @@ impl PreparedScan {
         &self.mirror_axes
     }
 
-    /// Axes that the window is mirrored along, for each pass of the network: each subset of the axes that it may be.
-    pub(super) fn mirrorings(&self) -> impl Iterator<Item = [bool; 3]> + use<> {
-        let axes = self.mirror_axes.clone();
-        (0..1_usize << axes.len()).map(move |subset| {
-            std::array::from_fn(|a| axes.iter().position(|axis| *axis == a).is_some_and(|bit| subset >> bit & 1 == 1))
-        })
+    /// What is averaged: each set of weights sees each window mirrored along each subset of the axes.
+    pub(super) fn passes(&self, folds: usize) -> Vec<Pass> {
+        let axes = &self.mirror_axes;
+        let along =
+            |subset: usize, a: usize| axes.iter().position(|axis| *axis == a).is_some_and(|bit| subset >> bit & 1 == 1);
+        let subsets = 0..1_usize << axes.len();
+        let mirrored = |subset| std::array::from_fn(|a| along(subset, a));
+        (0..folds)
+            .flat_map(|fold| subsets.clone().map(move |subset| Pass { fold, mirrored: mirrored(subset) }))
+            .collect()
     }
 
     /// Number of windows.
@@ -220,11 +227,30 @@ impl Segmenter {
         let graphs = job.graphs(&decision)?;
         let memory = job.memory(&graphs, &self.target(), self.gpu.limits())?;
         let (volume, geometry, warnings) = (made.volume, made.geometry, made.warnings);
-        let mirror_axes = match self.options.mirror {
-            Some(false) => Vec::new(),
-            _ => self.metadata.inference.mirror_axes.clone(),
-        };
+        let mirror_axes = self.mirror_axes(&geometry)?;
         Ok(PreparedScan { volume, geometry, warnings, overlap, job, graphs, decision, mirror_axes, memory })
+    }
+
+    /// Axes along which windows are mirrored: the model's own, or those asked for, which may not make a left label a right one.
+    fn mirror_axes(&self, geometry: &Geometry) -> Result<Vec<usize>, InferError> {
+        let own = &self.metadata.inference.mirror_axes;
+        let Some(axes) = &self.options.mirror_axes else { return Ok(own.clone()) };
+        let sided = self.metadata.output.labels.iter().find(|label| label.has_side());
+        let world = Orientation::of(&geometry.model_affine()).axis;
+        let across = axes.iter().find(|axis| !own.contains(axis) && world.get(**axis) == Some(&0));
+        if let (Some(label), Some(&axis)) = (sided, across) {
+            let name = ["x", "y", "z"][axis];
+            return Err(InferError::Option {
+                option: "mirror",
+                value: name.to_owned(),
+                rule: format!(
+                    "this axis runs from left to right here, and the label \"{}\" has a side, which mirrored windows would \
+                     exchange: leave {name} out",
+                    label.name
+                ),
+            });
+        }
+        Ok(axes.clone())
     }
 
     /// Pipelines that a run of this scan needs and the device has not made yet; without a scan, those of any scan that fits
@@ -261,6 +287,11 @@ impl Segmenter {
         let (logits, threshold) = (self.resample() == Resample::Logits, self.metadata.output.threshold);
         let least = if logits { (threshold / (1.0 - threshold)).ln() } else { threshold };
         Rules { regions: self.regions(), logits, least: least as f32 }
+    }
+
+    fn keep(&self) -> Keep {
+        let SegmentOptions { keep_logits, keep_probabilities, keep_uncertainty, .. } = self.options;
+        Keep { labels: true, logits: keep_logits, probabilities: keep_probabilities || keep_uncertainty }
     }
 
     fn target(&self) -> Target {
@@ -302,7 +333,7 @@ impl Segmenter {
         state: &mut RunState,
         observer: &mut dyn Observer,
     ) -> Result<Segmentation, InferError> {
-        self.plans(prepared).await?.windows(prepared, state, observer).await?;
+        self.plans(prepared, self.keep()).await?.windows(prepared, state, observer).await?;
         self.bring_back(prepared, finite(std::mem::take(&mut state.result))?)
     }
 
@@ -317,14 +348,63 @@ impl Segmenter {
         times: usize,
         tick: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<(), InferError> {
-        self.plans(prepared).await?.rehearse(prepared, times, tick).await
+        self.plans(prepared, self.keep()).await?.rehearse(prepared, times, tick).await
     }
 
-    async fn plans(&self, prepared: &PreparedScan) -> Result<Run, InferError> {
+    /// Windows of [`Self::spread`], in all passes.
+    ///
+    /// # Errors
+    /// [`InferError::Option`]: fewer than two passes; sums in half precision, where passes are not told apart.
+    pub fn spread_windows(&self, prepared: &PreparedScan) -> Result<usize, InferError> {
+        let passes = prepared.passes(self.weights.len()).len();
+        let refuse = |value: &str, rule: &str| {
+            Err(InferError::Option { option: "spread", value: value.to_owned(), rule: rule.to_owned() })
+        };
+        if passes < 2 {
+            return refuse("of one pass", "needs a model of several folds, or windows that are mirrored");
+        }
+        if self.options.half_sums {
+            return refuse("of sums in f16", "windows must be added up in f32");
+        }
+        Ok(passes * prepared.windows())
+    }
+
+    /// How far the passes that are averaged disagree about each voxel, on the scan's grid: the standard deviation over passes
+    /// of the class probability, of the class where it is largest, from 0 to 0.5. Each pass is run again, by itself; `progress`
+    /// is called after each of its windows.
+    ///
+    /// # Errors
+    /// As [`Self::spread_windows`], and of the run.
+    pub async fn spread(
+        &self,
+        prepared: &PreparedScan,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Volume, InferError> {
+        let (windows, total) = (prepared.windows(), self.spread_windows(prepared)?);
+        let (classes, rules) = (self.metadata.network.out_channels(), self.decides());
+        let mut spread = Spread::default();
+        for (i, pass) in prepared.passes(self.weights.len()).into_iter().enumerate() {
+            // Made anew, because the last planes of a run stay in its rings.
+            let mut run = self.plans(prepared, Keep { probabilities: true, ..Keep::default() }).await?;
+            run.only(pass);
+            let mut state = RunState::default();
+            let mut tick = |p: Progress| progress(Progress { done: i * windows + p.done, total });
+            match run.windows(prepared, &mut state, &mut ProgressObserver(&mut tick)).await {
+                Err(InferError::Cancelled { done, .. }) => {
+                    return Err(InferError::Cancelled { done: i * windows + done, total });
+                }
+                result => result?,
+            }
+            spread.add(&mut finite(state.result)?.probabilities, classes, rules);
+        }
+        let geometry = &prepared.geometry;
+        let values = geometry.invert_channel(&spread.finish(classes))?;
+        Ok(Volume::new(values, 1, geometry.scan_dims, geometry.scan_affine)?)
+    }
+
+    async fn plans(&self, prepared: &PreparedScan, keep: Keep) -> Result<Run, InferError> {
         let importance = importance(prepared.job.grid.roi, self.blend(), &self.metadata.inference);
         let table = channel_table(&self.metadata.output, self.metadata.network.out_channels());
-        let SegmentOptions { keep_logits, keep_probabilities, keep_uncertainty, .. } = self.options;
-        let keep = Keep { logits: keep_logits, probabilities: keep_probabilities || keep_uncertainty };
         Run::new(&self.gpu, prepared, &self.weights, &table, importance, keep).await
     }
 
@@ -375,7 +455,7 @@ impl Segmenter {
                 Volume::new(data, 1, geometry.scan_dims, geometry.scan_affine)
             })
             .transpose()?;
-        Ok(Segmentation { labels, probabilities, logits, uncertainty })
+        Ok(Segmentation { labels, probabilities, logits, uncertainty, spread: None })
     }
 }
 

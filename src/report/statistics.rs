@@ -8,7 +8,7 @@
 //! and counted. A label that does not occur keeps its entry, with 0 voxels and no place.
 //!
 //! # Units
-//! Uncertainty is `-Σ p ln p / ln K` of the class probabilities. Millilitres; mm in RAS+; voxel indices from 0, the box including its ends; the scan's own intensity unit.
+//! Uncertainty is `-Σ p ln p / ln K` of the class probabilities, spread their standard deviation over passes. Millilitres; mm in RAS+; voxel indices from 0, the box including its ends; the scan's own intensity unit.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -38,6 +38,9 @@ pub struct LabelStatistics {
     /// Mean of the model's uncertainty over its voxels, from 0 to 1, if that was asked for and there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uncertainty: Option<f64>,
+    /// Mean of the spread of the model's passes over its voxels, from 0 to 0.5, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<f64>,
 }
 
 /// A box of voxels, both ends included.
@@ -122,6 +125,7 @@ pub fn statistics(
             touches_border: shape.touches_border(labels.dims),
             intensity,
             uncertainty: None,
+            spread: None,
         })
         .collect();
     Ok(Statistics { labels })
@@ -210,19 +214,18 @@ impl Statistics {
     /// # Errors
     /// [`ReportError::Grid`] if the grids differ in size.
     pub fn add_uncertainty(&mut self, labels: &LabelMap, uncertainty: &Volume) -> Result<(), ReportError> {
-        if labels.dims != uncertainty.dims {
-            return Err(ReportError::Grid { labels: labels.dims, scan: uncertainty.dims });
-        }
-        let mut sums = vec![(0.0_f64, 0_usize); 1 << 16];
-        for (label, value) in labels.data.iter().zip(uncertainty.channel(0)) {
-            let (sum, count) = &mut sums[usize::from(*label)];
-            *sum += f64::from(*value);
-            *count += 1;
-        }
-        for label in &mut self.labels {
-            let (sum, count) = sums[usize::from(label.value)];
-            label.uncertainty = (count > 0).then(|| sum / count as f64);
-        }
+        let means = means_by_label(labels, uncertainty)?;
+        self.labels.iter_mut().for_each(|label| label.uncertainty = means[usize::from(label.value)]);
+        Ok(())
+    }
+
+    /// Adds the mean of the spread of the model's passes over each label's voxels.
+    ///
+    /// # Errors
+    /// [`ReportError::Grid`] if the grids differ in size.
+    pub fn add_spread(&mut self, labels: &LabelMap, spread: &Volume) -> Result<(), ReportError> {
+        let means = means_by_label(labels, spread)?;
+        self.labels.iter_mut().for_each(|label| label.spread = means[usize::from(label.value)]);
         Ok(())
     }
 
@@ -266,8 +269,10 @@ impl Statistics {
                 row("", &format!("max_{axis}"), "voxel", ends.map_or_else(String::new, |e| e.1.to_string()));
             }
             row("", "touches_border", "", label.touches_border.to_string());
-            if let Some(mean) = label.uncertainty {
-                row("", "uncertainty", "1", mean.to_string());
+            for (measure, mean) in [("uncertainty", label.uncertainty), ("spread", label.spread)] {
+                if let Some(mean) = mean {
+                    row("", measure, "1", mean.to_string());
+                }
             }
             for i in &label.intensity {
                 let measures = [("mean", i.mean), ("std", i.std), ("min", i.min), ("max", i.max), ("median", i.median)];
@@ -278,6 +283,20 @@ impl Statistics {
         }
         csv
     }
+}
+
+/// Mean of a map over the voxels of each label value; none where there are no voxels.
+fn means_by_label(labels: &LabelMap, map: &Volume) -> Result<Vec<Option<f64>>, ReportError> {
+    if labels.dims != map.dims {
+        return Err(ReportError::Grid { labels: labels.dims, scan: map.dims });
+    }
+    let mut sums = vec![(0.0_f64, 0_usize); 1 << 16];
+    for (label, value) in labels.data.iter().zip(map.channel(0)) {
+        let (sum, count) = &mut sums[usize::from(*label)];
+        *sum += f64::from(*value);
+        *count += 1;
+    }
+    Ok(sums.into_iter().map(|(sum, count)| (count > 0).then(|| sum / count as f64)).collect())
 }
 
 /// Empty where there is no value.

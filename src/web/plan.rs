@@ -107,7 +107,7 @@ impl Plan {
         if corrected {
             self.prepared.warnings.push("the labels were corrected by hand after the run".to_owned());
         }
-        let segmentation = Segmentation { labels, probabilities: None, logits: None, uncertainty: None };
+        let segmentation = Segmentation { labels, probabilities: None, logits: None, uncertainty: None, spread: None };
         Ok(Outcome::new(segmenter, self, segmentation)?)
     }
 

@@ -20,4 +20,5 @@ mod pipes;
 mod segment_many;
 #[cfg(feature = "serve")]
 mod serve;
+mod spread;
 mod ways_back;

@@ -142,6 +142,8 @@ fn a_dataset_of_bids_gets_derivatives() {
     assert!(table.starts_with("index\tname\tcolor\tcode\n1\thippocampus_anterior\t#e0a040\t"), "{table}");
     let description = json(root.join("dataset_description.json"));
     assert_eq!(description["DatasetType"], "derivative");
+    let readme = std::fs::read_to_string(root.join("README")).expect("a README");
+    assert!(readme.contains("Research use only"), "{readme}");
     assert_eq!(description["GeneratedBy"][0]["Name"], "unetr-wgpu");
     let ran = segment(&folder, scan, &["--bids", "study"]).expect(1);
     assert!(ran.stderr.contains("exists; --force replaces it"), "{}", ran.stderr);

@@ -76,6 +76,31 @@ pub struct Label {
     pub codes: Option<Box<LabelCodes>>,
 }
 
+impl Label {
+    /// Whether its name speaks of a side: "left" or "right" anywhere, or L, R, lt, rt as a word of its own, as in `Left Kidney`,
+    /// `kidney_r`, `KidneyL`.
+    pub fn has_side(&self) -> bool {
+        let lower = self.name.to_lowercase();
+        if lower.contains("left") || lower.contains("right") {
+            return true;
+        }
+        let mut words = vec![String::new()];
+        let mut before = ' ';
+        for letter in self.name.chars() {
+            if !letter.is_alphanumeric() || (letter.is_uppercase() && before.is_lowercase()) {
+                words.push(String::new());
+            }
+            if letter.is_alphanumeric()
+                && let Some(word) = words.last_mut()
+            {
+                word.extend(letter.to_lowercase());
+            }
+            before = letter;
+        }
+        words.iter().any(|word| matches!(word.as_str(), "l" | "r" | "lt" | "rt"))
+    }
+}
+
 /// A sigmoid channel and the label value it paints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -109,7 +109,7 @@ fn left_right(input: &InputSection) -> Result<Option<usize>, DataError> {
 /// Names and values of the labels whose names speak of a side.
 fn sided(data: &DataRecipe, output: &OutputSection) -> Vec<(String, u16)> {
     let mut found = Vec::new();
-    for label in output.labels.iter().filter(|label| speaks_of_a_side(&label.name)) {
+    for label in output.labels.iter().filter(|label| label.has_side()) {
         let painting = output.regions.iter().filter(|region| region.value == label.value);
         let channels: Vec<usize> = painting.map(|region| region.channel).collect();
         if output.regions.is_empty() {
@@ -119,26 +119,4 @@ fn sided(data: &DataRecipe, output: &OutputSection) -> Vec<(String, u16)> {
         found.extend(regions.flat_map(|region| &region.values).map(|value| (label.name.clone(), *value)));
     }
     found
-}
-
-/// "left" or "right" anywhere, or L, R, lt, rt as a word of its own: `Left Kidney`, `kidney_r`, `KidneyL`.
-fn speaks_of_a_side(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    if lower.contains("left") || lower.contains("right") {
-        return true;
-    }
-    let mut words = vec![String::new()];
-    let mut before = ' ';
-    for letter in name.chars() {
-        if !letter.is_alphanumeric() || (letter.is_uppercase() && before.is_lowercase()) {
-            words.push(String::new());
-        }
-        if letter.is_alphanumeric()
-            && let Some(word) = words.last_mut()
-        {
-            word.extend(letter.to_lowercase());
-        }
-        before = letter;
-    }
-    words.iter().any(|word| matches!(word.as_str(), "l" | "r" | "lt" | "rt"))
 }
