@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { LABELS, LISTED, LONG, accessible, count, drag, opened, pixels, ready, saved, segmented, shown, words, written } from './app.mjs';
+import { LABELS, LISTED, LONG, accessible, blank, count, drag, opened, pixels, ready, saved, segmented, shown, words, written } from './app.mjs';
 import { open } from './browser.mjs';
 import { labels } from './nifti.mjs';
 import { ROI, SHIPPED, out, pages, root } from './page.mjs';
@@ -68,6 +68,32 @@ test('the first page: a whole head with its labels, one button, and little that 
   const manifest = await (await first.page.request.get(`${tab.server.url}/manifest.webmanifest`)).json();
   assert.deepEqual([manifest.start_url, manifest.display], ['./', 'standalone']);
   await accessible(first.page, 'first page');
+  assert.deepEqual(first.problems, []);
+  await first.context.close();
+});
+
+test('the 3-D view of a whole scan is drawn piece by piece, and ends as it is saved, which is drawn at once', async (t) => {
+  const first = await blank(tab, { viewport: { width: 1280, height: 800 } });
+  await first.page.goto(`${tab.server.url}/`);
+  await first.page.locator('body[data-phase=result]').waitFor(LONG);
+  await first.page.keyboard.press('l');
+  await first.page.selectOption('#solid', 'scan', { force: true });
+  await first.page.click('[data-layout=volume]');
+  await first.page.evaluate(() => { globalThis.gap = 0; });
+  const seen = await shown(first.page);
+  t.diagnostic(`${(await first.page.evaluate(() => globalThis.gap)).toFixed(0)} ms without a frame`);
+  const kept = await pixels(first.page, (await saved(first.page, '#save-image')).bytes);
+  let [different, bright] = [0, 0];
+  for (let y = 0; y < seen.height; y += 1) {
+    for (let x = 0; x < seen.width; x += 1) {
+      const [a, b] = [seen.data[4 * (y * seen.width + x)], kept.data[4 * (y * kept.width + x)]];
+      // Rays start a random part of a step away from the surface, which differs between the two.
+      different += Number(Math.abs(a - b) > 32);
+      bright += Number(b > 60);
+    }
+  }
+  assert.ok(bright > 20_000, `${bright} pixels of the head`);
+  assert.ok(different < 0.005 * seen.width * seen.height, `${different} pixels differ`);
   assert.deepEqual(first.problems, []);
   await first.context.close();
 });
