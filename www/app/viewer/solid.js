@@ -1,9 +1,12 @@
-// The 3-D view of the scan itself: every pixel of it is a ray through the whole volume, which slow devices need seconds for.
-// So it has a picture of its own, drawn only when something in it changes: at once where that is quick, else coarse first
-// and then in bands, one at a time, each of which takes about as long as a few frames.
+// The 3-D view. Every pixel of a scan is a ray through the whole volume, and surfaces have millions of corners: slow devices
+// need seconds for either. So the view has a picture of its own, drawn only when something in it changes: at once where that
+// is quick, else piece by piece, one at a time, each of which takes about as long as a few frames. A scan is coarse first and
+// then drawn in bands, surfaces are drawn one by one.
 
 /** What a band may take. */
 const BUDGET_MS = 50;
+/** What a piece seems to take at least, since it is looked for once a frame. */
+const FRAME_MS = 17;
 /** Pixels that are drawn before it is known how fast this device is. */
 const FIRST = 4096;
 /** Beyond this a band is not made smaller, nor the coarse picture coarser. */
@@ -35,7 +38,7 @@ export class Solid {
   #nv;
   /** @type {WebGL2RenderingContext} */
   #gl;
-  /** NiiVue's own drawing of the 3-D view. @type {(box: Box) => void} */
+  /** NiiVue's own drawing of the 3-D view. @type {(...all: any[]) => void} */
   #render;
   /** @type {{program: WebGLProgram, shape: WebGLVertexArrayObject}} */
   #copy;
@@ -46,7 +49,7 @@ export class Solid {
   /** What is to be shown, as everything that it depends on, and what the pictures are of. */
   #wanted = '';
   #made = '';
-  /** @type {'coarse' | 'bands' | 'whole'} */
+  /** @type {'coarse' | 'bands' | 'surfaces' | 'whole'} */
   #stage = 'coarse';
   #width = 1;
   #height = 1;
@@ -54,6 +57,15 @@ export class Solid {
   #seen = false;
   /** Rows of the picture that are drawn. */
   #rows = 0;
+  /** Whether there are surfaces and no scan. */
+  #surfaces = false;
+  /** Surfaces that are still to be drawn, and from where they are seen. @type {any[]} */
+  #left = [];
+  /** @type {any[]} */
+  #place = [];
+  /** What all surfaces take, beyond the frames that it is told by. */
+  #surfacesMs = Infinity;
+  #spentMs = 0;
   /** Pixels that this device draws within the budget. */
   #fits = FIRST;
   /** What the device has not yet done. @type {{fence: WebGLSync, since: number, pixels: number} | null} */
@@ -61,7 +73,7 @@ export class Solid {
   /** How the viewer's list of views tells of this one. @type {any} */
   #entry = null;
 
-  /** @param {any} nv @param {(box: Box) => void} render */
+  /** @param {any} nv @param {(...all: any[]) => void} render */
   constructor(nv, render) {
     this.#nv = nv;
     this.#gl = nv.gl;
@@ -73,13 +85,21 @@ export class Solid {
    * Puts the picture where the view lies. Gives whether there is more to come, by `step`.
    * @param {Box} box
    * @param {string} state all that the picture depends on, but for its size
+   * @param {boolean} surfaces whether there are surfaces and no scan
    */
-  draw(box, state) {
+  draw(box, state, surfaces) {
     const [left, top, width, height] = box;
     this.#width = Math.max(1, Math.round(width));
     this.#height = Math.max(1, Math.round(height));
-    this.#wanted = `${this.#width} ${this.#height} ${state}`;
-    // What is quick is drawn before it is shown, so that nothing lags behind the hand.
+    this.#wanted = `${this.#width} ${this.#height} ${surfaces} ${state}`;
+    this.#surfaces = surfaces;
+    // What is quick is drawn before it is shown, so that nothing lags behind the hand; surfaces right onto the canvas, which
+    // may smooth their edges.
+    if (surfaces && this.#surfacesMs <= BUDGET_MS) {
+      this.#render(box);
+      this.#made = '';
+      return false;
+    }
     if (!this.#done && this.#quick && this.#idle()) this.#all();
     if (this.#entry) this.#nv.screenSlices.push({ ...this.#entry, leftTopWidthHeight: [...box] });
     else this.#nv.screenSlices.push({ leftTopWidthHeight: [...box], axCorSag: 4, sliceFrac: 0, AxyzMxy: [], leftTopMM: [], fovMM: [0, 0] });
@@ -92,17 +112,27 @@ export class Solid {
   clear() {
     this.#seen = false;
     this.#made = '';
+    this.#left = [];
+  }
+
+  /** Others have taken the surfaces' place: how long they take is not known. */
+  renew() {
+    this.#surfacesMs = Infinity;
+    this.#left = [];
+    this.#stage = 'coarse';
+    this.#made = '';
   }
 
   /** Does the next piece, if the device has done the one before. @returns {'shown' | 'more' | 'done'} whether the view is to be drawn again */
   step() {
     if (this.#done) return 'done';
     if (!this.#idle()) return 'more';
+    if (this.#surfaces) return this.#nextSurface();
     if (this.#quick) {
       this.#all();
       return 'shown';
     }
-    if (this.#made !== this.#wanted) {
+    if (this.#made !== this.#wanted || this.#stage === 'surfaces') {
       const by = Math.min(COARSEST, Math.ceil(Math.sqrt((this.#width * this.#height) / this.#fits)));
       this.#front = this.#sized(this.#front, Math.ceil(this.#width / by), Math.ceil(this.#height / by));
       this.#into(this.#front, 0, this.#front.height);
@@ -128,12 +158,38 @@ export class Solid {
     return 'more';
   }
 
+  /** A picture of surfaces that was begun is ended, so that something is seen while the hand turns it. */
+  #nextSurface() {
+    if (this.#stage !== 'surfaces') {
+      const nv = this.#nv;
+      const { renderAzimuth, renderElevation } = nv.scene;
+      this.#back = this.#sized(this.#back, this.#width, this.#height);
+      nv.setPivot3D();
+      this.#place = [...nv.calculateMvpMatrix(null, this.#box(this.#back), renderAzimuth, renderElevation), renderAzimuth, renderElevation];
+      this.#made = this.#wanted;
+      this.#stage = 'surfaces';
+      this.#left = nv.meshes.filter((/** @type {any} */ mesh) => mesh.visible);
+      this.#spentMs = 0;
+      this.#into(this.#back, 0, this.#height, { surfaces: this.#left.splice(0, 1) });
+      return 'more';
+    }
+    if (this.#left.length > 0) {
+      this.#into(/** @type {Picture} */ (this.#back), 0, this.#height, { surfaces: this.#left.splice(0, 1), more: true });
+      return 'more';
+    }
+    [this.#front, this.#back] = [this.#back, this.#front];
+    this.#seen = true;
+    this.#stage = 'whole';
+    this.#surfacesMs = this.#spentMs;
+    return 'shown';
+  }
+
   get #done() {
     return this.#stage === 'whole' && this.#made === this.#wanted;
   }
 
   get #quick() {
-    return this.#width * this.#height <= this.#fits;
+    return !this.#surfaces && this.#width * this.#height <= this.#fits;
   }
 
   #all() {
@@ -153,31 +209,50 @@ export class Solid {
     gl.deleteSync(fence);
     this.#pending = null;
     const ms = performance.now() - since;
+    if (this.#stage === 'surfaces') {
+      this.#spentMs += Math.max(0, ms - FRAME_MS);
+      return true;
+    }
     // Times are told by frames: what takes one of them may take much less.
     const could = pixels * (ms < BUDGET_MS ? 2 : BUDGET_MS / ms);
     this.#fits = Math.max(FIRST / 8, ms < BUDGET_MS ? Math.max(this.#fits, could) : could);
     return true;
   }
 
-  /** Draws some rows of a picture. @param {Picture} picture @param {number} from @param {number} rows */
-  #into({ frame, width, height }, from, rows) {
+  /** @param {Picture} picture @returns {Box} where NiiVue draws it: its rows are counted from below */
+  #box({ width, height }) {
+    return [0, this.#gl.canvas.height - height, width, height];
+  }
+
+  /**
+   * Draws some rows of a picture, or one surface of it.
+   * @param {Picture} picture
+   * @param {number} from
+   * @param {number} rows
+   * @param {{surfaces?: any[], more?: boolean}} [part] `more`: over what is there
+   */
+  #into(picture, from, rows, { surfaces, more = false } = {}) {
+    const nv = this.#nv;
     const gl = this.#gl;
-    gl.bindFramebuffer(gl.FRAMEBUFFER, frame);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, picture.frame);
     gl.enable(gl.SCISSOR_TEST);
-    gl.scissor(0, from, width, rows);
+    gl.scissor(0, from, picture.width, rows);
     gl.clearColor(0, 0, 0, 1);
     gl.depthMask(true);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    const views = this.#nv.screenSlices;
-    this.#nv.screenSlices = [];
-    this.#render([0, gl.canvas.height - height, width, height]);
-    [this.#entry] = this.#nv.screenSlices;
-    this.#nv.screenSlices = views;
+    if (!more) gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    // NiiVue begins by clearing depths.
+    gl.depthMask(false);
+    const { screenSlices, meshes } = nv;
+    nv.screenSlices = [];
+    if (surfaces) nv.meshes = surfaces;
+    this.#render(this.#box(picture), ...(surfaces ? this.#place : []));
+    [this.#entry] = nv.screenSlices;
+    Object.assign(nv, { screenSlices, meshes });
     gl.disable(gl.SCISSOR_TEST);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    const fence = /** @type {WebGLSync} */ (gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0));
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
     gl.flush();
-    if (fence) this.#pending = { fence, since: performance.now(), pixels: width * rows };
+    if (fence) this.#pending = { fence, since: performance.now(), pixels: picture.width * rows };
   }
 
   /** Draws a picture onto the canvas. @param {Picture} picture @param {number} left @param {number} bottom @param {number} width @param {number} height */

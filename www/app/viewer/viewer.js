@@ -110,7 +110,7 @@ export class Viewer {
     nv.keyUpListener = () => {};
     viewer.#wrap();
     await nv.attachToCanvas(canvas);
-    viewer.#solid = new Solid(nv, (box) => Niivue.prototype.draw3D.call(nv, box));
+    viewer.#solid = new Solid(nv, (...all) => Niivue.prototype.draw3D.apply(nv, /** @type {any} */ (all)));
     viewer.#listen(canvas);
     return viewer;
   }
@@ -135,7 +135,8 @@ export class Viewer {
       const own = /** @type {(...all: any[]) => any} */ (Niivue.prototype[name]);
       nv[name] = (/** @type {any[]} */ ...all) => {
         const made = own.apply(nv, all);
-        this.#uploaded();
+        this.#uploads += 1;
+        if (name !== 'refreshColormaps') this.#uploaded();
         return made;
       };
     }
@@ -149,11 +150,11 @@ export class Viewer {
         gl.scissor(nv.mousePos[0], gl.canvas.height - nv.mousePos[1] - 1, 1, 1);
         solid(...all);
         gl.disable(gl.SCISSOR_TEST);
-      } else if (!this.#solid || this.#surfacesAlone) {
+      } else if (!this.#solid) {
         solid(...all);
       } else {
         const [box] = all;
-        this.#unfinished = this.#solid.draw(box?.[2] > 0 ? box : [0, 0, gl.canvas.width, gl.canvas.height], this.#solidState());
+        this.#unfinished = this.#solid.draw(box?.[2] > 0 ? box : [0, 0, gl.canvas.width, gl.canvas.height], this.#solidState(), this.#surfacesAlone);
       }
     };
     nv.drawImage3D = (/** @type {any[]} */ ...all) => {
@@ -190,25 +191,28 @@ export class Viewer {
   }
 
   #uploaded() {
-    this.#uploads += 1;
     const { gl } = this.#nv;
-    if (this.#upload || !gl) return;
+    if (!gl || (this.#upload && !this.#arrived())) return;
     const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
     gl.flush();
     if (fence) this.#upload = { fence, since: performance.now() };
   }
 
-  /** Whether drawing would wait for an upload: a frame waits for all that the device was given before. */
-  get #uploading() {
-    if (!this.#upload) return false;
+  /** Whether the device has what was uploaded first of what is not drawn yet. */
+  #arrived() {
+    if (!this.#upload) return true;
     const { gl } = this.#nv;
     const { fence, since } = this.#upload;
-    const there = gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.SIGNALED || gl.isContextLost();
-    if (!there) return this.#uploadMs > QUICK_MS;
+    if (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED && !gl.isContextLost()) return false;
     gl.deleteSync(fence);
     this.#upload = null;
     this.#uploadMs = performance.now() - since;
-    return false;
+    return true;
+  }
+
+  /** Whether drawing would wait for an upload: a frame waits for all that the device was given before. */
+  get #uploading() {
+    return !this.#arrived() && this.#uploadMs > QUICK_MS;
   }
 
   #rewindow() {
@@ -433,6 +437,8 @@ export class Viewer {
     this.clearLabels();
     this.#table = table;
     this.#strokes = 0;
+    // The program that draws surfaces is compiled by the time there are any.
+    void this.#nv.meshShaders[0].shader.program;
     const fits = this.#labels.begin(dims);
     if (fits) this.paint(() => 1);
     return fits;
@@ -520,6 +526,7 @@ export class Viewer {
     for (const { mesh } of last ? this.#meshes : meshes) mesh.unloadMesh(nv.gl);
     if (!last) return;
     this.#meshes = meshes;
+    this.#solid?.renew();
     this.#showSurfaces();
     nv.meshes = meshes.map(({ mesh }) => mesh);
     nv.drawScene();
