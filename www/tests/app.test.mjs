@@ -98,6 +98,21 @@ test('the 3-D view of a whole scan is drawn piece by piece, and ends as it is sa
   await first.context.close();
 });
 
+test('the brush paints the label that is isolated', async () => {
+  const first = await blank(tab, { viewport: { width: 1280, height: 800 } });
+  await first.page.goto(`${tab.server.url}/`);
+  await first.page.locator('body[data-phase=result]').waitFor(LONG);
+  const row = first.page.locator('#legend tr').nth(2);
+  const value = await row.getAttribute('data-value');
+  await row.locator('.only').click();
+  await first.page.click('[data-tool=brush]');
+  assert.equal(await first.page.inputValue('#pen'), value);
+  await row.locator('.only').click();
+  assert.equal(await first.page.inputValue('#pen'), value, 'and goes on with it');
+  assert.deepEqual(first.problems, []);
+  await first.context.close();
+});
+
 test('a model and its example are there, and nothing is timed unasked', async (t) => {
   assert.match(await text('#adapter'), /swiftshader: software/);
   assert.match(await text('#scan-facts'), /\d+ × \d+ × \d+ voxels of [\d.]+ × [\d.]+ × [\d.]+ mm/);
