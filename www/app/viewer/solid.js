@@ -184,6 +184,11 @@ export class Solid {
     return 'shown';
   }
 
+  /** Whether a piece is being drawn: whatever is drawn now would wait for it. */
+  get busy() {
+    return !this.#idle();
+  }
+
   get #done() {
     return this.#stage === 'whole' && this.#made === this.#wanted;
   }

@@ -68,6 +68,8 @@ export class Viewer {
   /** Whether what is drawn differs from what is to be seen, and whether the 3-D view is not whole yet. */
   #stale = false;
   #unfinished = false;
+  /** Whether it is that view's turn. */
+  #turn = false;
   /** @type {Solid | null} */
   #solid = null;
   /** Counts what is uploaded: the 3-D view depends on it. */
@@ -242,9 +244,17 @@ export class Viewer {
     }
     this.#windowing = false;
     if (this.#uploading) return false;
-    const piece = this.#unfinished ? this.#solid?.step() : 'done';
-    if (piece === 'done') this.#unfinished = false;
-    if (this.#stale || piece === 'shown') this.#draw();
+    if (this.#solid?.busy) return false;
+    // A piece has a frame of its own, and its turn while everything is drawn again and again.
+    if (this.#unfinished && (!this.#stale || this.#turn)) {
+      this.#turn = false;
+      const piece = this.#solid?.step();
+      this.#unfinished = piece === 'more';
+      this.#stale ||= piece === 'shown';
+      return !this.#unfinished && !this.#stale;
+    }
+    this.#turn = true;
+    if (this.#stale) this.#draw();
     return !this.#unfinished;
   }
 
