@@ -395,6 +395,25 @@ test('brush, eraser and undo change labels, volumes and what is saved', async ()
   await page.click('[data-layout=all]');
 });
 
+test('a map of uncertainty leaves the scan as bright as it is where nothing is uncertain', async () => {
+  await page.check('#ask-uncertainty');
+  await segmented(page);
+  await page.locator('#save-uncertainty').waitFor({ state: 'attached' });
+  await inView(() => page.uncheck('#labels-shown'));
+  const bright = async () => count(await shown(page), (r, g, b) => r > 110 && Math.abs(r - g) < 12 && Math.abs(g - b) < 12);
+  const over = await bright();
+  await page.screenshot({ path: `${out}app-uncertainty-over.png` });
+  await inView(() => page.uncheck('#uncertainty'));
+  const without = await bright();
+  assert.ok(without > 2000 && over > 0.6 * without, `${over} bright pixels with it, ${without} without`);
+  await inView(async () => {
+    await page.check('#labels-shown');
+    await page.check('#uncertainty');
+    await page.uncheck('#outline');
+  });
+  await page.uncheck('#ask-uncertainty');
+});
+
 test('leaving with a result that is not saved is asked about', async () => {
   asked = null;
   leave = false;

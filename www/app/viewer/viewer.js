@@ -23,6 +23,10 @@ const NO_CUT = [2, 0, 0];
 const QUICK_MS = 30;
 /** Of a map over the scan, which is still to be seen below it. */
 const MAP_OPACITY = 0.7;
+/** From this uncertainty on the map has all of its opacity. */
+const MAP_FULL = 0.3;
+/** NiiVue's number for colours that begin at 0 and fade below the least value. */
+const FADING = 1;
 
 /**
  * @typedef {import('../state.js').View} View
@@ -437,7 +441,8 @@ export class Viewer {
     const name = 'uncertainty.nii.gz';
     const image = /** @type {any} */ (await NVImage.loadFromFile(/** @type {any} */ ({ file: new File([nifti], name), name, colormap: 'inferno' })));
     if (turn !== this.#maps || nv.volumes.length !== 1) return;
-    Object.assign(image, { cal_min: 0, cal_max: 1, opacity: this.#view?.uncertainty ? MAP_OPACITY : 0 });
+    // What is certain does not darken the scan: below the least value the map becomes transparent.
+    Object.assign(image, { cal_min: MAP_FULL, cal_max: 1, colormapType: FADING, opacity: this.#view?.uncertainty ? MAP_OPACITY : 0 });
     nv.addVolume(image);
     this.#place();
   }
