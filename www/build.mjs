@@ -5,24 +5,12 @@ import { cp, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promi
 import { fileURLToPath } from 'node:url';
 
 import { crates, notices, packages } from './licences.mjs';
+import { niivue } from './niivue.mjs';
 
 const www = fileURLToPath(new URL('.', import.meta.url));
 const root = `${www}../`;
 const dist = `${www}dist/`;
 const options = { bundle: true, format: 'esm', target: 'es2022', minify: true, legalComments: 'none', logLevel: 'warning' };
-
-/** What the page never uses: codecs of a format that it does not open, 1.4 MB, and a picture that lights volumes, 55 kB. */
-const DOT = 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC';
-const UNUSED = {
-  name: 'unused',
-  setup(it) {
-    it.onLoad({ filter: /@niivue\/niivue\/build\/niivue\/index\.js$/ }, async ({ path }) => ({
-      contents: (await readFile(path, 'utf8')).replace(/data:image\/jpeg;base64,[A-Za-z0-9+/=]{20000,}/, DOT), loader: 'js',
-    }));
-    it.onResolve({ filter: /^numcodecs\// }, ({ path }) => ({ path, namespace: 'unused' }));
-    it.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: `throw new Error(${JSON.stringify(`${path} is not part of this page`)});\nexport default null;` }));
-  },
-};
 
 /** The model that the page opens first: its sample is a whole head. */
 const FIRST = 'brain_regions.safetensors';
@@ -33,7 +21,7 @@ await mkdir(`${dist}models`);
 await mkdir(`${dist}samples`);
 const { metafile } = await build({
   ...options,
-  plugins: [UNUSED],
+  plugins: [niivue],
   metafile: true,
   entryPoints: { app: `${www}app/main.js`, bench: `${www}app/bench.js`, 'surfaces-worker': `${www}app/viewer/surfaces-worker.js` },
   outdir: dist,

@@ -56,7 +56,9 @@ function renderAdapter({ support }) {
   const badge = $('adapter');
   if (!support) return;
   const { webgpu, software, adapter } = support;
-  badge.textContent = !webgpu ? 'No WebGPU' : software ? `${adapter?.name}: software, slow` : adapter?.name;
+  const name = make('span', { className: 'adapter-name', textContent: webgpu ? adapter?.name : 'No WebGPU' });
+  badge.replaceChildren(name, ...(webgpu && software ? [make('span', { className: 'between', textContent: ': ' }), make('span', { textContent: 'software, slow' })] : []));
+  badge.title = `${badge.textContent}. Diagnostics (D)`;
   badge.classList.toggle('warn', webgpu && software);
   badge.classList.toggle('bad', !webgpu);
   $('model').hidden = !webgpu;

@@ -474,6 +474,8 @@ export class Session {
     if (!result) return;
     const next = alone === value ? null : value;
     this.store.set({ alone: next });
+    // A brush that paints a hidden label would change what nobody sees.
+    if (next !== null) this.store.view({ pen: next });
     const middle = next === null ? null : middleOf(result.labels, result.dims, next);
     if (middle) this.viewer?.goTo(middle);
   }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { HIPPOCAMPUS, LISTED, LONG, accessible, opened, ready, written } from './app.mjs';
+import { HIPPOCAMPUS, LISTED, LONG, accessible, blank, opened, ready, written } from './app.mjs';
 import { open } from './browser.mjs';
 import { out, pages } from './page.mjs';
 import { serve } from './server.mjs';
@@ -128,6 +128,22 @@ test('phone: the picture stays in sight, fingers hit what they mean, no folders 
     await page.screenshot({ path: `${out}app-phone-${colorScheme}-top.png` });
     await page.screenshot({ path: `${out}app-phone-${colorScheme}.png`, fullPage: true });
     assert.equal((await fits(page)).wide, 0);
+  }
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
+test('phone: the name of the adapter, what it is and what lies under the crosshair are read whole', async () => {
+  const { page, problems, context } = await blank(tab, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
+  await page.addInitScript(() => Object.defineProperty(globalThis.GPUAdapterInfo.prototype, 'description', { get: () => 'NVIDIA GeForce RTX 4090 Laptop GPU (SwiftShader driver)' }));
+  await page.goto(`${tab.server.url}/`);
+  await page.locator('body[data-phase=result]').waitFor(LONG);
+  assert.match(await page.textContent('#adapter'), /^NVIDIA .*\): software, slow$/);
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: `${out}app-phone-${colorScheme}-adapter.png` });
+    const cut = await page.$$eval('header, #adapter, #adapter *, #status, #status *', (all) => all.filter((e) => e.checkVisibility() && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1) && getComputedStyle(e).display !== 'inline').map((e) => `${e.id || e.className}: ${e.textContent}`));
+    assert.deepEqual(cut, []);
   }
   assert.deepEqual(problems, []);
   await context.close();

@@ -119,9 +119,15 @@ export async function pixels(page, png) {
   return { ...got, data: Buffer.from(got.data, 'base64') };
 }
 
+/** Waits until the viewer has drawn all that is to be seen. */
+export async function drawn(page) {
+  await page.waitForTimeout(250);
+  await page.locator('#view[data-whole=true]').waitFor(LONG);
+}
+
 /** What the viewer shows, as pixels. */
 export async function shown(page) {
-  await page.waitForTimeout(250);
+  await drawn(page);
   return pixels(page, await page.locator('#pictures').screenshot());
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { LABELS, LISTED, LONG, accessible, count, drag, opened, pixels, ready, saved, segmented, shown, words, written } from './app.mjs';
+import { LABELS, LISTED, LONG, accessible, blank, count, drag, opened, pixels, ready, saved, segmented, shown, words, written } from './app.mjs';
 import { open } from './browser.mjs';
 import { labels } from './nifti.mjs';
 import { ROI, SHIPPED, out, pages, root } from './page.mjs';
@@ -68,6 +68,47 @@ test('the first page: a whole head with its labels, one button, and little that 
   const manifest = await (await first.page.request.get(`${tab.server.url}/manifest.webmanifest`)).json();
   assert.deepEqual([manifest.start_url, manifest.display], ['./', 'standalone']);
   await accessible(first.page, 'first page');
+  assert.deepEqual(first.problems, []);
+  await first.context.close();
+});
+
+test('the 3-D view of a whole scan is drawn piece by piece, and ends as it is saved, which is drawn at once', async (t) => {
+  const first = await blank(tab, { viewport: { width: 1280, height: 800 } });
+  await first.page.goto(`${tab.server.url}/`);
+  await first.page.locator('body[data-phase=result]').waitFor(LONG);
+  await first.page.keyboard.press('l');
+  await first.page.selectOption('#solid', 'scan', { force: true });
+  await first.page.click('[data-layout=volume]');
+  await first.page.evaluate(() => { globalThis.gap = 0; });
+  const seen = await shown(first.page);
+  t.diagnostic(`${(await first.page.evaluate(() => globalThis.gap)).toFixed(0)} ms without a frame`);
+  const kept = await pixels(first.page, (await saved(first.page, '#save-image')).bytes);
+  let [different, bright] = [0, 0];
+  for (let y = 0; y < seen.height; y += 1) {
+    for (let x = 0; x < seen.width; x += 1) {
+      const [a, b] = [seen.data[4 * (y * seen.width + x)], kept.data[4 * (y * kept.width + x)]];
+      // Rays start a random part of a step away from the surface, which differs between the two.
+      different += Number(Math.abs(a - b) > 32);
+      bright += Number(b > 60);
+    }
+  }
+  assert.ok(bright > 20_000, `${bright} pixels of the head`);
+  assert.ok(different < 0.005 * seen.width * seen.height, `${different} pixels differ`);
+  assert.deepEqual(first.problems, []);
+  await first.context.close();
+});
+
+test('the brush paints the label that is isolated', async () => {
+  const first = await blank(tab, { viewport: { width: 1280, height: 800 } });
+  await first.page.goto(`${tab.server.url}/`);
+  await first.page.locator('body[data-phase=result]').waitFor(LONG);
+  const row = first.page.locator('#legend tr').nth(2);
+  const value = await row.getAttribute('data-value');
+  await row.locator('.only').click();
+  await first.page.click('[data-tool=brush]');
+  assert.equal(await first.page.inputValue('#pen'), value);
+  await row.locator('.only').click();
+  assert.equal(await first.page.inputValue('#pen'), value, 'and goes on with it');
   assert.deepEqual(first.problems, []);
   await first.context.close();
 });
@@ -352,6 +393,25 @@ test('brush, eraser and undo change labels, volumes and what is saved', async ()
   await page.click('#clear-distances');
   await page.click('[data-tool=crosshair]');
   await page.click('[data-layout=all]');
+});
+
+test('a map of uncertainty leaves the scan as bright as it is where nothing is uncertain', async () => {
+  await page.check('#ask-uncertainty');
+  await segmented(page);
+  await page.locator('#save-uncertainty').waitFor({ state: 'attached' });
+  await inView(() => page.uncheck('#labels-shown'));
+  const bright = async () => count(await shown(page), (r, g, b) => r > 110 && Math.abs(r - g) < 12 && Math.abs(g - b) < 12);
+  const over = await bright();
+  await page.screenshot({ path: `${out}app-uncertainty-over.png` });
+  await inView(() => page.uncheck('#uncertainty'));
+  const without = await bright();
+  assert.ok(without > 2000 && over > 0.6 * without, `${over} bright pixels with it, ${without} without`);
+  await inView(async () => {
+    await page.check('#labels-shown');
+    await page.check('#uncertainty');
+    await page.uncheck('#outline');
+  });
+  await page.uncheck('#ask-uncertainty');
 });
 
 test('leaving with a result that is not saved is asked about', async () => {

@@ -3,6 +3,7 @@ import { DRAG_MODE, NVImage, NVMesh, Niivue, PEN_TYPE, SLICE_TYPE } from '@niivu
 import { nextFrame, rgb } from '../format.js';
 import { LabelLayer } from './label-layer.js';
 import { drawOverlay, tilesOf } from './overlay.js';
+import { Solid } from './solid.js';
 import { PLANES, planeName, tiles } from './tiles.js';
 import { fittingWindow } from './window.js';
 
@@ -18,8 +19,14 @@ const DRAGS = {
 /** Azimuth of the side that is cut off the scan in 3-D, which is the one that is looked at first. */
 const CUT_SIDE = 290;
 const NO_CUT = [2, 0, 0];
+/** An upload that takes no longer is drawn in the same frame. */
+const QUICK_MS = 30;
 /** Of a map over the scan, which is still to be seen below it. */
 const MAP_OPACITY = 0.7;
+/** From this uncertainty on the map has all of its opacity. */
+const MAP_FULL = 0.3;
+/** NiiVue's number for colours that begin at 0 and fade below the least value. */
+const FADING = 1;
 
 /**
  * @typedef {import('../state.js').View} View
@@ -56,9 +63,25 @@ export class Viewer {
   /** What is slow to read does not take the place of something later. */
   #scans = 0;
   #maps = 0;
+  #surfaceSets = 0;
   #strokes = 0;
-  /** A frame in which the grey window is to be applied. @type {number | null} */
-  #windowing = null;
+  /** Whether the scan is to be put through another grey window. */
+  #windowing = false;
+  /** Whether a frame is to come in which more is drawn. */
+  #coming = false;
+  /** Whether what is drawn differs from what is to be seen, and whether the 3-D view is not whole yet. */
+  #stale = false;
+  #unfinished = false;
+  /** Whether it is that view's turn. */
+  #turn = false;
+  /** @type {Solid | null} */
+  #solid = null;
+  /** Counts what is uploaded: the 3-D view depends on it. */
+  #uploads = 0;
+  /** The first upload that is not drawn yet, until the device has it. @type {{fence: WebGLSync, since: number} | null} */
+  #upload = null;
+  /** How long the last one took. */
+  #uploadMs = Infinity;
 
   /** @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} over @param {Hooks} hooks */
   static async create(canvas, over, hooks) {
@@ -93,20 +116,55 @@ export class Viewer {
     nv.keyUpListener = () => {};
     viewer.#wrap();
     await nv.attachToCanvas(canvas);
+    viewer.#solid = new Solid(nv, (...all) => Niivue.prototype.draw3D.apply(nv, /** @type {any} */ (all)));
     viewer.#listen(canvas);
     return viewer;
   }
 
-  /** What NiiVue draws is followed by what lies over it; in 3-D the scan is drawn only where it is asked for. */
+  /**
+   * Everything is drawn at most once a frame, and what NiiVue draws is followed by what lies over it. In 3-D the scan is drawn
+   * only where it is asked for.
+   */
   #wrap() {
     const nv = this.#nv;
-    const { drawScene, drawImage3D, windowingHandler } = Niivue.prototype;
+    const { draw3D, drawImage3D, resizeListener, windowingHandler } = Niivue.prototype;
     nv.drawScene = () => {
-      drawScene.call(nv);
-      this.#write();
+      this.#stale = true;
+      this.#nextFrame();
+    };
+    // A canvas that gets another size is empty until it is drawn.
+    nv.resizeListener = () => {
+      resizeListener.call(nv);
+      this.#draw();
+    };
+    for (const name of /** @type {const} */ (['refreshLayers', 'refreshDrawing', 'refreshColormaps', 'closeDrawing'])) {
+      const own = /** @type {(...all: any[]) => any} */ (Niivue.prototype[name]);
+      nv[name] = (/** @type {any[]} */ ...all) => {
+        const made = own.apply(nv, all);
+        this.#uploads += 1;
+        if (name !== 'refreshColormaps') this.#uploaded();
+        return made;
+      };
+    }
+    const solid = (/** @type {any[]} */ ...all) => draw3D.apply(nv, /** @type {any} */ (all));
+    nv.draw3D = (/** @type {any[]} */ ...all) => {
+      const { gl } = nv;
+      gl.disable(gl.SCISSOR_TEST);
+      if (nv.uiData.mouseDepthPicker) {
+        // What is under the pointer is told by one pixel.
+        gl.enable(gl.SCISSOR_TEST);
+        gl.scissor(nv.mousePos[0], gl.canvas.height - nv.mousePos[1] - 1, 1, 1);
+        solid(...all);
+        gl.disable(gl.SCISSOR_TEST);
+      } else if (!this.#solid) {
+        solid(...all);
+      } else {
+        const [box] = all;
+        this.#unfinished = this.#solid.draw(box?.[2] > 0 ? box : [0, 0, gl.canvas.width, gl.canvas.height], this.#solidState(), this.#surfacesAlone);
+      }
     };
     nv.drawImage3D = (/** @type {any[]} */ ...all) => {
-      if (this.#meshes.length > 0 && this.#view?.solid === 'surfaces') return;
+      if (this.#surfacesAlone) return;
       const { drawOpacity } = nv;
       // Labels are surfaces there.
       if (this.#meshes.length > 0) nv.drawOpacity = 0;
@@ -114,9 +172,102 @@ export class Viewer {
       nv.drawOpacity = drawOpacity;
     };
     nv.windowingHandler = (/** @type {any[]} */ ...all) => {
+      const { refreshLayers } = nv;
+      // The whole scan is put through its colours again, at most once a frame.
+      nv.refreshLayers = () => {};
       windowingHandler.apply(nv, /** @type {any} */ (all));
+      nv.refreshLayers = refreshLayers;
+      this.#rewindow();
       this.#windowed();
     };
+  }
+
+  get #surfacesAlone() {
+    return this.#meshes.length > 0 && this.#view?.solid === 'surfaces';
+  }
+
+  /** What the 3-D view depends on. */
+  #solidState() {
+    this.#nv.setPivot3D();
+    const { scene, volumes, drawOpacity, furthestFromPivot, pivot3D } = this.#nv;
+    return JSON.stringify([
+      this.#uploads, drawOpacity, Array.from(pivot3D), furthestFromPivot, scene.renderAzimuth, scene.renderElevation, scene.volScaleMultiplier, scene.clipPlaneDepthAziElevs,
+      volumes.map((/** @type {any} */ v) => v.opacity), this.#meshes.map(({ value, mesh }) => [value, mesh.opacity, mesh.visible]),
+    ]);
+  }
+
+  #uploaded() {
+    const { gl } = this.#nv;
+    if (!gl || (this.#upload && !this.#arrived())) return;
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    if (fence) this.#upload = { fence, since: performance.now() };
+  }
+
+  /** Whether the device has what was uploaded first of what is not drawn yet. */
+  #arrived() {
+    if (!this.#upload) return true;
+    const { gl } = this.#nv;
+    const { fence, since } = this.#upload;
+    if (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED && !gl.isContextLost()) return false;
+    gl.deleteSync(fence);
+    this.#upload = null;
+    this.#uploadMs = performance.now() - since;
+    return true;
+  }
+
+  /** Whether drawing would wait for an upload: a frame waits for all that the device was given before. */
+  get #uploading() {
+    return !this.#arrived() && this.#uploadMs > QUICK_MS;
+  }
+
+  #rewindow() {
+    this.#windowing = true;
+    this.#nextFrame();
+  }
+
+  #nextFrame() {
+    if (this.#coming) return;
+    this.#coming = true;
+    this.#nv.canvas.dataset.whole = 'false';
+    requestAnimationFrame(() => {
+      this.#coming = false;
+      const whole = this.#advance();
+      if (whole) this.#nv.canvas.dataset.whole = 'true';
+      else this.#nextFrame();
+    });
+  }
+
+  /** Does what this frame has room for. Gives whether all that is to be seen is drawn. */
+  #advance() {
+    if (this.#uploading) return false;
+    const [volume] = this.#nv.volumes;
+    if (this.#windowing && volume) {
+      this.#nv.refreshLayers(volume, 0);
+      this.#stale = true;
+    }
+    this.#windowing = false;
+    if (this.#uploading) return false;
+    if (this.#solid?.busy) return false;
+    // A piece has a frame of its own, and its turn while everything is drawn again and again.
+    if (this.#unfinished && (!this.#stale || this.#turn)) {
+      this.#turn = false;
+      const piece = this.#solid?.step();
+      this.#unfinished = piece === 'more';
+      this.#stale ||= piece === 'shown';
+      return !this.#unfinished && !this.#stale;
+    }
+    this.#turn = true;
+    if (this.#stale) this.#draw();
+    return !this.#unfinished;
+  }
+
+  /** Draws everything now. */
+  #draw() {
+    this.#stale = false;
+    this.#unfinished = false;
+    Niivue.prototype.drawScene.call(this.#nv);
+    this.#write();
   }
 
   /** @param {HTMLCanvasElement} canvas */
@@ -246,13 +397,7 @@ export class Viewer {
     if (volume.cal_min === low && volume.cal_max === high) return;
     volume.cal_min = low;
     volume.cal_max = high;
-    if (this.#windowing !== null) cancelAnimationFrame(this.#windowing);
-    this.#windowing = requestAnimationFrame(() => {
-      this.#windowing = null;
-      if (this.#nv.volumes.length === 0) return;
-      this.#nv.refreshLayers(this.#nv.volumes[0], 0);
-      this.#nv.drawScene();
-    });
+    this.#rewindow();
   }
 
   /**
@@ -272,6 +417,7 @@ export class Viewer {
     const nv = this.#nv;
     nv.clearAllMeasurements();
     while (nv.volumes.length > 0) nv.removeVolume(nv.volumes[0]);
+    this.#solid?.clear();
     const window = fittingWindow(image);
     image.cal_min = window.level - window.width / 2;
     image.cal_max = window.level + window.width / 2;
@@ -295,7 +441,8 @@ export class Viewer {
     const name = 'uncertainty.nii.gz';
     const image = /** @type {any} */ (await NVImage.loadFromFile(/** @type {any} */ ({ file: new File([nifti], name), name, colormap: 'inferno' })));
     if (turn !== this.#maps || nv.volumes.length !== 1) return;
-    Object.assign(image, { cal_min: 0, cal_max: 1, opacity: this.#view?.uncertainty ? MAP_OPACITY : 0 });
+    // What is certain does not darken the scan: below the least value the map becomes transparent.
+    Object.assign(image, { cal_min: MAP_FULL, cal_max: 1, colormapType: FADING, opacity: this.#view?.uncertainty ? MAP_OPACITY : 0 });
     nv.addVolume(image);
     this.#place();
   }
@@ -305,6 +452,8 @@ export class Viewer {
     this.clearLabels();
     this.#table = table;
     this.#strokes = 0;
+    // The program that draws surfaces is compiled by the time there are any.
+    void this.#nv.meshShaders[0].shader.program;
     const fits = this.#labels.begin(dims);
     if (fits) this.paint(() => 1);
     return fits;
@@ -343,10 +492,7 @@ export class Viewer {
   /** How much of each label is to be seen, 0 to 1. @param {(value: number) => number} visible */
   paint(visible) {
     this.#visible = visible;
-    for (const { value, mesh } of this.#meshes) {
-      mesh.opacity = visible(value);
-      mesh.visible = visible(value) > 0;
-    }
+    this.#showSurfaces();
     if (this.#labels.shown) this.#labels.paint(this.#table, visible);
     else this.#nv.drawScene();
   }
@@ -373,25 +519,39 @@ export class Viewer {
   }
 
   /**
-   * One surface a frame. NiiVue's own way of adding one uploads the whole scan again each time.
+   * Surfaces are made one a frame, and shown together: with each of them everything would be drawn again. Those before stay
+   * until then. NiiVue's own way of adding one uploads the whole scan again each time.
    * @param {import('./mesh-files.js').LabelSurface[]} surfaces in mm
    */
   async setSurfaces(surfaces) {
     const nv = this.#nv;
-    for (const { mesh } of this.#meshes) mesh.unloadMesh(nv.gl);
+    this.#surfaceSets += 1;
+    const turn = this.#surfaceSets;
     /** @type {{value: number, mesh: any}[]} */
     const meshes = [];
-    this.#meshes = meshes;
-    nv.meshes = [];
     for (const { value, points, triangles } of surfaces) {
-      const color = rgb(this.#table.find((l) => l.value === value)?.color ?? '#cccccc');
-      const mesh = new NVMesh(points, triangles, String(value), new Uint8Array([...color, 255]), this.#visible(value), this.#visible(value) > 0, nv.gl);
-      meshes.push({ value, mesh });
-      nv.meshes = meshes.map((m) => m.mesh);
-      nv.drawScene();
       await nextFrame();
-      // Other surfaces have taken their place.
-      if (this.#meshes !== meshes) return;
+      // Others are to take their place.
+      if (turn !== this.#surfaceSets) break;
+      const color = rgb(this.#table.find((l) => l.value === value)?.color ?? '#cccccc');
+      meshes.push({ value, mesh: new NVMesh(points, triangles, String(value), new Uint8Array([...color, 255]), 1, true, nv.gl) });
+    }
+    if (surfaces.length > 0) await nextFrame();
+    const last = turn === this.#surfaceSets;
+    for (const { mesh } of last ? this.#meshes : meshes) mesh.unloadMesh(nv.gl);
+    if (!last) return;
+    this.#meshes = meshes;
+    this.#solid?.renew();
+    this.#showSurfaces();
+    nv.meshes = meshes.map(({ mesh }) => mesh);
+    nv.drawScene();
+  }
+
+  /** As much of each surface as is to be seen of its label. */
+  #showSurfaces() {
+    for (const { value, mesh } of this.#meshes) {
+      mesh.opacity = this.#visible(value);
+      mesh.visible = mesh.opacity > 0;
     }
   }
 
@@ -417,6 +577,11 @@ export class Viewer {
     const context = /** @type {CanvasRenderingContext2D} */ (whole.getContext('2d'));
     context.fillStyle = '#000';
     context.fillRect(0, 0, whole.width, whole.height);
+    // Without what is drawn in pieces: a saved picture is whole.
+    const solid = this.#solid;
+    this.#solid = null;
+    this.#draw();
+    this.#solid = solid;
     this.#nv.drawScene();
     context.drawImage(canvas, 0, 0);
     drawOverlay(context, tilesOf(this.#nv), this.#overlayOptions());
