@@ -98,7 +98,7 @@ test('the 3-D view of a whole scan is drawn piece by piece, and ends as it is sa
   await first.context.close();
 });
 
-test('the brush paints the label that is isolated', async () => {
+test('brush and eraser change the label that is isolated, and none that is hidden', async () => {
   const first = await blank(tab, { viewport: { width: 1280, height: 800 } });
   await first.page.goto(`${tab.server.url}/`);
   await first.page.locator('body[data-phase=result]').waitFor(LONG);
@@ -107,8 +107,20 @@ test('the brush paints the label that is isolated', async () => {
   await row.locator('.only').click();
   await first.page.click('[data-tool=brush]');
   assert.equal(await first.page.inputValue('#pen'), value);
+  const volumes = () => first.page.$$eval('#legend tr[data-value]', (rows) => rows.map((own) => [own.dataset.value, Number(own.querySelector('.ml').textContent)]));
+  const before = await volumes();
+  await first.page.click('[data-layout=axial]');
+  await first.page.click('[data-tool=eraser]');
+  await first.page.selectOption('#brush', '9');
+  const { x, y, width, height } = await first.page.locator('#view').boundingBox();
+  await first.page.mouse.move(x + width * 0.3, y + height * 0.2);
+  await first.page.mouse.down();
+  for (let i = 0; i <= 24; i += 1) await first.page.mouse.move(x + width * (0.25 + 0.5 * (i % 2)), y + height * (0.2 + 0.025 * i), { steps: 6 });
+  await first.page.mouse.up();
+  const changed = (await volumes()).filter(([, ml], i) => ml !== before[i][1]);
+  assert.deepEqual(changed.map(([own]) => own), [value], `${before}`);
   await row.locator('.only').click();
-  assert.equal(await first.page.inputValue('#pen'), value, 'and goes on with it');
+  assert.equal(await first.page.inputValue('#pen'), value, 'the brush goes on with it');
   assert.deepEqual(first.problems, []);
   await first.context.close();
 });

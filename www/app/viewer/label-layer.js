@@ -94,6 +94,30 @@ export class LabelLayer {
     return this.#nv.drawBitmap[x + nx * (y + ny * z)] ?? 0;
   }
 
+  /**
+   * Draws from one voxel to another, but not over labels that are hidden: nobody would see what is lost.
+   * @param {(value: number) => number} visible @param {number[]} from @param {number[]} to @param {() => void} draw
+   */
+  sparing(visible, from, to, draw) {
+    if (!this.#offsets) return;
+    const bitmap = this.#nv.drawBitmap;
+    const reach = Math.floor(this.#nv.opts.penSize / 2);
+    const sizes = this.#offsets.map((offsets) => offsets.length);
+    const [xs, ys, zs] = sizes.map((n, a) => [Math.max(0, Math.min(from[a], to[a]) - reach), Math.min(n - 1, Math.max(from[a], to[a]) + reach)]);
+    /** @type {[number, number][]} */
+    const kept = [];
+    for (let z = zs[0]; z <= zs[1]; z += 1) {
+      for (let y = ys[0]; y <= ys[1]; y += 1) {
+        for (let x = xs[0]; x <= xs[1]; x += 1) {
+          const at = x + sizes[0] * (y + sizes[1] * z);
+          if (bitmap[at] !== 0 && visible(bitmap[at]) === 0) kept.push([at, bitmap[at]]);
+        }
+      }
+    }
+    draw();
+    for (const [at, value] of kept) bitmap[at] = value;
+  }
+
   /** The viewer's voxel of a voxel of the file. @param {ArrayLike<number>} voxel */
   toView(voxel) {
     const { permRAS } = this.#nv.volumes[0];

@@ -127,7 +127,7 @@ export class Viewer {
    */
   #wrap() {
     const nv = this.#nv;
-    const { draw3D, drawImage3D, resizeListener, windowingHandler } = Niivue.prototype;
+    const { draw3D, drawImage3D, drawPenLine, drawPt, resizeListener, windowingHandler } = Niivue.prototype;
     nv.drawScene = () => {
       this.#stale = true;
       this.#nextFrame();
@@ -170,6 +170,13 @@ export class Viewer {
       if (this.#meshes.length > 0) nv.drawOpacity = 0;
       drawImage3D.apply(nv, /** @type {any} */ (all));
       nv.drawOpacity = drawOpacity;
+    };
+    nv.drawPt = (/** @type {any[]} */ ...all) => {
+      const at = all.slice(0, 3);
+      this.#labels.sparing(this.#visible, at, at, () => drawPt.apply(nv, /** @type {any} */ (all)));
+    };
+    nv.drawPenLine = (/** @type {any[]} */ ...all) => {
+      this.#labels.sparing(this.#visible, all[0], all[1], () => drawPenLine.apply(nv, /** @type {any} */ (all)));
     };
     nv.windowingHandler = (/** @type {any[]} */ ...all) => {
       const { refreshLayers } = nv;
