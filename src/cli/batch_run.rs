@@ -93,7 +93,7 @@ fn one(segment: &Segment, session: &mut Session<'_>, case: &BatchCase, (package,
     };
     let started = Moment::now();
     let mut work = || -> Result<(), CliError> {
-        let settings = session.settings(segment);
+        let settings = session.settings();
         if output.exists() && !segment.force {
             return match made_by(&output, case, &settings) {
                 true => {
@@ -150,7 +150,7 @@ fn made_by(output: &Path, case: &BatchCase, settings: &Value) -> bool {
     }
     same_files
         && part("model", "sha256") == settings["model"]
-        && ["overlap", "blend", "resample", "precision"].iter().all(|key| part("inference", key) == settings[*key])
+        && settings["inference"].as_object().is_some_and(|all| all.iter().all(|(key, v)| part("inference", key) == *v))
         && (postprocessing == settings["postprocessing"]
             || (postprocessing.is_null() && settings["postprocessing"] == json!([])))
 }

@@ -20,6 +20,9 @@ const BEFORE_DESC: [&str; 22] = [
     "echo", "flip", "inv", "mt", "part", "proc", "space",
 ];
 
+const DESCRIPTION: &str = "dataset_description.json";
+const README: &str = "README";
+
 /// Where the files of a scan go.
 pub(super) struct Bids {
     folder: PathBuf,
@@ -76,7 +79,7 @@ impl Bids {
     /// As [`Outputs::plan`], or a folder cannot be made.
     pub fn plan(&self, outputs: &mut Outputs) -> Result<(), CliError> {
         outputs.plan("--bids", &self.path("dseg.tsv"))?;
-        self.of_dataset().iter().filter(|path| !path.exists()).try_for_each(|path| outputs.plan("--bids", path))
+        self.missing().iter().try_for_each(|name| outputs.plan("--bids", &self.root.join(name)))
     }
 
     /// Makes the folders.
@@ -87,9 +90,11 @@ impl Bids {
         std::fs::create_dir_all(&self.folder).at(&self.folder)
     }
 
-    /// What is written once for all scans.
-    fn of_dataset(&self) -> [PathBuf; 2] {
-        ["dataset_description.json", "README"].map(|name| self.root.join(name))
+    /// What describes the derivatives and is not there.
+    fn missing(&self) -> Vec<&'static str> {
+        let there = |names: &[&str]| names.iter().any(|name| self.root.join(name).exists());
+        let all = [&[DESCRIPTION][..], &[README, "README.md", "README.rst", "README.txt"]];
+        all.into_iter().filter(|names| !there(names)).filter_map(|names| names.first().copied()).collect()
     }
 
     /// Stages the table of labels, and what describes the derivatives where there is none.
@@ -113,12 +118,9 @@ impl Bids {
             "Label maps of the scans in this dataset, made by models.\n\n{NOTICE}\n\nBeside each label map lie a table of its labels \
              (.tsv) and a record of model, settings and files (.json).\n"
         );
-        for (path, text) in self.of_dataset().iter().zip([description, readme]) {
-            if !path.exists() {
-                outputs.stage_bytes(path, text.as_bytes())?;
-            }
-        }
-        Ok(())
+        self.missing().into_iter().try_for_each(|name| {
+            outputs.stage_shared(&self.root.join(name), if name == README { &readme } else { &description })
+        })
     }
 
     /// What BIDS asks of the file beside the labels, before the record's own keys.

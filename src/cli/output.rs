@@ -1,7 +1,7 @@
 //! Output files: checked before any work, written under a temporary name, renamed together at the end.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
@@ -16,13 +16,15 @@ pub(super) struct Outputs {
     inputs: Vec<PathBuf>,
     planned: Vec<(String, PathBuf)>,
     staged: Vec<(NamedTempFile, PathBuf)>,
+    /// What other runs may write as well, each the same.
+    shared: Vec<(NamedTempFile, PathBuf)>,
 }
 
 impl Outputs {
     /// `inputs` are never overwritten, not even with `--force`.
     pub fn new(force: bool, inputs: &[&Path]) -> Self {
         let inputs = inputs.iter().filter_map(|p| p.canonicalize().ok());
-        Self { force, inputs: inputs.collect(), planned: Vec::new(), staged: Vec::new() }
+        Self { force, inputs: inputs.collect(), planned: Vec::new(), staged: Vec::new(), shared: Vec::new() }
     }
 
     /// Announces a file; `option` names it in messages.
@@ -69,6 +71,22 @@ impl Outputs {
         path: &Path,
         write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), E>,
     ) -> Result<(), CliError> {
+        let file = Self::written(path, write)?;
+        self.staged.push((file, path.to_owned()));
+        Ok(())
+    }
+
+    /// Writes a file that stays as it is where another run has written it meanwhile.
+    pub fn stage_shared(&mut self, path: &Path, text: &str) -> Result<(), CliError> {
+        let file = Self::written(path, |out| out.write_all(text.as_bytes()))?;
+        self.shared.push((file, path.to_owned()));
+        Ok(())
+    }
+
+    fn written<E: Into<CliError>>(
+        path: &Path,
+        write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), E>,
+    ) -> Result<NamedTempFile, CliError> {
         let mut file = temporary(path).about(format!("cannot write {}", path.display()))?;
         signals::unfinished(file.path());
         let mut out = BufWriter::with_capacity(1 << 16, file.as_file_mut());
@@ -77,8 +95,7 @@ impl Outputs {
         drop(out);
         // On the disk before the name is: after a power cut the file is whole or absent.
         file.as_file().sync_all().at(path)?;
-        self.staged.push((file, path.to_owned()));
-        Ok(())
+        Ok(file)
     }
 
     /// [`Outputs::stage`] for bytes at hand.
@@ -88,12 +105,21 @@ impl Outputs {
 
     /// Gives every file its name, the first staged last: where it is, the others are.
     pub fn commit(self) -> Result<(), CliError> {
+        let failed = |error: std::io::Error, path: &Path| Err(error).about(format!("cannot write {}", path.display()));
+        for (file, path) in self.shared {
+            match file.persist_noclobber(&path) {
+                Err(e) if e.error.kind() != ErrorKind::AlreadyExists => return failed(e.error, &path),
+                _ => {}
+            }
+        }
         for (file, path) in self.staged.into_iter().rev() {
             let done = match self.force {
                 true => file.persist(&path),
                 false => file.persist_noclobber(&path),
             };
-            done.map_err(|e| e.error).about(format!("cannot write {}", path.display()))?;
+            if let Err(e) = done {
+                return failed(e.error, &path);
+            }
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::dicom_seg::{SegArgs, Target};
 use super::error::CliError;
 use super::files;
 use super::meshes::{Meshes, SpaceArg};
-use super::options::{DeviceArgs, FolderArgs, FormArg, InferenceArgs, Precision};
+use super::options::{DeviceArgs, FolderArgs, FormArg, InferenceArgs};
 use super::output::Outputs;
 use super::postprocess::{Postprocess, PostprocessArgs};
 use super::progress::WindowProgress;
@@ -134,21 +134,19 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// What the labels follow from besides the scan, with the names that the record has.
-    pub fn settings(&self, segment: &Segment) -> Value {
-        let overlap = self.segmenter.overlap();
-        let mut settings = json!({
-            "model": self.hash, "overlap": overlap, "blend": self.segmenter.blend().name(),
-            "precision": segment.inference.precision.name(), "resample": self.segmenter.resample().name(),
-            "postprocessing": self.postprocess.settings(),
-        });
-        if let Some(axes) = segment.inference.mirror_axes() {
-            settings["mirror_axes"] = json!(axes);
-        }
-        if segment.inference.accumulate == Precision::F16 {
-            settings["accumulate"] = json!("f16");
-        }
-        settings
+    /// What the labels follow from besides the scan: `inference` with the names and values that the record has, null for what it
+    /// leaves out.
+    pub fn settings(&self) -> Value {
+        let (segmenter, options) = (&self.segmenter, self.segmenter.options());
+        let axes = options.mirror_axes.as_ref().unwrap_or(&segmenter.metadata().inference.mirror_axes);
+        json!({
+            "model": self.hash, "postprocessing": self.postprocess.settings(),
+            "inference": {
+                "roi_size": segmenter.roi_size(), "overlap": segmenter.overlap(), "blend": segmenter.blend().name(),
+                "precision": if options.half_weights { "f16" } else { "f32" }, "resample": segmenter.resample().name(),
+                "mirror_axes": (!axes.is_empty()).then_some(axes), "accumulate": options.half_sums.then_some("f16"),
+            },
+        })
     }
 
     /// Announces the files of single labels.

@@ -141,6 +141,11 @@ impl Segmenter {
             return Err(InferError::Option { option: "roi", value: format!("{},{},{}", roi[0], roi[1], roi[2]), rule });
         }
         WindowGrid::new(roi, roi, options.overlap.unwrap_or(metadata.inference.overlap), metadata.inference.windows)?;
+        let axes = options.mirror_axes.as_deref().unwrap_or(&[]);
+        if axes.iter().enumerate().any(|(i, axis)| *axis > 2 || axes.iter().take(i).any(|other| other == axis)) {
+            let rule = "each of the axes 0, 1 and 2 may be there once".to_owned();
+            return Err(InferError::Option { option: "mirror", value: format!("{axes:?}"), rule });
+        }
         let build = Build { half_weights: options.half_weights, ..Build::window(roi) };
         let network = metadata.network.build(&build)?;
         check_window(&metadata.network, &network, &build, binding_limit(gpu.limits()))?;

@@ -71,6 +71,7 @@ fn folder_zip_and_package_are_one_model() {
     run("model.zip", "zip.nii.gz", &[]);
     run("model", "plain.nii.gz", &["--no-mirror", "--step", "1"]);
     run("one.safetensors", "one.nii.gz", &[]);
+    run("model.safetensors", "folds.nii.gz", &["--no-mirror", "--save-spread", "s.nii"]);
     let read = |name: &str| labels(&folder.path(name));
     let package = read("package.nii.gz");
     assert_eq!((package.dims, package.counts().len() > 1), ([15, 14, 7], true), "{:?}", package.counts());
@@ -88,6 +89,10 @@ fn folder_zip_and_package_are_one_model() {
     }
     let record: Value = serde_json::from_slice(&folder.files()["package.json"]).expect("a record");
     assert_eq!(record["inference"]["resample"], "logits");
+    // Two folds: half of the difference of their probabilities.
+    let spread = volume(&folder.path("s.nii")).data;
+    assert!(spread.iter().all(|v| (0.0..=0.5).contains(v)) && spread.iter().any(|v| *v > 1e-3));
+    assert!(spread[..14 * 7].iter().all(|v| *v == 0.0), "nothing is said of what was cropped away");
 }
 
 #[test]

@@ -40,8 +40,11 @@ fn a_batch_goes_on_past_a_bad_scan_and_is_resumed() {
     let csv = std::fs::read_to_string(folder.path("out/report.csv")).expect("a report");
     assert_eq!(csv.lines().count(), 1 + 3 * 2, "{csv}");
     // Other settings would give other labels: nothing is kept for them, nothing overwritten.
-    let ran = on_device(&folder, &[&arguments[..], &["--largest-component"]].concat()).expect(1);
-    assert!(ran.stderr.contains("first.nii.gz exists and is not of this scan, model and settings"), "{}", ran.stderr);
+    for other in [&["--largest-component"][..], &["--mirror", "y"], &["--accumulate", "f16"]] {
+        let ran = on_device(&folder, &[&arguments[..], other].concat()).expect(1);
+        let told = "first.nii.gz exists and is not of this scan, model and settings";
+        assert!(ran.stderr.contains(told), "{other:?}: {}", ran.stderr);
+    }
 }
 
 #[test]

@@ -77,8 +77,8 @@ pub struct Label {
 }
 
 impl Label {
-    /// Whether its name speaks of a side: "left" or "right" anywhere, or L, R, lt, rt as a word of its own, as in `Left Kidney`,
-    /// `kidney_r`, `KidneyL`.
+    /// Whether its name speaks of a side: "left" or "right" anywhere, or L, R, lt, rt, lh, rh as a word of its own, as in
+    /// `Left Kidney`, `kidney_r`, `KidneyL`, `ctx-lh-cuneus`.
     pub fn has_side(&self) -> bool {
         let lower = self.name.to_lowercase();
         if lower.contains("left") || lower.contains("right") {
@@ -97,7 +97,7 @@ impl Label {
             }
             before = letter;
         }
-        words.iter().any(|word| matches!(word.as_str(), "l" | "r" | "lt" | "rt"))
+        words.iter().any(|word| matches!(word.as_str(), "l" | "r" | "lt" | "rt" | "lh" | "rh"))
     }
 }
 
@@ -292,5 +292,24 @@ impl OutputSection {
             return Err(WeightsError::field(format!("output.labels[{index}].value"), problem));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_speak_of_sides() {
+        let sided =
+            |name: &str| Label { value: 1, name: name.to_owned(), color: Color([0; 3]), codes: None }.has_side();
+        for name in
+            ["Left Kidney", "kidney_r", "KidneyL", "ctx-lh-cuneus", "rh.insula", "LH_Vis_1", "hippocampus_right"]
+        {
+            assert!(sided(name), "{name}");
+        }
+        for name in ["liver", "rib", "hippocampus_anterior", "Lung", "RV"] {
+            assert!(!sided(name), "{name}");
+        }
     }
 }

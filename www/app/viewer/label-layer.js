@@ -103,7 +103,10 @@ export class LabelLayer {
     const bitmap = this.#nv.drawBitmap;
     const reach = Math.floor(this.#nv.opts.penSize / 2);
     const sizes = this.#offsets.map((offsets) => offsets.length);
-    const [xs, ys, zs] = sizes.map((n, a) => [Math.max(0, Math.min(from[a], to[a]) - reach), Math.min(n - 1, Math.max(from[a], to[a]) + reach)]);
+    const [xs, ys, zs] = sizes.map((n, a) => {
+      const [one, other] = [from[a], to[a]].map((v) => Math.max(0, Math.min(n - 1, v)));
+      return [Math.max(0, Math.min(one, other) - reach), Math.min(n - 1, Math.max(one, other) + reach)];
+    });
     /** @type {[number, number][]} */
     const kept = [];
     for (let z = zs[0]; z <= zs[1]; z += 1) {

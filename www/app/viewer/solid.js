@@ -1,7 +1,8 @@
 // The 3-D view. Every pixel of a scan is a ray through the whole volume, and surfaces have millions of corners: slow devices
 // need seconds for either. So the view has a picture of its own, drawn only when something in it changes: at once where that
 // is quick, else piece by piece, one at a time, each of which takes about as long as a few frames. A scan is coarse first and
-// then drawn in bands, surfaces are drawn one by one.
+// then drawn in bands, surfaces are drawn a few at a time.
+import { Fence } from './fence.js';
 
 /** What a band may take. */
 const BUDGET_MS = 50;
@@ -63,13 +64,16 @@ export class Solid {
   #left = [];
   /** @type {any[]} */
   #place = [];
-  /** What all surfaces take, beyond the frames that it is told by. */
+  /** How many surfaces were in the last picture of them, and what they took beyond the frames that it is told by. */
+  #surfacesSeen = 0;
   #surfacesMs = Infinity;
   #spentMs = 0;
+  /** How many surfaces this device draws within the budget. */
+  #many = 1;
   /** Pixels that this device draws within the budget. */
   #fits = FIRST;
-  /** What the device has not yet done. @type {{fence: WebGLSync, since: number, pixels: number} | null} */
-  #pending = null;
+  /** What the device has not yet done. @type {Fence} */
+  #fence;
   /** How the viewer's list of views tells of this one. @type {any} */
   #entry = null;
 
@@ -77,6 +81,7 @@ export class Solid {
   constructor(nv, render) {
     this.#nv = nv;
     this.#gl = nv.gl;
+    this.#fence = new Fence(nv.gl);
     this.#render = render;
     this.#copy = copier(this.#gl);
   }
@@ -89,18 +94,19 @@ export class Solid {
    */
   draw(box, state, surfaces) {
     const [left, top, width, height] = box;
-    this.#width = Math.max(1, Math.round(width));
-    this.#height = Math.max(1, Math.round(height));
+    // As the device takes them: a picture of another size would be blurred.
+    this.#width = Math.max(1, Math.trunc(width));
+    this.#height = Math.max(1, Math.trunc(height));
     this.#wanted = `${this.#width} ${this.#height} ${surfaces} ${state}`;
     this.#surfaces = surfaces;
     // What is quick is drawn before it is shown, so that nothing lags behind the hand; surfaces right onto the canvas, which
     // may smooth their edges.
-    if (surfaces && this.#surfacesMs <= BUDGET_MS) {
+    if (surfaces && this.#surfacesMs <= BUDGET_MS && this.#visible().length <= this.#surfacesSeen) {
       this.#render(box);
       this.#made = '';
       return false;
     }
-    if (!this.#done && this.#quick && this.#idle()) this.#all();
+    if (!this.#done && this.#quick && this.#fence.passed) this.#all();
     if (this.#entry) this.#nv.screenSlices.push({ ...this.#entry, leftTopWidthHeight: [...box] });
     else this.#nv.screenSlices.push({ leftTopWidthHeight: [...box], axCorSag: 4, sliceFrac: 0, AxyzMxy: [], leftTopMM: [], fovMM: [0, 0] });
     const gl = this.#gl;
@@ -126,7 +132,7 @@ export class Solid {
   /** Does the next piece, if the device has done the one before. @returns {'shown' | 'more' | 'done'} whether the view is to be drawn again */
   step() {
     if (this.#done) return 'done';
-    if (!this.#idle()) return 'more';
+    if (!this.#fence.passed) return 'more';
     if (this.#surfaces) return this.#nextSurface();
     if (this.#quick) {
       this.#all();
@@ -168,13 +174,14 @@ export class Solid {
       this.#place = [...nv.calculateMvpMatrix(null, this.#box(this.#back), renderAzimuth, renderElevation), renderAzimuth, renderElevation];
       this.#made = this.#wanted;
       this.#stage = 'surfaces';
-      this.#left = nv.meshes.filter((/** @type {any} */ mesh) => mesh.visible);
+      this.#left = this.#visible();
+      this.#surfacesSeen = this.#left.length;
       this.#spentMs = 0;
-      this.#into(this.#back, 0, this.#height, { surfaces: this.#left.splice(0, 1) });
+      this.#into(this.#back, 0, this.#height, { surfaces: this.#left.splice(0, this.#many) });
       return 'more';
     }
     if (this.#left.length > 0) {
-      this.#into(/** @type {Picture} */ (this.#back), 0, this.#height, { surfaces: this.#left.splice(0, 1), more: true });
+      this.#into(/** @type {Picture} */ (this.#back), 0, this.#height, { surfaces: this.#left.splice(0, this.#many), more: true });
       return 'more';
     }
     [this.#front, this.#back] = [this.#back, this.#front];
@@ -186,7 +193,12 @@ export class Solid {
 
   /** Whether a piece is being drawn: whatever is drawn now would wait for it. */
   get busy() {
-    return !this.#idle();
+    return !this.#fence.passed;
+  }
+
+  /** @returns {any[]} */
+  #visible() {
+    return this.#nv.meshes.filter((/** @type {any} */ mesh) => mesh.visible);
   }
 
   get #done() {
@@ -205,23 +217,16 @@ export class Solid {
     this.#stage = 'whole';
   }
 
-  /** Whether the device has done all that it was given; from how long that took follows what fits. */
-  #idle() {
-    const gl = this.#gl;
-    if (!this.#pending) return true;
-    const { fence, since, pixels } = this.#pending;
-    if (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED && !gl.isContextLost()) return false;
-    gl.deleteSync(fence);
-    this.#pending = null;
-    const ms = performance.now() - since;
-    if (this.#stage === 'surfaces') {
-      this.#spentMs += Math.max(0, ms - FRAME_MS);
-      return true;
-    }
-    // Times are told by frames: what takes one of them may take much less.
+  /** Times are told by frames: what takes one of them may take much less. @param {number} pixels @param {number} ms */
+  #learnPixels(pixels, ms) {
     const could = pixels * (ms < BUDGET_MS ? 2 : BUDGET_MS / ms);
     this.#fits = Math.max(FIRST / 8, ms < BUDGET_MS ? Math.max(this.#fits, could) : could);
-    return true;
+  }
+
+  /** @param {number} ms */
+  #learnSurfaces(ms) {
+    this.#spentMs += Math.max(0, ms - FRAME_MS);
+    this.#many = Math.max(1, Math.floor(this.#many * (ms < BUDGET_MS ? 2 : BUDGET_MS / ms)));
   }
 
   /** @param {Picture} picture @returns {Box} where NiiVue draws it: its rows are counted from below */
@@ -230,7 +235,7 @@ export class Solid {
   }
 
   /**
-   * Draws some rows of a picture, or one surface of it.
+   * Draws some rows of a picture, or some surfaces of it.
    * @param {Picture} picture
    * @param {number} from
    * @param {number} rows
@@ -255,9 +260,9 @@ export class Solid {
     Object.assign(nv, { screenSlices, meshes });
     gl.disable(gl.SCISSOR_TEST);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
-    gl.flush();
-    if (fence) this.#pending = { fence, since: performance.now(), pixels: picture.width * rows };
+    // Extents are again those of everything.
+    if (surfaces) nv.setPivot3D();
+    this.#fence.wait(surfaces ? (ms) => this.#learnSurfaces(ms) : (ms) => this.#learnPixels(picture.width * rows, ms));
   }
 
   /** Draws a picture onto the canvas. @param {Picture} picture @param {number} left @param {number} bottom @param {number} width @param {number} height */

@@ -1,6 +1,7 @@
 // The scan in three planes and in 3-D, with labels over it: NiiVue draws the voxels, `overlay.js` what is written over them.
 import { DRAG_MODE, NVImage, NVMesh, Niivue, PEN_TYPE, SLICE_TYPE } from '@niivue/niivue';
 import { nextFrame, rgb } from '../format.js';
+import { Fence } from './fence.js';
 import { LabelLayer } from './label-layer.js';
 import { drawOverlay, tilesOf } from './overlay.js';
 import { Solid } from './solid.js';
@@ -78,7 +79,7 @@ export class Viewer {
   #solid = null;
   /** Counts what is uploaded: the 3-D view depends on it. */
   #uploads = 0;
-  /** The first upload that is not drawn yet, until the device has it. @type {{fence: WebGLSync, since: number} | null} */
+  /** The first upload that is not drawn yet, until the device has it. @type {Fence | null} */
   #upload = null;
   /** How long the last one took. */
   #uploadMs = Infinity;
@@ -205,22 +206,15 @@ export class Viewer {
 
   #uploaded() {
     const { gl } = this.#nv;
-    if (!gl || (this.#upload && !this.#arrived())) return;
-    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
-    gl.flush();
-    if (fence) this.#upload = { fence, since: performance.now() };
+    if (!gl || !this.#arrived()) return;
+    this.#upload ??= new Fence(gl);
+    this.#upload.wait((ms) => {
+      this.#uploadMs = ms;
+    });
   }
 
-  /** Whether the device has what was uploaded first of what is not drawn yet. */
   #arrived() {
-    if (!this.#upload) return true;
-    const { gl } = this.#nv;
-    const { fence, since } = this.#upload;
-    if (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED && !gl.isContextLost()) return false;
-    gl.deleteSync(fence);
-    this.#upload = null;
-    this.#uploadMs = performance.now() - since;
-    return true;
+    return this.#upload?.passed ?? true;
   }
 
   /** Whether drawing would wait for an upload: a frame waits for all that the device was given before. */
@@ -245,28 +239,34 @@ export class Viewer {
     });
   }
 
-  /** Does what this frame has room for. Gives whether all that is to be seen is drawn. */
-  #advance() {
-    if (this.#uploading) return false;
+  #applyWindow() {
     const [volume] = this.#nv.volumes;
     if (this.#windowing && volume) {
       this.#nv.refreshLayers(volume, 0);
       this.#stale = true;
     }
     this.#windowing = false;
+  }
+
+  /** Does what this frame has room for. Gives whether all that is to be seen is drawn. */
+  #advance() {
+    if (this.#uploading) return false;
+    this.#applyWindow();
     if (this.#uploading) return false;
     if (this.#solid?.busy) return false;
     // A piece has a frame of its own, and its turn while everything is drawn again and again.
-    if (this.#unfinished && (!this.#stale || this.#turn)) {
+    const picks = this.#nv.uiData.mouseDepthPicker;
+    if (this.#unfinished && !picks && (!this.#stale || this.#turn)) {
       this.#turn = false;
       const piece = this.#solid?.step();
       this.#unfinished = piece === 'more';
       this.#stale ||= piece === 'shown';
-      return !this.#unfinished && !this.#stale;
+      return !this.#unfinished && !this.#stale && !this.#solid?.busy;
     }
     this.#turn = true;
     if (this.#stale) this.#draw();
-    return !this.#unfinished;
+    // The device is looked at until it has done everything: how long that takes decides what is drawn at once.
+    return !this.#unfinished && !this.#solid?.busy && this.#arrived();
   }
 
   /** Draws everything now. */
@@ -587,8 +587,12 @@ export class Viewer {
     // Without what is drawn in pieces: a saved picture is whole.
     const solid = this.#solid;
     this.#solid = null;
-    this.#draw();
-    this.#solid = solid;
+    try {
+      this.#applyWindow();
+      this.#draw();
+    } finally {
+      this.#solid = solid;
+    }
     this.#nv.drawScene();
     context.drawImage(canvas, 0, 0);
     drawOverlay(context, tilesOf(this.#nv), this.#overlayOptions());
