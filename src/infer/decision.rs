@@ -54,6 +54,17 @@ impl Rules {
         values.iter_mut().for_each(|v| *v /= sum);
     }
 
+    /// Logits `(classes, voxels)` as probabilities.
+    pub fn activate_all(self, values: &mut [f32], classes: usize, inside: impl Fn(usize) -> bool) {
+        let voxels = values.len() / classes.max(1);
+        let mut one = vec![0.0; classes];
+        for at in 0..voxels {
+            one.iter_mut().enumerate().for_each(|(class, v)| *v = values[class * voxels + at]);
+            self.activate(&mut one, inside(at));
+            one.iter().enumerate().for_each(|(class, v)| values[class * voxels + at] = *v);
+        }
+    }
+
     /// How undecided the model is about one voxel, from 0 to 1: the entropy of its class probabilities over that of classes
     /// which are all as likely, `-Σ p ln p / ln K`; of regions, the mean of each one's over `ln 2`. `values` are those that are
     /// brought back to a voxel within what was cropped, and are changed.

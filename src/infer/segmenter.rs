@@ -511,13 +511,7 @@ fn on_scan(geometry: &Geometry, values: &[f32], classes: usize, rules: Rules) ->
     }
     if rules.logits {
         let inside = geometry.invert_channel(&vec![1.0; voxels])?;
-        let voxels = data.len() / classes.max(1);
-        let mut one = vec![0.0; classes];
-        for at in 0..voxels {
-            one.iter_mut().enumerate().for_each(|(class, v)| *v = data[class * voxels + at]);
-            rules.activate(&mut one, inside[at] > 0.0);
-            one.iter().enumerate().for_each(|(class, v)| data[class * voxels + at] = *v);
-        }
+        rules.activate_all(&mut data, classes, |at| inside[at] > 0.0);
     }
     Ok(Volume::new(data, classes, geometry.scan_dims, geometry.scan_affine)?)
 }

@@ -20,7 +20,7 @@ impl Spread {
     /// Takes up a pass: `(classes, voxels)`, as its rules read them; logits are changed to probabilities.
     pub fn add(&mut self, values: &mut [f32], classes: usize, rules: Rules) {
         if rules.logits {
-            activate(values, classes, rules);
+            rules.activate_all(values, classes, |_| true);
         }
         self.mean.resize(values.len(), 0.0);
         self.squares.resize(values.len(), 0.0);
@@ -42,16 +42,6 @@ impl Spread {
         }
         let count = self.passes.max(1) as f32;
         most.into_iter().map(|squares| (squares / count).sqrt()).collect()
-    }
-}
-
-fn activate(values: &mut [f32], classes: usize, rules: Rules) {
-    let voxels = values.len() / classes.max(1);
-    let mut one = vec![0.0; classes];
-    for at in 0..voxels {
-        one.iter_mut().enumerate().for_each(|(class, v)| *v = values[class * voxels + at]);
-        rules.activate(&mut one, true);
-        one.iter().enumerate().for_each(|(class, v)| values[class * voxels + at] = *v);
     }
 }
 

@@ -1,10 +1,9 @@
 // The scan in three planes and in 3-D, with labels over it: NiiVue draws the voxels, `overlay.js` what is written over them.
 import { DRAG_MODE, NVImage, NVMesh, Niivue, PEN_TYPE, SLICE_TYPE } from '@niivue/niivue';
 import { nextFrame, rgb } from '../format.js';
-import { Fence } from './fence.js';
+import { Frames } from './frames.js';
 import { LabelLayer } from './label-layer.js';
 import { drawOverlay, tilesOf } from './overlay.js';
-import { Solid } from './solid.js';
 import { PLANES, planeName, tiles } from './tiles.js';
 import { fittingWindow } from './window.js';
 
@@ -20,8 +19,6 @@ const DRAGS = {
 /** Azimuth of the side that is cut off the scan in 3-D, which is the one that is looked at first. */
 const CUT_SIDE = 290;
 const NO_CUT = [2, 0, 0];
-/** An upload that takes no longer is drawn in the same frame. */
-const QUICK_MS = 30;
 /** Of a map over the scan, which is still to be seen below it. */
 const MAP_OPACITY = 0.7;
 /** From this uncertainty on the map has all of its opacity. */
@@ -51,6 +48,8 @@ export class Viewer {
   #hooks;
   /** @type {LabelLayer} */
   #labels;
+  /** @type {Frames} */
+  #frames;
   /** @type {View | null} */
   #view = null;
   /** @type {Label[]} */
@@ -66,23 +65,6 @@ export class Viewer {
   #maps = 0;
   #surfaceSets = 0;
   #strokes = 0;
-  /** Whether the scan is to be put through another grey window. */
-  #windowing = false;
-  /** Whether a frame is to come in which more is drawn. */
-  #coming = false;
-  /** Whether what is drawn differs from what is to be seen, and whether the 3-D view is not whole yet. */
-  #stale = false;
-  #unfinished = false;
-  /** Whether it is that view's turn. */
-  #turn = false;
-  /** @type {Solid | null} */
-  #solid = null;
-  /** Counts what is uploaded: the 3-D view depends on it. */
-  #uploads = 0;
-  /** The first upload that is not drawn yet, until the device has it. @type {Fence | null} */
-  #upload = null;
-  /** How long the last one took. */
-  #uploadMs = Infinity;
 
   /** @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} over @param {Hooks} hooks */
   static async create(canvas, over, hooks) {
@@ -109,6 +91,7 @@ export class Viewer {
     });
     viewer.#nv = nv;
     viewer.#labels = new LabelLayer(nv);
+    viewer.#frames = new Frames(nv, { onDrawn: () => viewer.#write(), surfacesAlone: () => viewer.#surfacesAlone });
     nv.onLocationChange = () => viewer.#place();
     nv.onIntensityChange = () => viewer.#windowed();
     nv.onDrawingChanged = (/** @type {string} */ action) => viewer.#drawn(action);
@@ -117,53 +100,15 @@ export class Viewer {
     nv.keyUpListener = () => {};
     viewer.#wrap();
     await nv.attachToCanvas(canvas);
-    viewer.#solid = new Solid(nv, (...all) => Niivue.prototype.draw3D.apply(nv, /** @type {any} */ (all)));
+    viewer.#frames.begin();
     viewer.#listen(canvas);
     return viewer;
   }
 
-  /**
-   * Everything is drawn at most once a frame, and what NiiVue draws is followed by what lies over it. In 3-D the scan is drawn
-   * only where it is asked for.
-   */
+  /** In 3-D the scan is drawn only where it is asked for; hidden labels are not drawn over; a grey window waits for its frame. */
   #wrap() {
     const nv = this.#nv;
-    const { draw3D, drawImage3D, drawPenLine, drawPt, resizeListener, windowingHandler } = Niivue.prototype;
-    nv.drawScene = () => {
-      this.#stale = true;
-      this.#nextFrame();
-    };
-    // A canvas that gets another size is empty until it is drawn.
-    nv.resizeListener = () => {
-      resizeListener.call(nv);
-      this.#draw();
-    };
-    for (const name of /** @type {const} */ (['refreshLayers', 'refreshDrawing', 'refreshColormaps', 'closeDrawing'])) {
-      const own = /** @type {(...all: any[]) => any} */ (Niivue.prototype[name]);
-      nv[name] = (/** @type {any[]} */ ...all) => {
-        const made = own.apply(nv, all);
-        this.#uploads += 1;
-        if (name !== 'refreshColormaps') this.#uploaded();
-        return made;
-      };
-    }
-    const solid = (/** @type {any[]} */ ...all) => draw3D.apply(nv, /** @type {any} */ (all));
-    nv.draw3D = (/** @type {any[]} */ ...all) => {
-      const { gl } = nv;
-      gl.disable(gl.SCISSOR_TEST);
-      if (nv.uiData.mouseDepthPicker) {
-        // What is under the pointer is told by one pixel.
-        gl.enable(gl.SCISSOR_TEST);
-        gl.scissor(nv.mousePos[0], gl.canvas.height - nv.mousePos[1] - 1, 1, 1);
-        solid(...all);
-        gl.disable(gl.SCISSOR_TEST);
-      } else if (!this.#solid) {
-        solid(...all);
-      } else {
-        const [box] = all;
-        this.#unfinished = this.#solid.draw(box?.[2] > 0 ? box : [0, 0, gl.canvas.width, gl.canvas.height], this.#solidState(), this.#surfacesAlone);
-      }
-    };
+    const { drawImage3D, drawPenLine, drawPt, windowingHandler } = Niivue.prototype;
     nv.drawImage3D = (/** @type {any[]} */ ...all) => {
       if (this.#surfacesAlone) return;
       const { drawOpacity } = nv;
@@ -185,96 +130,13 @@ export class Viewer {
       nv.refreshLayers = () => {};
       windowingHandler.apply(nv, /** @type {any} */ (all));
       nv.refreshLayers = refreshLayers;
-      this.#rewindow();
+      this.#frames.rewindow();
       this.#windowed();
     };
   }
 
   get #surfacesAlone() {
     return this.#meshes.length > 0 && this.#view?.solid === 'surfaces';
-  }
-
-  /** What the 3-D view depends on. */
-  #solidState() {
-    this.#nv.setPivot3D();
-    const { scene, volumes, drawOpacity, furthestFromPivot, pivot3D } = this.#nv;
-    return JSON.stringify([
-      this.#uploads, drawOpacity, Array.from(pivot3D), furthestFromPivot, scene.renderAzimuth, scene.renderElevation, scene.volScaleMultiplier, scene.clipPlaneDepthAziElevs,
-      volumes.map((/** @type {any} */ v) => v.opacity), this.#meshes.map(({ value, mesh }) => [value, mesh.opacity, mesh.visible]),
-    ]);
-  }
-
-  #uploaded() {
-    const { gl } = this.#nv;
-    if (!gl || !this.#arrived()) return;
-    this.#upload ??= new Fence(gl);
-    this.#upload.wait((ms) => {
-      this.#uploadMs = ms;
-    });
-  }
-
-  #arrived() {
-    return this.#upload?.passed ?? true;
-  }
-
-  /** Whether drawing would wait for an upload: a frame waits for all that the device was given before. */
-  get #uploading() {
-    return !this.#arrived() && this.#uploadMs > QUICK_MS;
-  }
-
-  #rewindow() {
-    this.#windowing = true;
-    this.#nextFrame();
-  }
-
-  #nextFrame() {
-    if (this.#coming) return;
-    this.#coming = true;
-    this.#nv.canvas.dataset.whole = 'false';
-    requestAnimationFrame(() => {
-      this.#coming = false;
-      const whole = this.#advance();
-      if (whole) this.#nv.canvas.dataset.whole = 'true';
-      else this.#nextFrame();
-    });
-  }
-
-  #applyWindow() {
-    const [volume] = this.#nv.volumes;
-    if (this.#windowing && volume) {
-      this.#nv.refreshLayers(volume, 0);
-      this.#stale = true;
-    }
-    this.#windowing = false;
-  }
-
-  /** Does what this frame has room for. Gives whether all that is to be seen is drawn. */
-  #advance() {
-    if (this.#uploading) return false;
-    this.#applyWindow();
-    if (this.#uploading) return false;
-    if (this.#solid?.busy) return false;
-    // A piece has a frame of its own, and its turn while everything is drawn again and again.
-    const picks = this.#nv.uiData.mouseDepthPicker;
-    if (this.#unfinished && !picks && (!this.#stale || this.#turn)) {
-      this.#turn = false;
-      const piece = this.#solid?.step();
-      this.#unfinished = piece === 'more';
-      this.#stale ||= piece === 'shown';
-      return !this.#unfinished && !this.#stale && !this.#solid?.busy;
-    }
-    this.#turn = true;
-    if (this.#stale) this.#draw();
-    // The device is looked at until it has done everything: how long that takes decides what is drawn at once.
-    return !this.#unfinished && !this.#solid?.busy && this.#arrived();
-  }
-
-  /** Draws everything now. */
-  #draw() {
-    this.#stale = false;
-    this.#unfinished = false;
-    Niivue.prototype.drawScene.call(this.#nv);
-    this.#write();
   }
 
   /** @param {HTMLCanvasElement} canvas */
@@ -404,7 +266,7 @@ export class Viewer {
     if (volume.cal_min === low && volume.cal_max === high) return;
     volume.cal_min = low;
     volume.cal_max = high;
-    this.#rewindow();
+    this.#frames.rewindow();
   }
 
   /**
@@ -424,7 +286,7 @@ export class Viewer {
     const nv = this.#nv;
     nv.clearAllMeasurements();
     while (nv.volumes.length > 0) nv.removeVolume(nv.volumes[0]);
-    this.#solid?.clear();
+    this.#frames.clear();
     const window = fittingWindow(image);
     image.cal_min = window.level - window.width / 2;
     image.cal_max = window.level + window.width / 2;
@@ -548,7 +410,7 @@ export class Viewer {
     for (const { mesh } of last ? this.#meshes : meshes) mesh.unloadMesh(nv.gl);
     if (!last) return;
     this.#meshes = meshes;
-    this.#solid?.renew();
+    this.#frames.renew();
     this.#showSurfaces();
     nv.meshes = meshes.map(({ mesh }) => mesh);
     nv.drawScene();
@@ -584,16 +446,7 @@ export class Viewer {
     const context = /** @type {CanvasRenderingContext2D} */ (whole.getContext('2d'));
     context.fillStyle = '#000';
     context.fillRect(0, 0, whole.width, whole.height);
-    // Without what is drawn in pieces: a saved picture is whole.
-    const solid = this.#solid;
-    this.#solid = null;
-    try {
-      this.#applyWindow();
-      this.#draw();
-    } finally {
-      this.#solid = solid;
-    }
-    this.#nv.drawScene();
+    this.#frames.drawWhole();
     context.drawImage(canvas, 0, 0);
     drawOverlay(context, tilesOf(this.#nv), this.#overlayOptions());
     return { canvas: whole, context, dpr: uiData.dpr };
