@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::support::golden;
 use serde_json::{Map, Value, json};
 use unetr_wgpu::gpu::{AdapterClass, Gpu, GpuOptions, Limits};
 use unetr_wgpu::graph::{MemoryPlan, Target};
@@ -21,15 +22,14 @@ fn gpu() -> Gpu {
 
 /// Name, content and network of every reference file.
 fn references() -> Vec<(String, Vec<u8>, Architecture)> {
-    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let entries = std::fs::read_dir(golden.join("networks")).expect("a folder");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    paths.push(golden.join("unetr-small.safetensors"));
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
+    let entries = std::fs::read_dir(golden::path("golden/networks")).expect("a folder");
+    let unpacked = |path: PathBuf| if path.extension().is_some_and(|e| e == "gz") { path.with_extension("") } else { path };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| unpacked(entry.expect("an entry").path())).collect();
+    paths.push(golden::path("golden/unetr-small.safetensors"));
     let mut found = Vec::new();
     for path in paths {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let bytes = std::fs::read(&path).expect("a file");
+        let bytes = golden::stored(&path);
         let tensors = Tensors::read(bytes.clone()).expect(&name);
         let network = network_from_json(&tensors.metadata()["config"]).expect(&name);
         found.push((name, bytes, network));

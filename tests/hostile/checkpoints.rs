@@ -1,16 +1,13 @@
 //! Checkpoints made or damaged to harm their reader: refused, nothing run, memory bounded, no panic.
 
-use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::allocator::{ALONE, HELD, PEAK};
-use crate::support::bad_checkpoints;
+use crate::support::{bad_checkpoints, golden};
 use unetr_wgpu::weights::{ImportOptions, Imported, WeightsError, import};
 
 fn checkpoint(name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/torch-checkpoints");
-    let path = folder.join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    golden::stored(&golden::path("golden/torch-checkpoints").join(name))
 }
 
 fn read(bytes: Vec<u8>) -> Result<Imported, WeightsError> {

@@ -26,7 +26,7 @@ pub fn bytes(relative: &str) -> Vec<u8> {
 }
 
 /// A file as it is, or unpacked where it has `.gz` behind its name.
-fn stored(path: &Path) -> Vec<u8> {
+pub fn stored(path: &Path) -> Vec<u8> {
     let read = |path: &Path| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let packed = PathBuf::from(format!("{}.gz", path.display()));
     if !packed.exists() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::support::tiny;
+use crate::support::{golden, tiny};
 use half::f16;
 use pytorch_reader::PytorchReader;
 use serde_json::json;
@@ -31,13 +31,8 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn golden(name: &str) -> Vec<u8> {
-    let path = root().join("tests/golden").join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 fn checkpoint(name: &str) -> Vec<u8> {
-    golden(&format!("torch-checkpoints/{name}"))
+    golden::stored(&golden::path("golden/torch-checkpoints").join(name))
 }
 
 fn expected() -> Tensors {

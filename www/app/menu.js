@@ -14,8 +14,8 @@ export function attachMenu(button, menu) {
     const { left, right, top, bottom } = button.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = menu;
     const below = bottom + 4 + height <= innerHeight;
-    menu.style.top = `${below ? bottom + 4 : Math.max(4, top - 4 - height)}px`;
-    menu.style.left = `${Math.max(4, Math.min(left + width <= innerWidth - 4 ? left : right - width, innerWidth - 4 - width))}px`;
+    menu.style.setProperty('--top', `${below ? bottom + 4 : Math.max(4, top - 4 - height)}px`);
+    menu.style.setProperty('--left', `${Math.max(4, Math.min(left + width <= innerWidth - 4 ? left : right - width, innerWidth - 4 - width))}px`);
     items()[0]?.focus();
   });
   menu.addEventListener('click', (event) => {

@@ -25,6 +25,11 @@ async function fits(page) {
 test('desktop: by keys alone, in every state clean, light and dark, and the labels of the first page are those that its model gives here', async (t) => {
   const { page, problems, context } = await ready(tab, {}, '/');
   await page.locator('body[data-phase=result]').waitFor(LONG);
+  await page.click('#save-menu-button');
+  const offered = await page.$$eval('#save-menu button', (all) => all.filter((e) => e.checkVisibility()).map((e) => ({ told: e.innerText.includes('after Segment'), off: e.disabled })));
+  assert.ok(offered.some(({ off }) => off), 'a result made beforehand has no record');
+  assert.ok(offered.every(({ told, off }) => told === off), 'what cannot be saved yet says why');
+  await page.keyboard.press('Escape');
   const volumes = () => page.$$eval('#legend .ml', (all) => all.map((c) => Number(c.textContent)));
   const beforehand = await volumes();
   await page.focus('#segment');
@@ -118,6 +123,12 @@ test('phone: the picture stays in sight, fingers hit what they mean, no folders 
   const { y, height } = await page.locator('#pictures').boundingBox();
   assert.ok(y >= 0 && height >= 280, `the picture lies at ${y}, ${height} high`);
   await page.evaluate(() => scrollTo(0, 0));
+  await page.tap('#view-menu-button');
+  const [pictures, menu] = [await page.locator('#pictures').boundingBox(), await page.locator('#view-menu').boundingBox()];
+  const seen = Math.min(menu.y, pictures.y + pictures.height) - pictures.y;
+  assert.ok(seen >= 0.9 * pictures.height, `of the picture ${seen} of ${pictures.height} are seen beside the menu`);
+  await page.screenshot({ path: `${out}app-phone-view-menu.png` });
+  await page.keyboard.press('Escape');
   const small = await page.$$eval('button, select', (all) => all.filter((e) => e.checkVisibility()).map((e) => ({ name: e.id || e.textContent, ...e.getBoundingClientRect().toJSON() })).filter((r) => r.height < 43.5 || r.width < 43.5).map((r) => `${r.name} ${r.width} x ${r.height}`));
   assert.deepEqual(small, []);
   await accessible(page, 'phone');
