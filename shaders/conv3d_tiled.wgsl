@@ -116,28 +116,16 @@ fn forward(
     let voxels = params.x * params.y * params.z;
     let k4 = (params.k + 3u) / 4u;
     let channels = params.channels_0 + params.channels_1;
-    let lane_x = lane / EXTENT % 4u;
-    let lane_z = lane % EXTENT;
+    // One number instead of two: X and Z of the lane in a plane of the tile.
+    let corner = lane / EXTENT % 4u * PLANE + lane % EXTENT;
     let lane_quad = lane / LANES * QUADS;
-    // Loads outside the volume go to its first voxel and are replaced by zeros: without branches they run at once.
-    var outside = 0u;
+    // Loads outside the volume go to its last voxel and are replaced by zeros: without branches they run at once.
 #unroll i in 0..LOADS
-    var at_$i = place(lane + $iu * 64u, tile);
-    if (at_$i == OUTSIDE) {
-        at_$i = 0u;
-        outside |= 1u << $iu;
-    }
-#end
-#unroll o in 0..QUADS
-#if BIAS
-    let b_$o = bias4(block * GROUP_QUADS + lane_quad + $ou);
-#else
-    let b_$o = vec4<f32>();
-#end
+    let at_$i = place(lane + $iu * 64u, tile);
 #end
 #unroll v in 0..4
 #unroll o in 0..QUADS
-    var sum_0_$v_$o = b_$o;
+    var sum_0_$v_$o = vec4<f32>();
 #if SHORTCUT
     var sum_1_$v_$o = vec4<f32>();
 #end
@@ -154,7 +142,7 @@ fn forward(
                 let base = (n * params.channels_0 + channel) * voxels;
                 let f = factors_0(n * params.channels_0 + channel, channel);
 #unroll i in 0..LOADS
-                a_$i = x_0[base + at_$i];
+                a_$i = x_0[base + min(at_$i, voxels - 1u)];
 #end
 #unroll i in 0..LOADS
                 a_$i = value_0(a_$i, f);
@@ -166,7 +154,7 @@ fn forward(
                 let own = channel - params.channels_0;
                 let f = factors_1(n * params.channels_1 + own, own);
 #unroll i in 0..LOADS
-                a_$i = x_1[base + at_$i];
+                a_$i = x_1[base + min(at_$i, voxels - 1u)];
 #end
 #unroll i in 0..LOADS
                 a_$i = value_1(a_$i, f);
@@ -175,17 +163,17 @@ fn forward(
 #end
 #unroll i in 0..LOADS
             if (lane + $iu * 64u < AREA) {
-                sh_x[j * AREA + lane + $iu * 64u] = select(a_$i, 0.0, (outside & (1u << $iu)) != 0u);
+                sh_x[j * AREA + lane + $iu * 64u] = select(a_$i, 0.0, at_$i == OUTSIDE);
             }
 #end
         }
         // Channels and output channels beyond the last repeat it: the former meet zeros, the latter are not stored.
-        for (var i = lane; i < WEIGHTS; i += 256u) {
-#unroll u in 0..4
+        for (var i = lane; i < WEIGHTS; i += STAGED * 64u) {
+#unroll u in 0..STAGED
             let row_$u = min(first * 27u + (i + $uu * 64u) / GROUP_QUADS, channels * 27u - 1u);
             let w_$u = weight4(row_$u * k4 + min(block * GROUP_QUADS + (i + $uu * 64u) % GROUP_QUADS, k4 - 1u));
 #end
-#unroll u in 0..4
+#unroll u in 0..STAGED
             if (i + $uu * 64u < WEIGHTS) {
                 sh_w[i + $uu * 64u] = w_$u;
             }
@@ -200,7 +188,7 @@ fn forward(
         workgroupBarrier();
         for (var j = 0u; j < DEPTH; j += 1u) {
             for (var dx = 0u; dx < 3u; dx += 1u) {
-                let row = j * AREA + (lane_x + dx) * PLANE + lane_z;
+                let row = j * AREA + dx * PLANE + corner;
                 let tap = (j * 27u + dx * 9u) * GROUP_QUADS + lane_quad;
 #unroll t in 0..3
                 {
@@ -222,7 +210,7 @@ fn forward(
 #end
             }
 #if SHORTCUT
-            let centre = j * AREA + (lane_x + 1u) * PLANE + ROW + lane_z + 1u;
+            let centre = j * AREA + PLANE + ROW + 1u + corner;
 #unroll v in 0..4
             let c_$v = vec4<f32>(sh_x[centre + $vu * ROW]);
 #end
@@ -237,7 +225,17 @@ fn forward(
 #end
         }
     }
-    let p = tile + vec3<u32>(lane_x, 0u, lane_z);
+#if BIAS
+#unroll o in 0..QUADS
+    {
+        let bias = bias4(block * GROUP_QUADS + lane_quad + $ou);
+#unroll v in 0..4
+        sum_0_$v_$o += bias;
+#end
+    }
+#end
+#end
+    let p = tile + vec3<u32>(corner / PLANE, 0u, corner % PLANE);
     let at = (p.x * params.y + p.y) * params.z + p.z;
     let inside = (p.x < params.x) & (p.z < params.z);
 #unroll v in 0..4
@@ -271,6 +269,8 @@ fn forward(
 #end
         let squares = total(lane, part);
 #end
+        // One place that moves on takes fewer registers than a place for each store.
+        var to = (n * params.k + quad * 4u) * voxels + at;
 #unroll o in 0..QUADS
 #unroll j in 0..4
         {
@@ -278,7 +278,7 @@ fn forward(
             if (k < params.k) {
 #unroll v in 0..4
                 if (inside_$v) {
-                    y_$b[(n * params.k + k) * voxels + at + $vu * params.z] = sum_$b_$v_$o[$j];
+                    y_$b[to + $vu * params.z] = sum_$b_$v_$o[$j];
                 }
 #end
 #if MOMENTS
@@ -287,6 +287,7 @@ fn forward(
                 }
 #end
             }
+            to += voxels;
         }
 #end
 #end

@@ -162,7 +162,7 @@ impl FileType {
     pub fn remedy_as_scan(self) -> &'static str {
         match self.content {
             Content::Scan => "convert it to NIfTI (.nii.gz), in 3D Slicer, ITK-SNAP or SimpleITK",
-            Content::Weights => "it belongs to --model; give a scan here",
+            Content::Weights => "it belongs where the model is named; give a scan here",
             Content::Archive => "unpack it and give the scan in it",
             Content::Packed => "unpack it first; of packed files only .nii.gz is read",
             Content::Arrays => "it does not say where its voxels lie; save it as NIfTI with its affine",
@@ -178,18 +178,16 @@ impl FileType {
     #[must_use]
     pub fn remedy_as_model(self) -> &'static str {
         match self.content {
-            Content::Weights => {
-                "make a model package of it: unetr import CHECKPOINT --package package.json -o MODEL.safetensors"
-            }
+            Content::Weights => "make a model package of it by `unetr import`, or in a page by `importCheckpoint`",
             Content::Scan | Content::Picture => {
-                "it belongs where the scan is named; --model takes a model package (.safetensors)"
+                "it belongs where the scan is named; give a model package (.safetensors) here"
             }
             Content::Archive | Content::Packed => "unpack it and give the model in it",
             Content::Page => "download the file again",
-            Content::Pointer if self == DICOMDIR => "--model takes a model package (.safetensors)",
+            Content::Pointer if self == DICOMDIR => "give a model package (.safetensors)",
             Content::Pointer => "fetch the file itself",
             Content::Arrays | Content::Text | Content::Other => {
-                "give a model package (.safetensors); unetr import makes one of a PyTorch checkpoint"
+                "give a model package (.safetensors), or a PyTorch checkpoint to import"
             }
         }
     }

@@ -16,6 +16,7 @@ mod console;
 mod describe;
 mod devices;
 mod dicom_seg;
+mod ensemble;
 mod error;
 mod evaluate;
 mod export;
@@ -81,6 +82,7 @@ enum Command {
     Import(import::Import),
     Export(export::Export),
     Describe(describe::Describe),
+    Ensemble(ensemble::Ensemble),
     Info(info::Info),
     Verify(verify::Verify),
     Bench(bench::Bench),
@@ -100,6 +102,7 @@ impl Command {
             Self::Import(c) => c.run(),
             Self::Export(c) => c.run(),
             Self::Describe(c) => c.run(),
+            Self::Ensemble(c) => c.run(),
             Self::Info(c) => c.run(),
             Self::Verify(c) => c.run(),
             Self::Bench(c) => c.run(),

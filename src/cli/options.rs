@@ -181,10 +181,10 @@ pub(super) struct InferenceArgs {
 
 /// Axes of a grid, ascending.
 #[derive(Clone, Debug)]
-pub(super) struct MirrorAxes(Vec<usize>);
+pub(super) struct MirrorAxes(pub Vec<usize>);
 
 /// `x`, `y,z` and so on.
-fn axes(text: &str) -> Result<MirrorAxes, String> {
+pub(super) fn axes(text: &str) -> Result<MirrorAxes, String> {
     let mut axes = Vec::new();
     for name in text.split(',').map(str::trim) {
         let axis = ["x", "y", "z"].iter().position(|axis| axis.eq_ignore_ascii_case(name));

@@ -19,8 +19,33 @@ pub struct AttentionBackward {
     pub forward: Attention,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    /// Without workgroup memory: a token per invocation, all of its head in registers.
+    Registers,
+    /// With workgroup memory: own tokens and others of each of a group's 8 x 8 invocations.
+    Tiled { rows: usize, others: usize },
+}
+
+/// The first suits software adapters, whose barriers are slow; a head of 64 takes more registers there than most GPUs have.
+const VARIANTS: &[Variant] = &[
+    Variant::Registers,
+    Variant::Tiled { rows: 1, others: 2 },
+    Variant::Tiled { rows: 2, others: 2 },
+    Variant::Tiled { rows: 2, others: 1 },
+];
+
+/// Bytes of workgroup memory of a tile: two values of each own and other token, and two scores of each pair.
+fn tile_bytes(rows: usize, others: usize, d4: usize) -> usize {
+    2 * 8 * (rows + others) * (d4 | 1) * 16 + 2 * 8 * rows * (8 * others + 1) * 4
+}
+
 impl Kernel for AttentionBackward {
     kernel_name!("attention_backward");
+
+    fn variants(&self) -> usize {
+        VARIANTS.len()
+    }
 
     fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, GraphError> {
         if let [qkv, o, lse, d, step @ ..] = inputs {
@@ -36,23 +61,35 @@ impl Kernel for AttentionBackward {
         vec![io.input(2).elements() as u64 * 4]
     }
 
-    fn dispatches(&self, io: &Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, io: &Io, target: &Target) -> Vec<Dispatch> {
         let params = Params::of(io.input(0), &self.forward);
-        let d = params.d as usize;
+        let (tokens, d) = (params.tokens as usize, params.d as usize);
+        let (d4, scalar) = (d.div_ceil(4), !d.is_multiple_of(4));
+        let most = target.workgroup_bytes as usize;
+        let variant = match *target.choose(VARIANTS) {
+            Variant::Tiled { rows, others } if scalar || tile_bytes(rows, others, d4) > most => Variant::Registers,
+            other => other,
+        };
         let delta = Operand::Scratch(0);
-        let stage = |first: bool, keys: bool, bindings| Dispatch {
-            shader: "attention_backward",
-            entry: "forward",
-            constants: vec![
-                ("FIRST", constant(first)),
+        let stage = |first: bool, keys: bool, bindings| {
+            let mut constants = vec![
                 ("KEYS", constant(keys)),
-                ("D4", d.div_ceil(4) as u32),
-                ("SCALAR", constant(!d.is_multiple_of(4))),
+                ("D4", d4 as u32),
                 ("DROPOUT", constant(self.forward.dropout.is_some())),
-            ],
-            params: params.block(),
-            bindings,
-            groups: groups(io.input(2).elements().div_ceil(64)),
+            ];
+            let (shader, count) = match variant {
+                Variant::Tiled { rows, others } if !first => {
+                    let pieces = d4.div_ceil(8) as u32;
+                    constants.extend([("ROWS", rows as u32), ("OTHERS", others as u32), ("PIECES", pieces)]);
+                    ("attention_backward_tiled", io.input(2).elements() / tokens * tokens.div_ceil(8 * rows))
+                }
+                _ => {
+                    constants.extend([("FIRST", constant(first)), ("SCALAR", constant(scalar))]);
+                    ("attention_backward", io.input(2).elements().div_ceil(64))
+                }
+            };
+            let groups = groups(count);
+            Dispatch { shader, entry: "forward", constants, params: params.block(), bindings, groups }
         };
         let mut pass = vec![bind_read(0), bind_read(2), bind_read(3), (delta, Access::Read)];
         pass.extend((4..io.inputs.len()).map(bind_read));
@@ -148,8 +185,11 @@ pub fn cases() -> Vec<Case> {
         case("vector", 2, 27, 2, 8, 2.0, 3),
         case("large scores", 1, 9, 2, 4, 8.0, 4),
         case("base", 1, 216, 2, 64, 1.5, 5),
+        case("a tile's edges", 2, 33, 2, 36, 2.0, 7),
+        case("beyond a tile's memory", 1, 20, 1, 80, 1.5, 8),
         case("many tokens", 1, 1000, 1, 4, 2.0, 6),
         dropped(2, 13, 3, 5),
         dropped(1, 40, 2, 8),
+        dropped(2, 33, 2, 36),
     ]
 }

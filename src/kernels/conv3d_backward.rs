@@ -49,13 +49,24 @@ pub struct Conv3dWeights {
 enum Variant {
     /// All taps along Y and Z of a tap along X, for blocks as [`Form::new`] has them.
     Columns,
+    /// Taps along Z alone, with the longest steps that an adapter's registers hold.
+    ByRegisters,
     /// Taps along Z alone, for so many input channels and blocks of four output channels per invocation.
     Rows(usize, usize),
+    /// The same in short steps.
+    ShortRows(usize, usize),
 }
 
 /// The first suits software adapters, whose loads cost more than arithmetic.
-const VARIANTS: &[Variant] =
-    &[Variant::Columns, Variant::Rows(4, 1), Variant::Rows(8, 2), Variant::Rows(4, 2), Variant::Rows(8, 1)];
+const VARIANTS: &[Variant] = &[
+    Variant::Columns,
+    Variant::ByRegisters,
+    Variant::Rows(4, 1),
+    Variant::Rows(8, 2),
+    Variant::Rows(4, 2),
+    Variant::Rows(8, 1),
+    Variant::ShortRows(4, 1),
+];
 
 /// What an invocation of the first stage holds: input channels and blocks of four output channels, of so many taps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,21 +75,39 @@ struct Form {
     held: usize,
     quads: usize,
     taps: usize,
+    short: bool,
 }
 
 impl Form {
     fn new(side: usize, target: &Target) -> Self {
+        let columns = |held, quads, taps| Self { columns: true, held, quads, taps, short: false };
+        let rows = |held, quads, short| Self { columns: false, held, quads, taps: side, short };
         match *target.choose(VARIANTS) {
             // Nine taps fill the registers sooner than one.
-            Variant::Columns if side == 3 => Self { columns: true, held: 4, quads: 1, taps: 9 },
-            Variant::Columns => Self { columns: true, held: 8, quads: 2, taps: 1 },
-            Variant::Rows(held, quads) => Self { columns: false, held, quads, taps: side },
+            Variant::Columns if side == 3 => columns(4, 1, 9),
+            Variant::Columns => columns(8, 2, 1),
+            Variant::ByRegisters => rows(4, 1, !target.many_registers()),
+            Variant::Rows(held, quads) => rows(held, quads, false),
+            Variant::ShortRows(held, quads) => rows(held, quads, true),
+        }
+    }
+
+    /// Voxels along Z that an invocation takes at a time.
+    fn step(self, z: usize) -> usize {
+        match (self.columns, self.short) {
+            // A divisor of the row; a pointwise convolution does not care for rows.
+            (true, _) if self.taps == 1 => 1,
+            (true, _) => [4, 3, 5, 2].into_iter().find(|s| z.is_multiple_of(*s)).unwrap_or(1),
+            // As many as fit a row.
+            (false, false) => [4, 6].into_iter().find(|s| z.is_multiple_of(*s)).unwrap_or(4),
+            (false, true) => (2 / self.quads).max(1),
         }
     }
 
     /// For a source of so many channels: few leave room for more output channels.
     fn of(self, channels: usize, k: usize) -> Self {
-        let quads = self.quads.max(4 / channels).min(k.div_ceil(4));
+        let most = if self.short { 2 } else { 4 };
+        let quads = self.quads.max(most / channels).min(k.div_ceil(4));
         Self { held: self.held.min(channels), quads, ..self }
     }
 
@@ -86,16 +115,6 @@ impl Form {
     fn blocks(self, channels: usize, k: usize, side: usize) -> usize {
         channels.div_ceil(self.held) * k.div_ceil(4 * self.quads) * (side.pow(3) / self.taps)
     }
-}
-
-/// Voxels along Z that an invocation takes at a time: as many as fit a row.
-fn step(z: usize) -> usize {
-    [4, 6].into_iter().find(|s| z.is_multiple_of(*s)).unwrap_or(4)
-}
-
-/// Width of a column: a divisor of the row.
-fn column(z: usize) -> usize {
-    [4, 3, 5, 2].into_iter().find(|s| z.is_multiple_of(*s)).unwrap_or(1)
 }
 
 impl Conv3dData {
@@ -220,9 +239,9 @@ impl Conv3dWeights {
         let blocks = form.blocks(weight.dims()[1], k, side).max(1);
         // What is divided among the parts, and the iterations that each of it takes.
         let (items, iterations) = match (form.columns, side) {
-            (true, 3) => (n * x * z / column(z), y + 2),
+            (true, 3) => (n * x * z / form.step(z), y + 2),
             (true, _) => (n * values(x * y * z).1, 1),
-            (false, _) => (n * x * y, z.div_ceil(step(z)) + 1),
+            (false, _) => (n * x * y, z.div_ceil(form.step(z)) + 1),
         };
         let most = (8 << 20) / Layout::TapMajor.stored_elements(weight);
         let least = (items * iterations).div_ceil(32_768);
@@ -237,15 +256,11 @@ impl Conv3dWeights {
         let stored = Layout::TapMajor.stored_elements(io.output(0));
         let cube = side == 3;
         let form = Form::new(side, target);
-        // A pointwise convolution does not care for rows.
-        let (step, (wide, _)) = match (form.columns, cube) {
-            (true, true) => (column(z), values(z)),
-            (true, false) => (1, values(x * y * z)),
-            (false, _) => (step(z), values(1)),
-        };
+        let (wide, _) = if cube { values(z) } else { values(x * y * z) };
         let (mut work, mut first) = (Vec::new(), 0);
         for source in conv3d::sources(&self.sources, &io.shapes(), side.pow(3)) {
             let form = form.of(source.channels, k);
+            let step = form.step(z);
             let blocks = form.blocks(source.channels, k, side);
             let mut constants = vec![
                 ("CHANNELS", form.held as u32),

@@ -23,9 +23,11 @@ fn gpu() -> Gpu {
 /// Name, content and network of every reference file.
 fn references() -> Vec<(String, Vec<u8>, Architecture)> {
     let entries = std::fs::read_dir(golden::path("golden/networks")).expect("a folder");
-    let unpacked = |path: PathBuf| if path.extension().is_some_and(|e| e == "gz") { path.with_extension("") } else { path };
+    let unpacked =
+        |path: PathBuf| if path.extension().is_some_and(|e| e == "gz") { path.with_extension("") } else { path };
     let mut paths: Vec<PathBuf> = entries.map(|entry| unpacked(entry.expect("an entry").path())).collect();
     paths.push(golden::path("golden/unetr-small.safetensors"));
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
     let mut found = Vec::new();
     for path in paths {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();

@@ -114,7 +114,7 @@ fn the_program_takes_a_folder_for_a_model() {
     let error = unetr(&folder, &["info", "cut.index.json"]).expect(1).stderr;
     assert!(error.contains("cut-1-of-1.bin: No such file"), "{error}");
     let option = unetr(&folder, &["import", "spleen", "--folds", "0", "-o", "other.safetensors"]).expect(1).stderr;
-    assert!(option.contains("--folds is for result folders of nnU-Net v2"), "{option}");
+    assert!(option.contains("the option `folds` is for result folders of nnU-Net v2"), "{option}");
 
     let image = text(&folder.path("spleen/configs/inference.json"));
     std::fs::write(&image, "{\"preprocessing\": \"$compute()\"}").expect("written");

@@ -9,6 +9,7 @@ mod bundles;
 mod cli;
 mod cli_commands;
 mod end_to_end;
+mod ensemble;
 mod evaluate_folders;
 mod fit;
 mod known_answers;

@@ -40,7 +40,7 @@ pub const LINES: &[Line] = &[
     ("scan is in a folder of its name", &["segment", "unpacked.nii.gz", "-m", "model.safetensors", "-o", "new.nii"], 1, "there is NIfTI in it; give the file"),
     ("model missing", &["segment", "scan.nii", "-m", "nothing.safetensors", "-o", "new.nii"], 1, "nothing.safetensors: "),
     ("model is a scan", &["segment", "scan.nii", "-m", "scan.nii", "-o", "new.nii"], 1, "it is a NIfTI file; it belongs where the scan is named"),
-    ("scan is a model", &["segment", "model.safetensors", "-m", "model.safetensors", "-o", "new.nii"], 1, "it is a safetensors file; it belongs to --model"),
+    ("scan is a model", &["segment", "model.safetensors", "-m", "model.safetensors", "-o", "new.nii"], 1, "it is a safetensors file; it belongs where the model is named"),
     ("too many channels", &["segment", "scan.nii", "scan.nii", "-m", "model.safetensors", "-o", "new.nii"], 1, "the model needs 1: CT"),
     ("channels of two sizes", &["segment", "scan.nii", "wide.nii", "-m", "model.safetensors", "-o", "new.nii"], 1, "scan.nii and wide.nii must lie on one grid: they have [4, 3, 2] and"),
     ("channels in two places", &["segment", "scan.nii", "moved.nii", "-m", "model.safetensors", "-o", "new.nii"], 1, "scan.nii and moved.nii must lie on one grid: they have the same size but lie"),

@@ -37,7 +37,7 @@ fn containers() -> Vec<BadModel> {
         (
             "pickle",
             b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.".to_vec(),
-            "it is a PyTorch checkpoint; make a model package of it: unetr import",
+            "it is a PyTorch checkpoint; make a model package of it by `unetr import`",
         ),
         ("zip", b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "not a valid safetensors file"),
     ]

@@ -31,14 +31,14 @@ fn what_is_not_done_is_refused_by_its_place() {
         (
             "code",
             spaced(json!("$compute(@x)")),
-            "preprocessing::transforms::3::pixdim: \"$compute(@x)\" is an expression, and none is run; give input.steps in the file of `unetr import --package`",
+            "preprocessing::transforms::3::pixdim: \"$compute(@x)\" is an expression, and none is run; give input.steps in the package file of the import",
         ),
         ("comprehension", spaced(json!("$[1.5 for _ in range(3)]")), "is an expression, and none is run"),
         ("import", spaced(json!("$__import__('os').system('true')")), "is an expression, and none is run"),
         (
             "nothing",
             spaced(json!("@nowhere")),
-            "pixdim: @nowhere leads to nothing; give input.steps in the file of `unetr import --package`",
+            "pixdim: @nowhere leads to nothing; give input.steps in the package file of the import",
         ),
         ("nothing in it", spaced(json!("@image_key::a")), "@image_key::a leads to nothing"),
         ("cycle", looped, "refers to itself"),

@@ -84,10 +84,10 @@ fn folds_and_checkpoints_are_chosen() {
 
     let best = ImportOptions { checkpoint: Some(CheckpointKind::Best), ..ImportOptions::default() };
     let error = import(model.files(), &best).map(|_| ()).expect_err("none is best").to_string();
-    assert!(error.contains("checkpoint_final.pth; take that with --checkpoint final"), "{error}");
+    assert!(error.contains("checkpoint_final.pth; the option `checkpoint` takes it: final"), "{error}");
     model.checkpoint = "checkpoint_best.pth";
     let error = refused(model.files());
-    assert!(error.contains("has not ended? take that with --checkpoint best"), "{error}");
+    assert!(error.contains("has not ended? the option `checkpoint` takes it: best"), "{error}");
     assert!(import(model.files(), &best).is_ok());
 }
 

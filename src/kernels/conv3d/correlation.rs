@@ -26,13 +26,13 @@ pub(in crate::kernels) enum Variant {
 pub(in crate::kernels) const VARIANTS: &[Variant] = &[
     Variant::Wide,
     Variant::ByShape,
-    Variant::Tiled(tiled::Tile { extent: 16, quads: 4, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: false }),
-    Variant::Tiled(tiled::Tile { extent: 8, quads: 4, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 8, quads: 2, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 4, quads: 4, fused: true }),
-    Variant::Tiled(tiled::Tile { extent: 4, quads: 1, fused: true }),
+    Variant::Tiled(tiled::Tile { extent: 16, quads: 4, fused: true, staged: 4 }),
+    Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: true, staged: 1 }),
+    Variant::Tiled(tiled::Tile { extent: 16, quads: 2, fused: false, staged: 1 }),
+    Variant::Tiled(tiled::Tile { extent: 8, quads: 4, fused: true, staged: 4 }),
+    Variant::Tiled(tiled::Tile { extent: 8, quads: 2, fused: true, staged: 4 }),
+    Variant::Tiled(tiled::Tile { extent: 4, quads: 4, fused: true, staged: 4 }),
+    Variant::Tiled(tiled::Tile { extent: 4, quads: 1, fused: true, staged: 1 }),
     Variant::Registers(4, 2),
 ];
 

@@ -17,12 +17,13 @@ const LANES: usize = 64;
 const ENOUGH_GROUPS: usize = 400;
 
 /// A group's 4 x 4 x `extent` voxels; its 64 invocations each have 4 voxels of 4 `quads` output channels, of the
-/// shortcut too if it is `fused`.
+/// shortcut too if it is `fused`. They load `staged` vectors of weights at once, each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kernels) struct Tile {
     pub extent: usize,
     pub quads: usize,
     pub fused: bool,
+    pub staged: usize,
 }
 
 impl Tile {
@@ -67,7 +68,8 @@ pub(super) fn choose(target: &Target, y: &Shape, shortcut: bool) -> Tile {
     let extent = [16, 8, 4].into_iter().min_by_key(waste).unwrap_or(16);
     // A shortcut doubles the sums that an invocation holds; where registers are few it gets a dispatch of its own.
     let fused = shortcut && target.many_registers();
-    let tile = |quads| Tile { extent, quads, fused };
+    let staged = if target.many_registers() { 4 } else { 1 };
+    let tile = |quads| Tile { extent, quads, fused, staged };
     let most = if class == AdapterClass::Discrete && target.many_registers() && !fused { 4 } else { 2 };
     let wanted = k.div_ceil(4 * LANES / SIDE / extent).next_power_of_two();
     let enough = if class == AdapterClass::Discrete { ENOUGH_GROUPS } else { ENOUGH_GROUPS / 8 };
@@ -98,6 +100,7 @@ pub(super) fn dispatch(all: &Correlation<'_>, sources: &[Source], tile: Tile) ->
         ("LOADS", (6 * tile.plane()).div_ceil(LANES) as u32),
         ("QUADS", tile.quads as u32),
         ("DEPTH", tile.depth(channels) as u32),
+        ("STAGED", tile.staged as u32),
         ("SOURCES", sources.len() as u32),
         ("SECOND", constant(sources.len() > 1)),
         ("BIAS", constant(all.main.bias.is_some())),

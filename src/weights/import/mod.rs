@@ -108,11 +108,12 @@ pub fn import(bytes: Vec<u8>, options: &ImportOptions<'_>) -> Result<Imported, W
 /// # Errors
 /// Folds are asked for where there are none.
 fn not_of_folds(options: &ImportOptions<'_>) -> Result<(), WeightsError> {
-    let given = [options.folds.map(|_| "--folds"), options.checkpoint.map(|_| "--checkpoint")];
+    let given = [options.folds.map(|_| "folds"), options.checkpoint.map(|_| "checkpoint")];
     match given.into_iter().flatten().next() {
         None => Ok(()),
         Some(option) => {
-            let problem = format!("{option} is for result folders of nnU-Net v2, and it is none; leave {option} out");
+            let problem =
+                format!("the option `{option}` is for result folders of nnU-Net v2, and it is none; leave it out");
             Err(WeightsError::file("", problem))
         }
     }
@@ -246,7 +247,7 @@ fn convert(
         add_weights(&mut tensors, network, dialect, &state, options, Some((&name, &digests))).map_err(|e| {
             WeightsError::file(
                 &file,
-                format!("fold {name} is not like the first: {e}; --folds takes those that are alike"),
+                format!("fold {name} is not like the first: {e}; the option `folds` takes those that are alike"),
             )
         })?;
     }

@@ -9,6 +9,7 @@
 //! Every deviation is an error that names the key or the tensor; see [`WeightsError`].
 
 mod brats;
+mod ensemble;
 mod facts;
 mod inference;
 mod input;

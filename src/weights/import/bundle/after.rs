@@ -214,7 +214,7 @@ fn paint(chain: &Chain, output: &Output<'_>, made: &mut Map<String, Value>, warn
         let names: Vec<String> = order.iter().map(|(c, v)| format!("{v} {}", name_of(*c).unwrap_or("?"))).collect();
         warnings.push(format!(
             "the network's channels may overlap, and one label map holds one value a voxel: painted in the order {}, later \
-             over earlier; output.regions changes that, and --save-probabilities keeps all channels",
+             over earlier; output.regions changes that, and saved probabilities keep all channels",
             names.join(", ")
         ));
     }

@@ -30,7 +30,7 @@ const MAX_DEPTH: usize = 120;
 /// Values looked at, at most.
 const MAX_WORK: usize = 4_000_000;
 /// The package file, in words.
-const PACKAGE: &str = "in the file of `unetr import --package`";
+const PACKAGE: &str = "in the package file of the import";
 
 /// A bundle's configuration.
 pub(super) struct Config<'f> {

@@ -73,7 +73,7 @@ pub(super) fn import(files: &FileSet, options: &ImportOptions<'_>) -> Result<Imp
     let given = given_fields(options)?;
     let file = CONFIGS.into_iter().find(|config| files.has(config)).ok_or_else(|| {
         let problem =
-            "there is no configuration of inference in the bundle; import models/model.pt with --package instead";
+            "there is no configuration of inference in the bundle; import models/model.pt with a package file instead";
         WeightsError::file(CONFIGS[0], problem)
     })?;
     let metadata = if files.has(METADATA) { config::object(files, METADATA)? } else { Map::new() };

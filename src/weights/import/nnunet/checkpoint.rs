@@ -125,7 +125,7 @@ impl Checkpoint {
             None => Ok(()),
             Some((what, own, other)) => {
                 let problem = format!(
-                    "its {what} is {own}, that of the first fold {other}: they are no folds of one model; --folds takes some of them"
+                    "its {what} is {own}, that of the first fold {other}: they are no folds of one model; the option `folds` takes some of them"
                 );
                 Err(WeightsError::file(path, problem))
             }

@@ -53,7 +53,7 @@ impl Fold {
             false => {
                 let ended = if kind == CheckpointKind::Final { ": the training has not ended?" } else { ";" };
                 format!(
-                    "no fold has it, but there is {}{ended} take that with --checkpoint {}",
+                    "no fold has it, but there is {}{ended} the option `checkpoint` takes it: {}",
                     other.file(),
                     other.name()
                 )
