@@ -61,13 +61,14 @@ async function models() {
 
 /** The scan that a model is shown on, and the labels that it gives for it, which are MONAI's voxel for voxel. */
 async function sample(model) {
-  const name = model.replace('.safetensors', '.nii.gz');
-  const known = await stat(`${root}models/samples/${name}`).catch(() => null);
-  if (!known) return undefined;
-  const scan = `samples/${name}`;
-  const labels = scan.replace('.nii', '_labels.nii');
-  await cp(`${root}models/samples/${name}`, dist + scan);
-  await cp(`${root}tests/golden/samples/${name}`, dist + labels);
+  const name = model.replace('.safetensors', '');
+  const stems = (await readdir(`${root}models/samples`)).filter((n) => n.endsWith('.nii.gz')).map((n) => n.replace('.nii.gz', ''));
+  // Models of one task share a scan, whose name theirs begin with.
+  const stem = stems.find((s) => name === s || name.startsWith(`${s}_`));
+  if (!stem) return undefined;
+  const [scan, labels] = [`samples/${stem}.nii.gz`, `samples/${name}_labels.nii.gz`];
+  await cp(`${root}models/samples/${stem}.nii.gz`, dist + scan);
+  await cp(`${root}tests/golden/samples/${name}.nii.gz`, dist + labels);
   return { scan, labels };
 }
 

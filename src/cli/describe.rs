@@ -1,5 +1,5 @@
-//! `unetr describe`: what a model's training scans were like, what it is not for, its card and its labels' codes, written into
-//! its package.
+//! `unetr describe`: a model's name, what its training scans were like, what it is not for, its card and its labels' codes, written
+//! into its package.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,8 +22,8 @@ use crate::volume::codes::LabelCodes;
 use crate::weights::Metadata;
 use crate::weights::package::TrainedOn;
 
-/// Write into a package what its training scans were like, what the model is not for, its card, and its labels' codes. Weights
-/// stay, bit for bit.
+/// Write into a package the model's name, what its training scans were like, what it is not for, its card, and its labels' codes.
+/// Weights stay, bit for bit.
 ///
 /// `unetr segment` and the browser compare scans and results with that and warn. `unetr train` writes the first part by itself.
 #[derive(Debug, Args)]
@@ -33,6 +33,12 @@ pub(super) struct Describe {
     /// Package to write.
     #[arg(short, long, value_name = "MODEL.safetensors")]
     output: PathBuf,
+    /// The model's name.
+    #[arg(long)]
+    name: Option<String>,
+    /// The model's version.
+    #[arg(long, value_name = "VERSION")]
+    model_version: Option<String>,
     /// The dataset it was trained on: its training list is surveyed, label values replaced as in the training.
     #[arg(long, value_name = "dataset.json")]
     dataset: Option<PathBuf>,
@@ -60,8 +66,12 @@ pub(super) struct Describe {
 
 impl Describe {
     pub fn run(&self) -> Result<(), CliError> {
-        if self.dataset.is_none() && self.not_for.is_empty() && self.card.is_none() && self.codes.is_none() {
-            return Err(CliError::usage("nothing to write: give --dataset, --not-for, --card or --codes"));
+        let named = self.name.is_some() || self.model_version.is_some();
+        let described =
+            self.dataset.is_some() || !self.not_for.is_empty() || self.card.is_some() || self.codes.is_some();
+        if !named && !described {
+            let problem = "nothing to write: give --name, --model-version, --dataset, --not-for, --card or --codes";
+            return Err(CliError::usage(problem));
         }
         let mut inputs: Vec<&Path> = vec![&self.model];
         inputs.extend([&self.dataset, &self.card, &self.codes].into_iter().filter_map(|p| p.as_deref()));
@@ -69,6 +79,12 @@ impl Describe {
         outputs.plan("--output", &self.output)?;
         let package = files::model(&self.model)?;
         let mut metadata = package.metadata().clone();
+        if let Some(name) = &self.name {
+            metadata.name.clone_from(name);
+        }
+        if let Some(version) = &self.model_version {
+            metadata.version.clone_from(version);
+        }
         if let Some(path) = &self.dataset {
             metadata.trained_on = Some(self.survey(path, &metadata)?);
         }

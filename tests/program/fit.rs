@@ -107,7 +107,7 @@ fn a_package_is_told_what_its_training_scans_were_like_and_keeps_its_weights() {
         assert!(ran.stderr.contains(part), "{}", ran.stderr);
         assert!(!folder.path("x.safetensors").exists());
     };
-    refused(&[], 2, "nothing to write: give --dataset, --not-for, --card or --codes");
+    refused(&[], 2, "nothing to write: give --name, --model-version, --dataset, --not-for, --card or --codes");
     refused(&["--dataset", "dataset.json", "--modality", "mri"], 2, "DICOM's code is needed, such as MR, CT or PT");
     refused(&["--card", "none.md"], 1, "none.md");
     folder.write("empty.json", br#"{"training": [], "validation": [{"image": "a.nii", "label": "a.nii"}]}"#);

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """MONAI's labels of a model package over scans, to compare the program with; with labels of experts also its Dice.
 
-A tool beside the project: needs `pip install torch monai nibabel safetensors`.
+A tool beside the project: needs `pip install torch monai nibabel safetensors dynamic-network-architectures`. Networks are MONAI's
+UNETR and nnU-Net's PlainConvUNet.
 
 usage: monai_labels.py MODEL.safetensors IMAGE.nii.gz|IMAGES OUT [TRUTH | --logits]
 
 With `--logits` labels by both ways back to the scan's grid, and 2,000 sampled voxels' logits on the model's grid.
 """
-import json, os, sys
+import itertools, json, os, sys
 
 import monai, nibabel, numpy as np, torch
 from monai.inferers import sliding_window_inference
@@ -26,27 +27,70 @@ truth = [] if sampled else truth
 with safe_open(model, "pt") as file:
     package = json.loads(file.metadata()["unetr"])
 network, inputs, inference, labels = package["network"], package["input"], package["inference"], package["output"]["labels"]
-intensity = dict(inputs["intensity"])
-if intensity.pop("kind") == "normalize":
-    scaled = NormalizeIntensityd(keys="image", **intensity)
-else:
-    scaled = ScaleIntensityRanged(keys="image", **intensity)
-net = UNETR(
-    in_channels=network["in_channels"], out_channels=network["out_channels"], img_size=network["img_size"],
-    feature_size=network["feature_size"], hidden_size=network["hidden_size"], mlp_dim=network["mlp_dim"],
-    num_heads=network["num_heads"], proj_type=network["proj_type"], norm_name=network["norm_name"],
-    conv_block=network["conv_block"], res_block=network["res_block"], qkv_bias=network["qkv_bias"],
-).eval()
-state = {name: tensor.float() for name, tensor in load_file(model).items()}
-missing, unexpected = net.load_state_dict(state, strict=False)
-# MONAI 1.6 keeps norms that its UNETR never uses.
-assert not unexpected and all("norm_cross_attn" in name for name in missing), (missing, unexpected)
 
-spacing = [] if inputs["spacing"] is None else [Spacingd(keys="image", pixdim=inputs["spacing"], mode="bilinear")]
+
+def step(arguments):
+    """One of `input.steps`."""
+    arguments = dict(arguments)
+    kind = arguments.pop("transform")
+    crop = {"source_key": "image"} if kind == "CropForeground" else {}
+    made = {
+        "Orientation": Orientationd, "Spacing": Spacingd, "CropForeground": CropForegroundd,
+        "NormalizeIntensity": NormalizeIntensityd, "ScaleIntensityRange": ScaleIntensityRanged,
+    }
+    return made[kind](keys="image", **crop, **arguments)
+
+
+def fixed():
+    """The steps that the four keys of `unetr/1` stand for."""
+    intensity = dict(inputs["intensity"])
+    kind = {"normalize": "NormalizeIntensity", "scale_range": "ScaleIntensityRange"}[intensity.pop("kind")]
+    yield {"transform": "Orientation", "axcodes": inputs["orientation"]}
+    if inputs["spacing"] is not None:
+        yield {"transform": "Spacing", "pixdim": inputs["spacing"], "mode": "bilinear"}
+    yield {"transform": kind, **intensity}
+    if inputs["crop_foreground"]:
+        yield {"transform": "CropForeground"}
+
+
+def built():
+    """The network, without weights."""
+    arguments = dict(network)
+    if arguments.pop("type", "UNETR") == "UNETR":
+        known = ("in_channels", "out_channels", "img_size", "feature_size", "hidden_size", "mlp_dim", "num_heads", "proj_type",
+                 "norm_name", "conv_block", "res_block", "qkv_bias")
+        return UNETR(**{key: arguments[key] for key in known})
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    at = lambda path: getattr(torch.nn, path.rsplit(".", 1)[1])
+    arguments["norm_op"], arguments["nonlin"] = at(arguments["norm_op"]), at(arguments["nonlin"])
+    return PlainConvUNet(conv_op=torch.nn.Conv3d, nonlin_first=False, **arguments)
+
+
+def with_weights(fold):
+    """The network with the weights of one set."""
+    net, own = built().eval(), f"folds.{fold}."
+    stored = {name: tensor.float() for name, tensor in load_file(model).items()}
+    state = {name: stored.get(own + name, tensor) for name, tensor in stored.items() if not name.startswith("folds.")}
+    missing, unexpected = net.load_state_dict(state, strict=False)
+    # MONAI 1.6 keeps norms that its UNETR never uses, PyTorch layers of nnU-Net's under two names.
+    unused = ("norm_cross_attn", ".all_modules.", "decoder.encoder.")
+    assert not unexpected and all(any(word in name for word in unused) for name in missing), (missing, unexpected)
+    return net
+
+
+nets = [with_weights(fold) for fold in package.get("folds", ["0"])]
+axes = [2 + axis for axis in inference.get("mirror_axes", [])]
+ways = [list(way) for count in range(len(axes) + 1) for way in itertools.combinations(axes, count)]
+
+
+def predict(window):
+    """The mean of the logits over sets of weights and mirrored ways."""
+    return torch.stack([net(window.flip(way)).flip(way) for net in nets for way in ways]).mean(0)
+
+
 before = Compose([
-    LoadImaged(keys="image"), EnsureChannelFirstd(keys="image"),
-    Orientationd(keys="image", axcodes=inputs["orientation"]), *spacing,
-    scaled, *([CropForegroundd(keys="image", source_key="image")] if inputs["crop_foreground"] else []),
+    LoadImaged(keys="image"), EnsureChannelFirstd(keys="image"), *map(step, inputs.get("steps") or fixed()),
 ])
 back = Invertd(keys="logits", transform=before, orig_keys="image", nearest_interp=False)
 back_labels = Invertd(keys="labels", transform=before, orig_keys="image", nearest_interp=True)
@@ -57,7 +101,7 @@ for path in paths:
     case = before({"image": path})
     with torch.inference_mode():
         logits = sliding_window_inference(
-            case["image"][None], inference["roi_size"], 1, net, overlap=inference["overlap"], mode=inference["blend"],
+            case["image"][None], inference["roi_size"], 1, predict, overlap=inference["overlap"], mode=inference["blend"],
             sigma_scale=inference["sigma_scale"],
         )[0]
     name = os.path.basename(path)
