@@ -1,12 +1,15 @@
 //! Several models as one: its logits against those of its members, what is refused, and what is stored once.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use unetr_wgpu::volume::{Affine, Volume, nifti};
 use unetr_wgpu::weights::Tensors;
 
 use crate::support::raw_models::{RawTensor, assemble, tiny_tensors};
 use crate::support::run::{Folder, on_device, text, unetr};
 use crate::support::tiny::tiny_json;
+
+/// What is changed of a package's JSON.
+type Change<'a> = &'a dyn Fn(&mut Value);
 
 /// The tiny network with every weight of some tensors changed.
 fn member(change: impl Fn(&str, f32) -> f32) -> Vec<u8> {
@@ -90,7 +93,7 @@ fn what_members_share_is_stored_once() {
 fn unlike_models_and_mirrored_sides_are_refused() {
     let folder = Folder::new();
     let [a, ..] = members(&folder);
-    let with = |name: &str, change: &dyn Fn(&mut serde_json::Value)| {
+    let with = |name: &str, change: Change<'_>| {
         let mut package = tiny_json();
         change(&mut package);
         text(&folder.write(name, &assemble(&tiny_tensors(), Some(&package.to_string()))))
@@ -100,7 +103,7 @@ fn unlike_models_and_mirrored_sides_are_refused() {
         assert!(!folder.files().contains_key("no.safetensors"));
         ran.stderr
     };
-    let cases: [(&str, &dyn Fn(&mut serde_json::Value)); 3] = [
+    let cases: [(&str, Change<'_>); 3] = [
         ("input", &|p| p["input"]["spacing"] = json!([1, 1, 1])),
         ("output", &|p| p["output"]["labels"][0]["name"] = json!("kidney")),
         ("inference", &|p| p["inference"]["overlap"] = json!(0.25)),

@@ -73,8 +73,9 @@ def with_weights(fold):
     stored = {name: tensor.float() for name, tensor in load_file(model).items()}
     state = {name: stored.get(own + name, tensor) for name, tensor in stored.items() if not name.startswith("folds.")}
     missing, unexpected = net.load_state_dict(state, strict=False)
-    # MONAI 1.6 keeps norms that its UNETR never uses, PyTorch layers of nnU-Net's under two names.
-    unused = ("norm_cross_attn", ".all_modules.", "decoder.encoder.")
+    # MONAI 1.6 keeps norms that its UNETR never uses; nnU-Net's network has layers under two names, and heads of coarser stages.
+    heads = [f"decoder.seg_layers.{stage}." for stage in range(network.get("n_stages", 2) - 2)]
+    unused = ("norm_cross_attn", ".all_modules.", "decoder.encoder.", *heads)
     assert not unexpected and all(any(word in name for word in unused) for name in missing), (missing, unexpected)
     return net
 
