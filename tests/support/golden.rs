@@ -1,10 +1,11 @@
-//! Reads reference tensors from `tests/golden`, where large files may be packed by gzip. Weights, inputs and labels that a
+//! Reads reference tensors from `tests/golden`, where large files may be packed by gzip, and much the same ones together. Weights, inputs and labels that a
 //! file describes by a formula are made here.
 
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use brotli_decompressor::Decompressor;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -25,15 +26,24 @@ pub fn bytes(relative: &str) -> Vec<u8> {
     }
 }
 
-/// A file as it is, or unpacked where it has `.gz` behind its name.
+/// A file as it is; unpacked where it has `.gz` behind its name; or out of the archive of its folder's name, `FOLDER.tar.br`.
 pub fn stored(path: &Path) -> Vec<u8> {
     let read = |path: &Path| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let packed = PathBuf::from(format!("{}.gz", path.display()));
-    if !packed.exists() {
-        return read(path);
-    }
+    let archive = path.with_file_name("").with_extension("tar.br");
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(read(&packed).as_slice()).read_to_end(&mut bytes).expect("a whole file");
+    if packed.exists() {
+        flate2::read::GzDecoder::new(read(&packed).as_slice()).read_to_end(&mut bytes).expect("a whole file");
+    } else if archive.exists() && !path.exists() {
+        let packed = read(&archive);
+        let mut files = tar::Archive::new(Decompressor::new(packed.as_slice(), 4096));
+        let mut files = files.entries().expect("an archive").map(|file| file.expect("a whole archive"));
+        let wanted = |file: &tar::Entry<'_, _>| file.path().is_ok_and(|name| path.ends_with(name));
+        let mut file = files.find(wanted).unwrap_or_else(|| panic!("{} is not in its archive", path.display()));
+        file.read_to_end(&mut bytes).expect("a whole file");
+    } else {
+        bytes = read(path);
+    }
     bytes
 }
 

@@ -12,6 +12,7 @@ pub mod cases;
 pub mod data;
 pub mod defects;
 pub mod dicom_file;
+pub mod each;
 pub mod event_file;
 pub mod golden;
 pub mod nifti_file;

@@ -9,6 +9,7 @@ use unetr_wgpu::train::Recipe;
 use unetr_wgpu::volume::nifti::{self, ReadOptions};
 use unetr_wgpu::weights::Package;
 
+use crate::support::each::each;
 use crate::train_run::{dataset, folder, gpu, losses, model, run};
 
 /// Arguments of a small form of each, and a window that it takes.
@@ -97,14 +98,14 @@ fn every_network_trains_resumes_and_segments_in_f16() {
     let data_folder = folder();
     let data = dataset(data_folder.path());
     let scan = nifti::read_path(&data_folder.path().join("image_4.nii.gz"), &ReadOptions::default()).expect("a scan");
-    for network in NETWORKS {
+    each(NETWORKS, gpu, |gpu, network| {
         let kind = network.name;
         let small = SMALL.iter().find(|(name, ..)| *name == kind);
         let &(_, arguments, window) = small.unwrap_or_else(|| panic!("{kind} has no small form in this test"));
-        let (gpu, folder) = (gpu(), folder());
+        let folder = folder();
         let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
         let go = |folder, recipe, stop| {
-            run(&gpu, &data, folder, recipe, stop, None).unwrap_or_else(|e| panic!("{kind}: {e}"))
+            run(gpu, &data, folder, recipe, stop, None).unwrap_or_else(|e| panic!("{kind}: {e}"))
         };
         let recipe = || Some(recipe(kind, arguments, window));
         assert!(go(&whole, recipe(), None).complete, "{kind}");
@@ -118,7 +119,7 @@ fn every_network_trains_resumes_and_segments_in_f16() {
         let package = Package::read(model(&whole)).unwrap_or_else(|e| panic!("{kind}: {e}"));
         let logits = |half_weights| {
             let options = SegmentOptions { half_weights, keep_logits: true, ..SegmentOptions::default() };
-            let mut segmenter = pollster::block_on(Segmenter::new(&gpu, &package, options)).expect(kind);
+            let mut segmenter = pollster::block_on(Segmenter::new(gpu, &package, options)).expect(kind);
             let prepared = segmenter.prepare(&scan.volume).expect(kind);
             let result = pollster::block_on(segmenter.run(&prepared, &mut |_: Progress| ControlFlow::Continue(())));
             result.expect(kind).logits.expect("kept").data
@@ -130,5 +131,5 @@ fn every_network_trains_resumes_and_segments_in_f16() {
         println!("{kind}: largest logit {most:.3}, largest error with f16 weights {error:.2e}");
         // The package's weights are f16 numbers already: only the order of sums may differ.
         assert!(error <= 1e-4 * most.max(1.0), "{kind}: {error} of {most}");
-    }
+    });
 }

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { gunzipSync } from 'node:zlib';
 
+import { archived } from './golden.mjs';
 import { out, pages, root, unetr } from './page.mjs';
 
 const tab = pages();
@@ -15,14 +15,13 @@ const GIVEN = { network: { img_size: [32, 16, 16], num_heads: 2 } };
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 test('every checkpoint becomes the package that the command line makes', async (t) => {
-  const files = readdirSync(`${root}${FOLDER}`).filter((n) => /\.(pt|safetensors)(\.gz)?$/.test(n));
+  const plain = 'plain-state-dict.pt';
+  const files = [...archived(`${root}${FOLDER}.tar.br`), [plain, readFileSync(`${root}${FOLDER}/${plain}`)]];
   assert.ok(files.length >= 10);
   const given = `${out}given.json`;
   writeFileSync(given, JSON.stringify(GIVEN));
-  for (const file of files) {
-    const stored = readFileSync(`${root}${FOLDER}/${file}`);
-    const name = file.replace(/\.gz$/, '');
-    writeFileSync(`${out}${name}`, file === name ? stored : gunzipSync(stored));
+  for (const [name, bytes] of files) {
+    writeFileSync(`${out}${name}`, bytes);
     const path = `${out}imported.safetensors`;
     execFileSync(unetr, ['import', `${out}${name}`, '--package', given, '-o', path, '--force'], { stdio: 'pipe' });
     const want = sha256(readFileSync(path));
