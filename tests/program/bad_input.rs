@@ -1,9 +1,8 @@
 //! Bad input of every kind through the program: the right exit code, a message that says why, no panic, no new file, no
 //! file changed, memory bounded.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
 use crate::support::bad_nifti::{sound, with};
+use crate::support::each::each;
 use crate::support::raw_models::tiny_package;
 use crate::support::run::{Folder, Ran, unetr, unetr_measured};
 use crate::support::{bad_checkpoints, bad_lines, bad_models, bad_nifti};
@@ -57,22 +56,19 @@ fn faults(
     faults
 }
 
-/// Runs every case in parallel on a few threads; panics with all faults.
+/// Runs every case, on all cores; panics with all faults.
 fn check<T: Sync>(cases: &[T], check: impl Fn(&T) -> (String, Vec<String>) + Sync) {
-    let next = AtomicUsize::new(0);
     let failures = std::sync::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, |n| n.get().min(8)) {
-            scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
-                    let (name, faults) = check(case);
-                    if !faults.is_empty() {
-                        failures.lock().expect("no panic above").push(format!("{name}: {}", faults.join("; ")));
-                    }
-                }
-            });
-        }
-    });
+    each(
+        cases,
+        || (),
+        |(), case| {
+            let (name, faults) = check(case);
+            if !faults.is_empty() {
+                failures.lock().expect("no panic above").push(format!("{name}: {}", faults.join("; ")));
+            }
+        },
+    );
     let failures = failures.into_inner().expect("no panic above");
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
     println!("{} cases", cases.len());

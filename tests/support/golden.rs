@@ -1,5 +1,5 @@
-//! Reads reference tensors from `tests/golden`, where large files may be packed by gzip, and much the same ones together. Weights, inputs and labels that a
-//! file describes by a formula are made here.
+//! Reads reference tensors from `tests/golden`, where large files may be packed by gzip, and much the same ones together.
+//! Weights, inputs and labels that a file describes by a formula are made here.
 
 use std::collections::HashMap;
 use std::io::Read;
