@@ -181,8 +181,8 @@ impl Gpu {
         let module = if self.checked() {
             self.device.create_shader_module(descriptor)
         } else {
-            // SAFETY: every shader bounds its own indices and loops; tests run all of them with the guards on, compare
-            // both results, and naga validates each variant. Browsers ignore this and keep their guards.
+            // SAFETY: every shader bounds its own indices and loops; tests run every line of them with the guards on,
+            // and every variant without; naga validates each. Browsers ignore this and keep their guards.
             unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
         let layout = self.layout(key);

@@ -1,9 +1,10 @@
 //! Every kernel, every case, every variant on this machine's adapter against its double-precision twin.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use unetr_wgpu::gpu::{Gpu, GpuOptions};
+use unetr_wgpu::gpu::{Gpu, GpuOptions, PipelineSource};
 use unetr_wgpu::graph::{Case, Dispatch, MemoryPlan, Target};
 use unetr_wgpu::kernels::{all_cases, selftest};
 
@@ -43,7 +44,7 @@ fn wanted(variable: &str, name: &str) -> bool {
 }
 
 /// The cases that `UNETR_CASE` names of the ops in `UNETR_OP`, or all. Time and memory of each are told with `--nocapture`.
-fn check(gpu: &Gpu, variants: impl Fn(&Arc<Case>) -> Vec<Option<usize>>) {
+fn check(gpu: &Gpu, mut variants: impl FnMut(&Arc<Case>) -> Vec<Option<usize>>) {
     let mut failures = Vec::new();
     for (name, cases) in all_cases().into_iter().filter(|(name, _)| wanted("UNETR_OP", name)) {
         for case in cases.into_iter().filter(|case| wanted("UNETR_CASE", &case.name)).map(Arc::new) {
@@ -68,10 +69,34 @@ fn check(gpu: &Gpu, variants: impl Fn(&Arc<Case>) -> Vec<Option<usize>>) {
     assert!(failures.is_empty(), "on {}:\n{}", gpu.adapter(), failures.join("\n"));
 }
 
+/// The lines of a case's shaders, each with its entry point, without their numbers, which sizes and unrolled loops make
+/// different.
+fn lines(gpu: &Gpu, case: &Arc<Case>, variant: usize) -> Vec<String> {
+    let built = selftest::case_graph(case).expect("a case fits its kernel");
+    let target = Target { variant: Some(variant), ..Target::of(gpu) };
+    let layouted = MemoryPlan::new(&built.graph, &target, gpu.limits(), false).expect("a case fits its kernel");
+    let sources = gpu.missing(layouted.pipelines()).expect("shaders of the kernel");
+    let plain = |line: &str| line.trim().replace(|c: char| c.is_ascii_digit(), "");
+    let named = |source: &PipelineSource| {
+        let name = source.label.split('(').next().unwrap_or_default().to_owned();
+        source.code.lines().map(|line| format!("{name} {}", plain(line))).collect::<Vec<_>>()
+    };
+    sources.iter().flat_map(named).collect()
+}
+
 #[test]
-fn chosen_variant_with_guards() {
-    // The second is what GPUs get; browsers always guard.
-    check(&gpu(true), |_| vec![None, Some(1)]);
+fn every_line_with_guards() {
+    // Guards are put around single expressions, so a case without a new line would find nothing new. Browsers always guard.
+    let gpu = gpu(true);
+    let mut seen = HashSet::new();
+    check(&gpu, |case| {
+        let mut new = |variant: &usize| {
+            let before = seen.len();
+            seen.extend(lines(&gpu, case, *variant));
+            seen.len() > before
+        };
+        different(&gpu, case).into_iter().filter(|v| new(v)).map(Some).collect()
+    });
 }
 
 #[test]
