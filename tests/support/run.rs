@@ -100,9 +100,19 @@ pub fn unetr_measured(folder: &Folder, arguments: &[&str]) -> Ran {
     ran
 }
 
+/// Where Mesa keeps what it has compiled, unless it is told otherwise.
+fn caches() -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    named("MESA_SHADER_CACHE_DIR").or_else(|| named("XDG_CACHE_HOME")).or_else(|| Some(named("HOME")?.join(".cache")))
+}
+
 fn finish(folder: &Folder, mut command: Command) -> Ran {
-    // What somebody tuned on this machine changes nothing here.
+    // What somebody tuned on this machine changes nothing here. The driver keeps its compiled shaders, or each test would
+    // wait for them anew.
     command.env("XDG_CACHE_HOME", folder.0.path().join("cache"));
+    if let Some(caches) = caches() {
+        command.env("MESA_SHADER_CACHE_DIR", caches);
+    }
     command.current_dir(folder.0.path()).stdin(Stdio::null());
     let output = command.output().expect("the program");
     Ran {

@@ -24,12 +24,14 @@ function frames() {
 }
 
 const two = tinyNetwork();
+// Wide enough that a run takes longer than the pause before labels are drawn for the first time.
+const wide = tinyPackage(32);
 let server;
 let browser;
 
 before(async () => {
   const viewers = await bundled({ 'niivue-0.69': "export * from '@niivue/niivue';", 'niivue-1.0': "export { default as Niivue } from 'niivue-next/webgl2';" });
-  server = await serve({ files: { ...viewers, '/frames.nii': frames(), '/two.safetensors': two.weights, '/tiny.safetensors': tinyPackage().bytes } });
+  server = await serve({ files: { ...viewers, '/frames.nii': frames(), '/two.safetensors': two.weights, '/tiny.safetensors': wide.bytes } });
   browser = await launch();
 });
 
