@@ -13,16 +13,19 @@ fn gpu(checked: bool) -> Gpu {
     pollster::block_on(Gpu::open(&options)).expect("an adapter: see README, 'tests'")
 }
 
+fn planned(gpu: &Gpu, case: &Arc<Case>, variant: usize) -> MemoryPlan {
+    let built = selftest::case_graph(case).expect("a case fits its kernel");
+    let target = Target { variant: Some(variant), ..Target::of(gpu) };
+    MemoryPlan::new(&built.graph, &target, gpu.limits(), false).expect("a case fits its kernel")
+}
+
 /// The variants of a case that work differently: those of one kernel are repeated where another has more, and some
 /// shapes leave no choice.
 fn different(gpu: &Gpu, case: &Arc<Case>) -> Vec<usize> {
-    let built = selftest::case_graph(case).expect("a case fits its kernel");
     let mut seen: Vec<Vec<Dispatch>> = Vec::new();
     let mut variants = Vec::new();
     for variant in 0..case.kernel.variants() {
-        let target = Target { variant: Some(variant), ..Target::new(gpu.class()) };
-        let layouted = MemoryPlan::new(&built.graph, &target, gpu.limits(), false).expect("a case fits its kernel");
-        let work: Vec<Dispatch> = layouted.dispatches().map(|(_, d)| d.clone()).collect();
+        let work: Vec<Dispatch> = planned(gpu, case, variant).dispatches().map(|(_, d)| d.clone()).collect();
         if !seen.contains(&work) {
             seen.push(work);
             variants.push(variant);
@@ -72,10 +75,7 @@ fn check(gpu: &Gpu, mut variants: impl FnMut(&Arc<Case>) -> Vec<Option<usize>>) 
 /// The lines of a case's shaders, each with its entry point, without their numbers, which sizes and unrolled loops make
 /// different.
 fn lines(gpu: &Gpu, case: &Arc<Case>, variant: usize) -> Vec<String> {
-    let built = selftest::case_graph(case).expect("a case fits its kernel");
-    let target = Target { variant: Some(variant), ..Target::of(gpu) };
-    let layouted = MemoryPlan::new(&built.graph, &target, gpu.limits(), false).expect("a case fits its kernel");
-    let sources = gpu.missing(layouted.pipelines()).expect("shaders of the kernel");
+    let sources = gpu.missing(planned(gpu, case, variant).pipelines()).expect("shaders of the kernel");
     let plain = |line: &str| line.trim().replace(|c: char| c.is_ascii_digit(), "");
     let named = |source: &PipelineSource| {
         let name = source.label.split('(').next().unwrap_or_default().to_owned();

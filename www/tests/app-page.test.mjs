@@ -31,7 +31,7 @@ test('desktop: by keys alone, in every state clean, light and dark, and labels s
   assert.ok(offered.every(({ told, off }) => told === off), 'what cannot be saved yet says why');
   await page.keyboard.press('Escape');
   // The smallest model: those of the others are compared by the native program.
-  await page.selectOption('#models', { label: (await page.$$eval('#models option', (all) => all.map((e) => e.textContent))).find((name) => name.startsWith('hippocampus-unet')) });
+  await page.selectOption('#models', await page.locator('#models option', { hasText: /^hippocampus-unet/ }).getAttribute('value'));
   await page.waitForFunction(() => document.querySelectorAll('#legend .ml').length === 2, null, LONG);
   await page.locator('#segment:enabled').waitFor(LONG);
   const volumes = () => page.$$eval('#legend .ml', (all) => all.map((c) => Number(c.textContent)));
